@@ -1,0 +1,121 @@
+"""What a run writes while it learns: a row an epoch, curves, and a sheet of photos to look at."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from flukeseg.figures import draw_curves, draw_validation_sheet
+
+
+class EpochTable(pl.Callback):
+    """Keeps `metrics.csv`, one row an epoch, and `curves.png` beside it.
+
+    The rows live in the checkpoint too, so that a resumed run goes on with the table it had.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.rows: list[dict[str, float]] = []
+        self.started = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Add this epoch, validation included, and write both files."""
+        row: dict[str, float] = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "seconds": round(time.perf_counter() - self.started, 2),
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+        }
+        row |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            self._write()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows, for the checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint's rows."""
+        self.rows = list(state_dict["rows"])
+
+    def _write(self) -> None:
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        partial = self.folder / "metrics.csv.part"
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        partial.replace(self.folder / "metrics.csv")
+        draw_curves(self.rows, self.folder / "curves.png")
+
+
+class ValidationSheet(pl.Callback):
+    """Keeps `validation.jpg`: best, median and worst validation photos of the best epoch.
+
+    Args:
+        folder: of the run.
+        count: photos a row.
+    """
+
+    def __init__(self, folder: str, count: int = 4) -> None:
+        self.folder, self.count = Path(folder), count
+        self.best = -1.0
+        self.dice: list[float] = []
+        self.predicted: list[np.ndarray] = []
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Forget the epoch before."""
+        self.dice, self.predicted = [], []
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        """Keep a bit a pixel, so that the sheet can be drawn once the median is known."""
+        self.dice += outputs["dice"].tolist()
+        self.predicted += [np.packbits(mask.cpu().numpy()) for mask in outputs["predicted"]]
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Draw the sheet where this epoch is the best so far."""
+        mean = float(np.mean(self.dice)) if self.dice else 0.0
+        if trainer.sanity_checking or not trainer.is_global_zero or mean <= self.best:
+            return
+        self.best = mean
+        dataset = trainer.val_dataloaders.dataset
+        order = np.argsort(self.dice, kind="stable")[::-1]
+        middle = max(0, (len(order) - self.count) // 2)
+        rows = {
+            "best": order[: self.count],
+            "median": order[middle : middle + self.count],
+            "worst": order[-self.count :],
+        }
+        cells = {title: [self._cell(dataset[i], i) for i in row] for title, row in rows.items()}
+        draw_validation_sheet(cells, self.folder / "validation.jpg")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best Dice, for the checkpoint."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint's best Dice."""
+        self.best = state_dict["best"]
+
+    def _cell(self, sample: dict[str, Any], i: int) -> tuple[str, np.ndarray, np.ndarray, Any]:
+        photo = (sample["image"] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        truth = sample["mask"][0].numpy().astype(np.uint8)
+        predicted = np.unpackbits(self.predicted[i], count=truth.size).reshape(truth.shape)
+        return f"{sample['name']} {self.dice[i]:.3f}", photo, truth, predicted

@@ -1,0 +1,1 @@
+"""From files on disk, or from the renderer, to batches."""

@@ -1,0 +1,104 @@
+"""One strength -> the training transforms. The only file that sees albumentations' own names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import albumentations as A
+import cv2
+import numpy as np
+
+from flukeseg.errors import InputError
+
+MAX_STRENGTH = 4.0
+"""Beyond it flukes are no longer recognisable at 384 × 192, and some ranges would fold the image."""
+
+
+def training_transform(strength: float = 1.0) -> A.Compose | None:
+    """Build the pipeline that augments photo and mask alike while training.
+
+    At 0 there is none. At 1 it is the reference recipe: blur of 3 px (p .5), shear ±5° (.5),
+    horizontal flip (.5), rotation ±5° (.3), contrast ±.1 (.2), brightness ±.1 (.2). In between
+    and above, probabilities go as 1 - (1 - p)^strength and ranges in proportion; the flip never
+    above one half, where it is a fair coin. Above 1 further transforms that suit flukes come in
+    with 1 - (1 - p)^(strength - 1), from nothing: scale, perspective, grid distortion, grey,
+    glare, motion blur, JPEG.
+
+    Masks are to be given as 0 or 255 and come back as grey levels.
+
+    Args:
+        strength: 0 to 4.
+
+    Raises:
+        InputError: the strength is outside that range.
+    """
+    s = float(strength)
+    if not 0 <= s <= MAX_STRENGTH:
+        raise InputError(f"augmentation.strength={strength} must be between 0 and {MAX_STRENGTH:g}")
+    if s == 0:
+        return None
+
+    def recipe(p: float) -> float:
+        return 1 - (1 - p) ** s
+
+    def beyond(p: float) -> float:
+        return 1 - (1 - p) ** max(s - 1, 0)
+
+    # a mirrored border keeps sea next to sea, and the mask is mirrored with it
+    mirror: dict[str, Any] = {
+        "border_mode": cv2.BORDER_REFLECT_101,
+        "interpolation": cv2.INTER_LINEAR,
+        "mask_interpolation": cv2.INTER_LINEAR,
+    }
+    excess = max(s - 1, 0)
+    angle = 5 * s
+    blur = 2 * round(s) + 1 if s > 1 else 3
+    transforms: list[tuple[float, A.BasicTransform]] = [
+        (min(recipe(0.5), 0.5), A.HorizontalFlip()),
+        (recipe(0.5), A.Affine(shear={"x": (-angle, angle), "y": (-angle, angle)}, **mirror)),
+        (recipe(0.3), A.Affine(rotate=(-angle, angle), **mirror)),
+        (beyond(0.3), A.Affine(scale=(1 / (1 + 0.15 * excess), 1 + 0.15 * excess), **mirror)),
+        (beyond(0.2), A.Perspective(scale=(0.0, 0.05 * excess), **mirror)),
+        (beyond(0.2), A.GridDistortion(distort_limit=0.1 * excess, **mirror)),
+        (recipe(0.2), A.RandomBrightnessContrast((-0.1 * s, 0.1 * s), (0.0, 0.0))),
+        (recipe(0.2), A.RandomBrightnessContrast((0.0, 0.0), (-0.1 * s, 0.1 * s))),
+        (beyond(0.2), A.ToGray()),
+        (beyond(0.1), Glare(min(0.3 + 0.1 * excess, 0.6))),
+        (recipe(0.5), A.Blur(blur_limit=(3, blur))),
+        (beyond(0.1), A.MotionBlur(blur_limit=(3, 3 + 2 * round(excess)))),
+        (beyond(0.2), A.ImageCompression(quality_range=(max(20, round(80 - 20 * excess)), 95))),
+    ]
+    chosen = []
+    for p, transform in transforms:
+        if p > 0:
+            transform.p = p
+            chosen.append(transform)
+    return A.Compose(chosen, strict=True)
+
+
+class Glare(A.ImageOnlyTransform):
+    """Light from the water: a bright band at any angle, with soft edges, added to the photo.
+
+    Args:
+        peak: greatest share of full white at the middle of the band, 0 to 1.
+    """
+
+    def __init__(self, peak: float = 0.3, p: float = 0.5) -> None:
+        super().__init__(p=p)
+        self.peak = peak
+
+    def apply(self, img: np.ndarray, light: np.ndarray, **params: Any) -> np.ndarray:
+        """Add the light to H×W×3 uint8."""
+        return cv2.add(img, cv2.merge([light] * 3))
+
+    def get_params_dependent_on_data(
+        self, params: dict[str, Any], data: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Draw the band: where, at what angle, how wide and how bright."""
+        height, width = params["shape"][:2]
+        draw = self.random_generator.uniform
+        angle = draw(0, np.pi)
+        y, x = np.ogrid[0:1 : height * 1j, 0:1 : width * 1j]
+        across = (x - draw(0, 1)) * np.cos(angle) + (y - draw(0, 1)) * np.sin(angle)
+        band = np.exp(-0.5 * (across / draw(0.05, 0.3)) ** 2)
+        return {"light": (255 * draw(0.3, 1) * self.peak * band).astype(np.uint8)}

@@ -1,0 +1,204 @@
+"""Splits and loaders, from pairs in a folder or from rendered flukes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import albumentations as A
+import cv2
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from flukeseg.data.dataset import CachedPhotos, EpochSampler, FlukeDataset, RenderedFlukes, Sample
+from flukeseg.data.pairs import Pairs, load_pairs, read_stems
+from flukeseg.data.splits import (
+    clusters,
+    near_identical,
+    read_individuals,
+    split_by_count,
+    split_by_fold,
+)
+from flukeseg.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+class FlukeDataModule(pl.LightningDataModule):
+    """Loaders over a training and a validation set; a subclass says where they come from.
+
+    Args:
+        size: (height, width) of what the network sees.
+        batch_size: photos a batch; the last, smaller batch is kept.
+        num_workers: loading processes; None is half the processors, at most 8.
+        seed: of the split, the order and the augmentation.
+        augmentation: pipeline for training photos, or None.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int] = (192, 384),
+        batch_size: int = 16,
+        num_workers: int | None = None,
+        seed: int = 0,
+        augmentation: A.Compose | None = None,
+    ) -> None:
+        super().__init__()
+        self.size = (int(size[0]), int(size[1]))
+        self.batch_size = batch_size
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self.num_workers = min(8, (cpus or 1) // 2) if num_workers is None else num_workers
+        self.seed = seed
+        self.augmentation = augmentation
+        self.train_set: FlukeDataset | None = None
+        self.val_set: FlukeDataset | None = None
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Batches of augmented photos, in an order of their own each epoch."""
+        return self._loader(self.train_set, EpochSampler(len(self.train_set), self.seed))
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Batches of every validation photo, in order."""
+        return self._loader(self.val_set)
+
+    def _loader(self, dataset: FlukeDataset, sampler: Sampler | None = None) -> DataLoader[Sample]:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            worker_init_fn=_one_thread,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+class FolderDataModule(FlukeDataModule):
+    """Pairs from `root/images` and `root/masks`.
+
+    Validation photos are those of `root/val.txt` where there is one; otherwise `val_count` photos,
+    or one of `folds` folds. With `folds` given, `val.txt` is not read. `root/groups.csv`
+    (stem,individual) keeps an individual on one side.
+
+    Args:
+        root: the folder.
+        mask_threshold: grey above it is fluke.
+        val_count: photos to validate on, where neither folds nor val.txt say so.
+        folds: number of folds for cross-validation.
+        fold: the one to validate on, from 0.
+        **loading: see `FlukeDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        mask_threshold: int = 108,
+        val_count: int = 50,
+        folds: int | None = None,
+        fold: int | None = None,
+        **loading,
+    ) -> None:
+        super().__init__(**loading)
+        self.root = Path(root)
+        self.mask_threshold = mask_threshold
+        self.val_count, self.folds, self.fold = val_count, folds, fold
+        if (folds is None) != (fold is None):
+            raise InputError("data.folds and data.fold go together; give both or neither")
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read, check and split the pairs, once.
+
+        Raises:
+            InputError: the folder, a pair or the split has a problem; all are named.
+        """
+        if self.train_set is not None:
+            return
+        pairs = load_pairs(self.root, self.size, self.mask_threshold)
+        validation = set(self.split(pairs))
+        train = [i for i, stem in enumerate(pairs.stems) if stem not in validation]
+        val = [i for i, stem in enumerate(pairs.stems) if stem in validation]
+        if not train:
+            raise InputError(f"{self.root}: every pair is for validation; shorten val.txt")
+        log.info("%d pairs to train on, %d to validate", len(train), len(val))
+        self.train_set = FlukeDataset(_cached(pairs, train), self.augmentation, self.seed)
+        self.val_set = FlukeDataset(_cached(pairs, val))
+
+    def split(self, pairs: Pairs) -> list[str]:
+        """Return the validation stems of these pairs."""
+        val_list, groups_list = self.root / "val.txt", self.root / "groups.csv"
+        if self.folds is None and val_list.exists():
+            chosen = read_stems(val_list, pairs.stems)
+            _warn_of_twins(pairs, chosen, val_list)
+            return chosen
+        individuals = read_individuals(groups_list) if groups_list.exists() else None
+        groups = clusters(pairs.stems, pairs.hashes, individuals)
+        if self.folds is None:
+            return split_by_count(groups, self.val_count, self.seed)
+        return split_by_fold(groups, self.folds, self.fold, self.seed)
+
+
+class RenderedDataModule(FlukeDataModule):
+    """Rendered flukes: new ones to train on in every epoch, fixed ones to validate and to test.
+
+    Args:
+        train_count: photos in an epoch.
+        val_count: photos to validate on.
+        test_count: photos for the figure at the end, which chose nothing.
+        **loading: see `FlukeDataModule`.
+    """
+
+    def __init__(
+        self, train_count: int = 400, val_count: int = 50, test_count: int = 100, **loading
+    ) -> None:
+        super().__init__(**loading)
+        self.train_count, self.val_count, self.test_count = train_count, val_count, test_count
+        self.test_set: FlukeDataset | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Render what is kept; training photos are rendered when their turn comes."""
+        if self.train_set is not None:
+            return
+        # far-off seeds, so that no training picture is ever a validation or test picture
+        train, val, test = (
+            int(np.random.SeedSequence((self.seed, part)).generate_state(1)[0]) for part in range(3)
+        )
+        self.train_set = FlukeDataset(
+            RenderedFlukes(self.train_count, self.size, train), self.augmentation, self.seed
+        )
+        self.val_set = FlukeDataset(RenderedFlukes(self.val_count, self.size, val).cached())
+        self.test_set = FlukeDataset(RenderedFlukes(self.test_count, self.size, test).cached())
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """Batches of every test photo, in order."""
+        return self._loader(self.test_set)
+
+
+def _cached(pairs: Pairs, indices: list[int]) -> CachedPhotos:
+    return CachedPhotos(
+        [pairs.stems[i] for i in indices], pairs.photos[indices], pairs.masks[indices]
+    )
+
+
+def _one_thread(worker: int) -> None:
+    # OpenCV would start a thread for each core in every worker
+    cv2.setNumThreads(0)
+
+
+def _warn_of_twins(pairs: Pairs, validation: list[str], val_list: Path) -> None:
+    chosen = set(validation)
+    twins = [
+        f"{pairs.stems[i]} = {pairs.stems[j]}"
+        for i, j in near_identical(pairs.hashes)
+        if (pairs.stems[i] in chosen) != (pairs.stems[j] in chosen)
+    ]
+    if twins:
+        log.warning(
+            "%s divides %d near-identical photo pair(s), so validation will look better than it "
+            "is: %s",
+            val_list,
+            len(twins),
+            ", ".join(twins[:10]),
+        )

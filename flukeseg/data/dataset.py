@@ -1,0 +1,145 @@
+"""Samples for the loaders: decoded once, augmented on each visit, reproducible one by one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Protocol, TypedDict
+
+import albumentations as A
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from flukeseg.data.synthetic import render
+
+
+class Sample(TypedDict):
+    """One photo: image 3×H×W float32 in 0..1, mask 1×H×W float32 0 or 1, and its name."""
+
+    image: torch.Tensor
+    mask: torch.Tensor
+    name: str
+
+
+class Source(Protocol):
+    """Where photos come from, by number and epoch."""
+
+    def __len__(self) -> int:
+        """Return the number of photos in an epoch."""
+
+    def get(self, index: int, epoch: int) -> tuple[str, np.ndarray, np.ndarray]:
+        """Return name, photo H×W×3 uint8 RGB and mask H×W uint8 0 or 1."""
+
+
+class CachedPhotos:
+    """Photos and masks in memory, shared with the workers rather than copied to each.
+
+    Args:
+        names: N names.
+        photos: N×H×W×3 uint8 RGB.
+        masks: N×H×W uint8, 0 or 1.
+    """
+
+    def __init__(self, names: list[str], photos: np.ndarray, masks: np.ndarray) -> None:
+        self.names = names
+        self.photos = torch.from_numpy(np.ascontiguousarray(photos)).share_memory_()
+        self.masks = torch.from_numpy(np.ascontiguousarray(masks)).share_memory_()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def get(self, index: int, epoch: int) -> tuple[str, np.ndarray, np.ndarray]:
+        """Return the photo of this number, the same in every epoch."""
+        return self.names[index], self.photos[index].numpy(), self.masks[index].numpy()
+
+
+class RenderedFlukes:
+    """Flukes rendered on the fly, new ones in every epoch.
+
+    Args:
+        count: photos in an epoch.
+        size: (height, width).
+        seed: first part of each picture's seed; equal seeds give equal pictures.
+    """
+
+    def __init__(self, count: int, size: tuple[int, int], seed: int) -> None:
+        self.count, self.size, self.seed = count, size, seed
+
+    def __len__(self) -> int:
+        return self.count
+
+    def get(self, index: int, epoch: int) -> tuple[str, np.ndarray, np.ndarray]:
+        """Render the fluke of this number and epoch."""
+        picture = render((self.seed, epoch, index), self.size)
+        return f"rendered_{self.seed}_{epoch}_{index}", picture.image, picture.mask
+
+    def cached(self) -> CachedPhotos:
+        """Render the first epoch once and keep it: for validation, the same at every turn."""
+        names, photos, masks = zip(*(self.get(i, epoch=0) for i in range(self.count)), strict=True)
+        return CachedPhotos(list(names), np.stack(photos), np.stack(masks))
+
+
+class FlukeDataset(Dataset[Sample]):
+    """Samples of a source, augmented where a transform is given.
+
+    The transform's randomness is seeded anew for every sample from (seed, epoch, index). So no two
+    workers, ranks or epochs repeat each other, and a picture does not depend on how many workers
+    there are or on where a run was interrupted.
+
+    Args:
+        source: photos and masks.
+        transform: albumentations pipeline, or None for validation.
+        seed: of the run.
+    """
+
+    def __init__(self, source: Source, transform: A.Compose | None = None, seed: int = 0) -> None:
+        self.source, self.transform, self.seed = source, transform, seed
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+        """Return a sample by index, or by (epoch, index) as `EpochSampler` gives it."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        name, photo, mask = self.source.get(index, epoch)
+        if self.transform is not None:
+            seeds = np.random.SeedSequence((self.seed, epoch, index)).generate_state(2)
+            self.transform.set_random_state(
+                np.random.default_rng(seeds[0]), random.Random(int(seeds[1]))
+            )
+            augmented = self.transform(image=photo, mask=mask * 255)
+            # the mask was warped as grey levels; half covered is fluke, as when it was resized
+            photo, mask = augmented["image"], augmented["mask"] > 127
+        image = torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1)))
+        return {
+            "image": image.float().div_(255),
+            "mask": torch.from_numpy(mask.astype(np.float32))[None],
+            "name": name,
+        }
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Every index once, shuffled by (seed, epoch), each with its epoch.
+
+    The epoch travels with the index, so that workers that live on through the epochs know it.
+    Lightning calls `set_epoch` before each epoch, after a resume too.
+
+    Args:
+        length: number of samples.
+        seed: of the run.
+    """
+
+    def __init__(self, length: int, seed: int) -> None:
+        self.length, self.seed, self.epoch = length, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration draws."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        return iter([(self.epoch, int(index)) for index in order])

@@ -1,0 +1,164 @@
+"""Photo-mask pairs on disk: found, checked as a whole, decoded once and kept in memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import imagehash
+import numpy as np
+from PIL import Image
+
+from flukeseg.data.photos import find_photos, read_mask, read_photo, resize_mask, resize_photo
+from flukeseg.errors import InputError
+
+log = logging.getLogger(__name__)
+
+HASH_SIDE = 16
+"""Side of the perceptual hash; 16 x 16 bits tell flukes of one pose apart where 8 x 8 do not."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Photos and masks at network size, in the order of their stems.
+
+    Attributes:
+        stems: N names, sorted.
+        photos: N×H×W×3 uint8 RGB.
+        masks: N×H×W uint8, 0 or 1.
+        hashes: N×256 bool, perceptual hash of each photo at its own size.
+        unpaired: stems of photos that have no mask; they are left out.
+    """
+
+    stems: tuple[str, ...]
+    photos: np.ndarray
+    masks: np.ndarray
+    hashes: np.ndarray
+    unpaired: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> list[str]:
+        """Stems whose mask has no fluke at network size."""
+        filled = self.masks.any(axis=(1, 2))
+        return [stem for stem, has in zip(self.stems, filled, strict=True) if not has]
+
+
+def load_pairs(root: str | Path, size: tuple[int, int], mask_threshold: int = 108) -> Pairs:
+    """Read `root/images` and `root/masks`, matched by stem whatever the suffix or its case.
+
+    Everything is read before anything is judged, so that all problems come in one list.
+
+    Args:
+        root: folder with `images/` and `masks/`.
+        size: (height, width) at which the pairs are kept.
+        mask_threshold: grey above it is fluke (0-254).
+
+    Raises:
+        InputError: a folder is missing or empty, or any pair has a problem; names every one.
+    """
+    root = Path(root)
+    for folder in (root, root / "images", root / "masks"):
+        if not folder.is_dir():
+            raise InputError(
+                f"{folder} is not a folder; data.root must hold images/ and masks/ with equal stems"
+            )
+    photos, problems = _by_stem(root / "images")
+    masks, mask_problems = _by_stem(root / "masks")
+    problems += mask_problems
+    problems += [f"{masks[s]}: no photo with this stem in images/" for s in masks.keys() - photos]
+    stems = sorted(photos.keys() & masks.keys())
+    if not stems and not problems:
+        raise InputError(f"{root} has no photo in images/ with a mask of the same stem in masks/")
+
+    def load(stem: str) -> _Pair | list[str]:
+        return _load_pair(photos[stem], masks[stem], size, mask_threshold)
+
+    # Pillow and OpenCV let go of the GIL while they decode
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        loaded = list(pool.map(load, stems))
+    problems += [problem for item in loaded if isinstance(item, list) for problem in item]
+    if problems:
+        lines = "".join(f"\n  {problem}" for problem in sorted(problems))
+        raise InputError(f"{root} has {len(problems)} problem(s) to mend before training:{lines}")
+    pairs = Pairs(
+        stems=tuple(stems),
+        photos=np.stack([item.photo for item in loaded]),
+        masks=np.stack([item.mask for item in loaded]),
+        hashes=np.stack([item.hash for item in loaded]),
+        unpaired=tuple(sorted(photos.keys() - masks.keys())),
+    )
+    log.info(
+        "%s: %d pairs, %d of them without fluke; %d photos without a mask left out",
+        root,
+        len(stems),
+        len(pairs.empty),
+        len(pairs.unpaired),
+    )
+    return pairs
+
+
+def read_stems(path: Path, known: Sequence[str]) -> list[str]:
+    """Stems listed one a line, each of which has to be known.
+
+    Raises:
+        InputError: the list is empty, or names stems that are not among `known`.
+    """
+    stems = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    stems = [stem for stem in stems if stem]
+    if not stems:
+        raise InputError(f"{path} names no stem; write one a line, or remove the file")
+    strangers = sorted(set(stems) - set(known))
+    if strangers:
+        raise InputError(
+            f"{path} names {len(strangers)} stem(s) that have no pair: {', '.join(strangers[:10])}"
+        )
+    return sorted(set(stems))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    photo: np.ndarray
+    mask: np.ndarray
+    hash: np.ndarray
+
+
+def _by_stem(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    paths: dict[str, Path] = {}
+    problems = []
+    for path in find_photos(folder):
+        if path.stem in paths:
+            problems.append(f"{path}: same stem as {paths[path.stem].name}; keep one of the two")
+        else:
+            paths[path.stem] = path
+    return paths, problems
+
+
+def _load_pair(
+    photo_path: Path, mask_path: Path, size: tuple[int, int], mask_threshold: int
+) -> _Pair | list[str]:
+    problems = []
+    try:
+        photo = read_photo(photo_path)
+    except InputError as error:
+        problems.append(str(error))
+    try:
+        mask = read_mask(mask_path, mask_threshold)
+    except InputError as error:
+        problems.append(str(error))
+    if problems:
+        return problems
+    if photo.shape[:2] != mask.shape:
+        (photo_height, photo_width), (height, width) = photo.shape[:2], mask.shape
+        return [
+            f"{mask_path}: mask is {width} × {height}, its photo {photo_width} × {photo_height}; "
+            "draw it anew on the photo at its own size"
+        ]
+    # a hash of the whole photo would decode it again; the array is at hand
+    grey = cv2.resize(photo, (8 * HASH_SIDE, 8 * HASH_SIDE), interpolation=cv2.INTER_AREA)
+    digest = imagehash.phash(Image.fromarray(grey), hash_size=HASH_SIDE)
+    return _Pair(resize_photo(photo, size), resize_mask(mask, size), digest.hash.ravel())

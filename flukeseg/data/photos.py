@@ -1,0 +1,329 @@
+"""Any photo or mask file -> an upright array, or one sentence saying why not.
+
+Pillow does the decoding. It is asked format by format rather than through `Image.open`, whose bound
+on pixels is a global that belongs to the whole process; nothing here changes a Pillow global.
+"""
+
+import stat
+import struct
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from flukeseg.errors import InputError
+
+# 100 million pixels are 300 MB of RGB: above what cameras make, below what a machine chokes on.
+MAX_PIXELS = 100_000_000
+
+# fmt: off
+IMAGE_SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff", ".webp", ".gif", ".bmp",
+    ".heic", ".heif", ".hif", ".avif",
+})
+# fmt: on
+
+# Opening JPEG takes MPO along. Pillows before 11.3 have no AVIF.
+_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "AVIF")
+_EXIF_ORIENTATION = 274
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SUBFILE, _TIFF_PHOTOMETRIC = 256, 257, 254, 262
+
+Image.init()
+
+
+def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a photo as H×W×3 uint8 RGB, turned upright by its EXIF orientation.
+
+    Of several frames or pages, the first. Transparent parts become white, like the ground of the
+    project's cut-outs and of scanned cards; what colours hide beneath them is arbitrary. 16-bit
+    values keep their high byte, as Pillow does for 16-bit colour: a stretch from minimum to maximum
+    would make brightness depend on whatever else is in the frame. 12-bit values in a 16-bit file
+    therefore come out dark: nothing in the file tells them from a dark photo. Floats are taken as
+    0 to 1, or as 0 to 255 if any is above 1. Embedded colour profiles are not applied.
+
+    Raises:
+        InputError: the file is missing, is no photo, is damaged, or has more than `max_pixels`.
+    """
+    with _opened(path, max_pixels) as (image, orientation, size):
+        if _is_deep(image):
+            grey = _to_8_bit(path, image)
+            return _upright(np.stack([grey] * 3, axis=-1), orientation, size)
+        return _upright(np.asarray(_flatten(_colours(image), "white")), orientation, size)
+
+
+def read_mask(path: str | Path, threshold: int = 108, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a mask as H×W uint8, upright: 1 where its grey, 0 to 255, is above `threshold`.
+
+    Colours, of a palette too, count by their grey; transparent parts are not fluke. 108 is the
+    reference's, whose masks have JPEG-like levels in between. A mask may be empty, but one that
+    only looks empty is an error: values 0 and 1, dark colours, or a shape that is in the alpha.
+
+    Raises:
+        InputError: as `read_photo`, and for masks whose values cannot be meant as grey levels.
+    """
+    with _opened(path, max_pixels) as (image, orientation, size):
+        if _is_deep(image):
+            levels, grey, hidden = np.asarray(image), _to_8_bit(path, image), False
+        else:
+            colours = _colours(image)
+            levels = grey = np.asarray(_flatten(colours, "black").convert("L"))
+            hidden = any(
+                high > threshold and (band != "A" or low < high)
+                for band, (low, high) in zip(colours.getbands(), colours.getextrema(), strict=True)
+            )
+        if levels.max() == 1 and levels.dtype != np.float32:
+            raise InputError(
+                f"{path} holds the values 0 and 1 instead of grey levels up to 255: "
+                "multiply the mask by 255 and save it again."
+            )
+        mask = (grey > threshold).astype(np.uint8)
+        if hidden and not mask.any():
+            raise InputError(
+                f"{path} has colours or transparency but no grey level above {threshold}: "
+                "save the mask with white for fluke and black for the rest."
+            )
+        return _upright(mask, orientation, size)
+
+
+def photo_size(path: str | Path) -> tuple[int, int]:
+    """Give (height, width) of the upright photo, in pixels, from its header alone.
+
+    Raises:
+        InputError: the file is missing, is no photo, or its header is damaged.
+    """
+    with _opened(path) as (_, _, size):
+        return size
+
+
+def find_photos(folder: str | Path) -> list[Path]:
+    """List the image files directly in a folder, sorted by name, whatever the suffix's case.
+
+    Hidden files are left out: macOS puts a `._x.jpg` that is no photo beside each `x.jpg`.
+
+    Raises:
+        InputError: there is no such folder, or it may not be read.
+    """
+    try:
+        return sorted(
+            path
+            for path in Path(folder).iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES
+            and not path.name.startswith(".")
+            and path.is_file()
+        )
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{folder} cannot be listed ({reason}): name a folder of photos that you may read."
+        ) from error
+
+
+def resize_photo(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize H×W×3 uint8 to (height, width): by area where it shrinks, cubic where it grows."""
+    return _resize(image, size, cv2.INTER_CUBIC)
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an H×W mask of 0 and 1 to (height, width) uint8: 1 where over half the area is 1."""
+    # In float: as integers the averages would be rounded before they are compared.
+    return (_resize(mask.astype(np.float32), size, cv2.INTER_LINEAR) > 0.5).astype(np.uint8)
+
+
+def _resize(image: np.ndarray, size: tuple[int, int], growing: int) -> np.ndarray:
+    # OpenCV averages areas only where both sides shrink, so sides that shrink go first.
+    between = min(size[0], image.shape[0]), min(size[1], image.shape[1])
+    if between != image.shape[:2]:
+        image = cv2.resize(image, between[::-1], interpolation=cv2.INTER_AREA)
+    if between != tuple(size):
+        image = cv2.resize(image, size[::-1], interpolation=growing)
+    return image
+
+
+@contextmanager
+def _opened(
+    path: str | Path, max_pixels: int | None = None
+) -> Iterator[tuple[Image.Image, int, tuple[int, int]]]:
+    """Yield the image, only its header read; the orientation still to apply; the upright size.
+
+    What goes wrong while the body decodes becomes an `InputError` too.
+    """
+    try:
+        # Not a folder, and not a named pipe either: opening one would wait for ever.
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise InputError(f"{path} is not a file: name a photo.")
+        with _pillow_quiet(), Path(path).open("rb") as stream:
+            image = _identify(path, stream)
+            orientation, (height, width) = _geometry(image, stream)
+            if max_pixels is not None and height * width > max_pixels:
+                raise InputError(
+                    f"{path} has {width} x {height} pixels, more than the bound of {max_pixels:,}: "
+                    "make it smaller or raise max_pixels."
+                )
+            yield image, orientation, (height, width)
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: check the name.") from error
+    except PermissionError as error:
+        raise InputError(f"{path} may not be read: change its permissions.") from error
+    # On damaged files Pillow's decoders raise nearly everything: OSError, SyntaxError, ValueError,
+    # struct.error, zlib.error, KeyError, AssertionError, OverflowError, MemoryError and more.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(
+            f"{path} cannot be read, it may be damaged or cut short ({reason}): "
+            "copy, download or export it again."
+        ) from error
+
+
+def _identify(path: str | Path, stream: BinaryIO) -> Image.Image:
+    start = stream.read(16)
+    if not start:
+        raise InputError(f"{path} is empty: copy or download it again.")
+    openers = [Image.OPEN[name] for name in _FORMATS if name in Image.OPEN]
+    readers = [reader for reader, accepts in openers if accepts(start) is True]
+    # A `mif1` file may be AVIF or HEIC inside: the first that can reads it.
+    needs_heif = start[4:8] == b"ftyp" and start[8:12].startswith(
+        (b"hei", b"hev", b"mif1", b"msf1")
+    )
+    if needs_heif:
+        try:
+            from pillow_heif import HeifImageFile
+        except ImportError:
+            pass
+        else:
+            readers.append(HeifImageFile)
+            needs_heif = False
+    problem = None
+    for reader in readers:
+        stream.seek(0)
+        try:
+            image = reader(stream, "")
+        except SyntaxError as error:
+            problem = error
+            continue
+        # Camera raws are TIFFs whose first picture is a thumbnail.
+        if image.format == "TIFF" and image.tag_v2.get(_TIFF_SUBFILE) == 1:
+            raise InputError(f"{path} is a camera raw: export it as JPEG or TIFF.")
+        return image
+    if needs_heif:
+        raise InputError(f'{path} is a HEIC photo: run pip install "flukeseg[heic]".')
+    if problem is None:
+        raise InputError(
+            f"{path} is not a photo in a known format: export it as JPEG, PNG or TIFF."
+        )
+    raise problem
+
+
+def _geometry(image: Image.Image, stream: BinaryIO) -> tuple[int, tuple[int, int]]:
+    """Give the orientation, 1 to 8, to apply after decoding, and the upright (height, width)."""
+    width, height = image.size
+    if image.format == "TIFF":
+        width, height = image.tag_v2[_TIFF_WIDTH], image.tag_v2[_TIFF_HEIGHT]
+    elif image.format == "PNG" and "exif" not in image.info:
+        _find_late_exif(image, stream)
+    try:
+        # Not `image.getexif`: a PNG's decodes the picture to look for more.
+        orientation = Image.Image.getexif(image).get(_EXIF_ORIENTATION)
+    except Exception:  # a photo with damaged EXIF is a photo all the same
+        orientation = None
+    if orientation not in range(1, 9):
+        orientation = 1
+    size = (width, height) if orientation >= 5 else (height, width)
+    # A TIFF comes upright out of Pillow's decoder.
+    return 1 if image.format == "TIFF" else orientation, size
+
+
+def _find_late_exif(image: Image.Image, stream: BinaryIO) -> None:
+    """Look for EXIF after a PNG's pixels, where ExifTool may put it."""
+    pixels = stream.tell()
+    stream.seek(8)
+    while len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"eXIf":
+            image.info["exif"] = b"Exif\0\0" + stream.read(length)
+            break
+        stream.seek(length + 4, 1)
+    stream.seek(pixels)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def _to_8_bit(path: str | Path, image: Image.Image) -> np.ndarray:
+    values = np.asarray(image)
+    if image.mode == "F":
+        values = np.nan_to_num(values, nan=0, posinf=0, neginf=0)
+        highest = values.max()
+        if highest > 255:
+            raise InputError(
+                f"{path} has values up to {highest:g}: save it as 8-bit, or as floats of 0 to 1."
+            )
+        return (values.clip(min=0) * (255 if highest <= 1 else 1)).round().astype(np.uint8)
+    # Older Pillows give a 16-bit PNG as 32-bit integers, which elsewhere have no known white.
+    if image.mode == "I" and image.format != "PNG":
+        raise InputError(f"{path} has 32-bit or signed values: save it as 8-bit or 16-bit.")
+    if image.format == "TIFF" and image.tag_v2.get(_TIFF_PHOTOMETRIC) == 0:
+        values = 65535 - values  # white is 0; Pillow inverts 8-bit values only
+    return (values >> 8).astype(np.uint8)
+
+
+def _colours(image: Image.Image) -> Image.Image:
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _flatten(colours: Image.Image, ground: str) -> Image.Image:
+    if colours.mode == "RGB":
+        return colours
+    return Image.alpha_composite(Image.new("RGBA", colours.size, ground), colours).convert("RGB")
+
+
+def _upright(array: np.ndarray, orientation: int, size: tuple[int, int]) -> np.ndarray:
+    if orientation >= 5:
+        array = array.swapaxes(0, 1)
+    if array.shape[:2] != size:  # HEIC can; the bound on pixels was checked against the header
+        raise ValueError("it is not as large as its header says")
+    down = -1 if orientation in (3, 4, 7, 8) else 1
+    across = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.array(array[::down, ::across], order="C")
+
+
+_quiet_lock = threading.Lock()
+_quiet_readers = 0
+_quiet_filters = warnings.catch_warnings()
+
+
+@contextmanager
+def _pillow_quiet() -> Iterator[None]:
+    """Ignore Pillow's warnings, on odd metadata mostly, while any thread reads a photo.
+
+    Before Python 3.14 the filters are one list for all threads, so the first reader in swaps it and
+    the last one out puts it back.
+    """
+    global _quiet_readers, _quiet_filters
+    if getattr(sys.flags, "context_aware_warnings", False):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+        return
+    with _quiet_lock:
+        if not _quiet_readers:
+            _quiet_filters = warnings.catch_warnings()
+            _quiet_filters.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+        _quiet_readers += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_readers -= 1
+            if not _quiet_readers:
+                _quiet_filters.__exit__(None, None, None)

@@ -1,0 +1,133 @@
+"""Which photos train and which validate: by stems and seed alone, whatever order they are listed.
+
+Photos that belong together (near-identical, or of one individual) form a cluster, and a cluster
+never stands on both sides.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from flukeseg.errors import InputError
+
+NEAR_IDENTICAL_BITS = 24
+"""Photos whose 256-bit perceptual hashes differ in at most so many bits are one picture: a
+recompressed, resized, brightened or slightly cropped copy. Unrelated sea photos differ in about
+128; README says how the bound was chosen."""
+
+
+def clusters(
+    stems: Sequence[str], hashes: np.ndarray, individuals: Mapping[str, str] | None = None
+) -> list[list[str]]:
+    """Group stems that have to fall on the same side.
+
+    Args:
+        stems: N names.
+        hashes: N×B bool, perceptual hashes.
+        individuals: the individual on each photo, by stem; stems it leaves out stand alone.
+
+    Returns:
+        Clusters, each sorted, sorted by their first stem.
+    """
+    parent = list(range(len(stems)))
+
+    def find(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for i, j in near_identical(hashes):
+        parent[find(i)] = find(j)
+    first_photo: dict[str, int] = {}
+    for i, stem in enumerate(stems):
+        individual = (individuals or {}).get(stem)
+        if individual is not None:
+            parent[find(i)] = find(first_photo.setdefault(individual, i))
+    members: dict[int, list[str]] = {}
+    for i, stem in enumerate(stems):
+        members.setdefault(find(i), []).append(stem)
+    return sorted(sorted(cluster) for cluster in members.values())
+
+
+def near_identical(hashes: np.ndarray, bits: int = NEAR_IDENTICAL_BITS) -> list[tuple[int, int]]:
+    """Index pairs i < j of hashes (N×B bool) that differ in at most `bits` bits."""
+    signs = hashes.astype(np.float32) * 2 - 1  # dot product = B - 2 × differing bits
+    pairs = []
+    for i in range(len(signs) - 1):  # row by row: memory stays at N, not N²
+        differing = (signs.shape[1] - signs[i + 1 :] @ signs[i]) / 2
+        pairs += [(i, i + 1 + int(j)) for j in np.flatnonzero(differing <= bits)]
+    return pairs
+
+
+def split_by_count(groups: Sequence[Sequence[str]], count: int, seed: int) -> list[str]:
+    """Draw `count` validation stems, whole clusters at a time.
+
+    A cluster that would overshoot the count is passed over, so that the count is met exactly
+    unless clusters make it impossible.
+
+    Raises:
+        InputError: the count leaves nothing to train on, or no cluster is small enough.
+    """
+    total = sum(len(group) for group in groups)
+    if not 0 < count < total:
+        raise InputError(f"data.val_count={count} must be between 1 and {total - 1}, of {total}")
+    chosen: list[str] = []
+    for group in sorted(groups, key=lambda group: _draw(group, seed)):
+        if len(chosen) + len(group) <= count:
+            chosen += group
+    if not chosen:
+        raise InputError(
+            f"data.val_count={count} is smaller than every group of photos that belong together; "
+            "raise it"
+        )
+    return sorted(chosen)
+
+
+def split_by_fold(groups: Sequence[Sequence[str]], folds: int, fold: int, seed: int) -> list[str]:
+    """Validation stems of one fold; the folds are disjoint, cover all, and are of like size.
+
+    Raises:
+        InputError: fewer than 2 folds, more folds than clusters, or no such fold.
+    """
+    if not 2 <= folds <= len(groups):
+        raise InputError(
+            f"data.folds={folds} must be between 2 and {len(groups)}, the number of photos or "
+            "groups of photos that belong together"
+        )
+    if not 0 <= fold < folds:
+        raise InputError(f"data.fold={fold} must be between 0 and {folds - 1}")
+    bins: list[list[str]] = [[] for _ in range(folds)]
+    for group in sorted(groups, key=lambda group: (-len(group), _draw(group, seed))):
+        min(bins, key=len).extend(group)
+    return sorted(bins[fold])
+
+
+def read_individuals(path: Path) -> dict[str, str]:
+    """Read `groups.csv`: a header `stem,individual`, then one photo a line.
+
+    Raises:
+        InputError: a column is missing, or a stem is given two individuals.
+    """
+    individuals: dict[str, str] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if not {"stem", "individual"} <= set(reader.fieldnames or ()):
+            raise InputError(f"{path} must open with the header line: stem,individual")
+        for row in reader:
+            stem, individual = row["stem"], row["individual"]
+            if not stem or not individual:
+                continue  # an unknown individual stands alone
+            if individuals.setdefault(stem, individual) != individual:
+                raise InputError(f"{path} gives {stem} two individuals; keep one of the lines")
+    return individuals
+
+
+def _draw(group: Sequence[str], seed: int) -> bytes:
+    # a hash of the name, not a shuffle of the list: adding a photo moves no other one
+    return hashlib.sha256(f"{seed}/{group[0]}".encode()).digest()

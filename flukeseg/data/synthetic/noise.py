@@ -1,0 +1,116 @@
+"""Endless random fields: a few tileable textures, made once per process, sampled at any scale."""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+TILE = 256  # pixels a side: fine enough for four octaves, small enough to stay in the cache
+TILES = 12  # different fields of one kind; more would not be told apart at random offset and turn
+
+
+def _spectrum_frequencies() -> tuple[np.ndarray, np.ndarray]:
+    """Cycles per tile along x and y, in the order `np.fft` keeps them."""
+    cycles = np.fft.fftfreq(TILE, 1 / TILE).astype(np.float32)
+    return np.meshgrid(cycles, cycles)
+
+
+def _standardise(field: np.ndarray) -> np.ndarray:
+    return ((field - field.mean()) / field.std()).astype(np.float32)
+
+
+@lru_cache(maxsize=None)
+def cloud(number: int) -> np.ndarray:
+    """Fractal 1/f noise, `TILE` × `TILE` float32, tileable, mean 0, variance 1."""
+    rng = np.random.default_rng((1, number))
+    fx, fy = _spectrum_frequencies()
+    radius = np.hypot(fx, fy)
+    radius[0, 0] = np.inf
+    white = np.fft.fft2(rng.standard_normal((TILE, TILE)))
+    return _standardise(np.fft.ifft2(white * radius**-1.25).real)
+
+
+@lru_cache(maxsize=None)
+def grain(number: int) -> np.ndarray:
+    """Noise of nearly one size (6 to 64 cycles a tile): speckles, foam lace, barnacles."""
+    rng = np.random.default_rng((2, number))
+    fx, fy = _spectrum_frequencies()
+    radius = np.hypot(fx, fy)
+    band = np.exp(-((np.log2(np.maximum(radius, 1e-3)) - 4.3) ** 2) / 1.2)
+    white = np.fft.fft2(rng.standard_normal((TILE, TILE)))
+    return _standardise(np.fft.ifft2(white * band / np.maximum(radius, 1)).real)
+
+
+@lru_cache(maxsize=None)
+def waves(number: int) -> np.ndarray:
+    """Slope of a wind sea running along y, tileable, mean 0, variance 1.
+
+    Random phases under a directional spectrum (broad spreading, power falling with frequency), with the surface drawn together at the crests as in Tessendorf, "Simulating Ocean
+    Water" (SIGGRAPH course notes, 2001): crests sharp, troughs wide.
+    """
+    rng = np.random.default_rng((3, number))
+    fx, fy = _spectrum_frequencies()
+    radius = np.maximum(np.hypot(fx, fy), 1e-3)
+    spread = np.abs(fy / radius) ** 1.5 + 0.25
+    band = np.exp(-((3.5 / radius) ** 4)) * radius**-2.4 * spread
+    white = np.fft.fft2(rng.standard_normal((TILE, TILE)))
+    height = np.fft.ifft2(white * band)
+    pull = [np.fft.ifft2(white * band * -1j * f / radius).real for f in (fx, fy)]
+    height, strength = height.real, 5.0 / height.real.std()
+    y, x = np.mgrid[0:TILE, 0:TILE].astype(np.float32)
+    map_x, map_y = (
+        (np.mod(at + strength * by * 0.55, TILE)).astype(np.float32)
+        for at, by in ((x, pull[0]), (y, pull[1]))
+    )
+    height = cv2.remap(
+        height.astype(np.float32), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
+    )
+    slope = np.roll(height, -1, 0) - np.roll(height, 1, 0)
+    return np.clip(_standardise(slope), -3, 3)
+
+
+def sample(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Read an endless tile at x, y (float32 arrays of one shape, in tiles)."""
+    return cv2.remap(
+        tile,
+        (x - np.floor(x)) * np.float32(TILE),
+        (y - np.floor(y)) * np.float32(TILE),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_WRAP,
+    )
+
+
+def pick(rng: np.random.Generator, kind=cloud) -> np.ndarray:
+    """One of the tiles of a kind."""
+    return kind(int(rng.integers(TILES)))
+
+
+def plane(
+    rng: np.random.Generator, x: np.ndarray, y: np.ndarray, size: float, kind=cloud
+) -> np.ndarray:
+    """Noise over a plane at a random offset and turn; `size` is a tile's side in units of x, y."""
+    turn = rng.uniform(0, 2 * np.pi)
+    cos, sin = np.float32(np.cos(turn) / size), np.float32(np.sin(turn) / size)
+    off = rng.uniform(0, 1, 2).astype(np.float32)
+    return sample(pick(rng, kind), cos * x - sin * y + off[0], sin * x + cos * y + off[1])
+
+
+def line(rng: np.random.Generator, count: int, cells: float, octaves: int = 4) -> np.ndarray:
+    """Fractal noise along a line: `count` float32 samples over `cells` coarsest cells, about ±1."""
+    at = np.linspace(0, 1, count, dtype=np.float32)
+    total = np.zeros(count, np.float32)
+    for octave in range(octaves):
+        knots = int(np.ceil(cells * 2**octave)) + 2
+        values = rng.standard_normal(knots).astype(np.float32)
+        where = at * cells * 2**octave
+        left = where.astype(np.int32)
+        step = where - left
+        step = step * step * (3 - 2 * step)
+        total += (values[left] * (1 - step) + values[left + 1] * step) / 2**octave
+    return total * np.float32(0.75)
+
+
+def smoothstep(x: np.ndarray) -> np.ndarray:
+    """Hermite step from 0 at x ≤ 0 to 1 at x ≥ 1."""
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)

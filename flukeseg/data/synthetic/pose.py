@@ -1,0 +1,186 @@
+"""The fluke in space: the flat sheet bent, turned and seen through a pinhole camera.
+
+Camera coordinates: x right, y down, z away from the viewer; the unit is the half-span.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flukeseg.data.synthetic.outline import Lobe, Outline
+
+RINGS = 26  # cells along the stock
+GIRTH = 6  # cells across it
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the fluke is held and seen; angles in radians.
+
+    All zero: the underside faces the viewer, trailing edge up, stock straight down.
+    """
+
+    pitch: float  # trailing edge towards the viewer (> 0) or away (< 0)
+    yaw: float  # turned about the vertical
+    roll: float  # tilted within the picture
+    droop: tuple[float, float]  # left, right lobe: bend towards the back (> 0) or belly, root
+    curl: tuple[float, float]  # the same, gained from root to tip
+    arch: float  # bend along the body: trailing edge lags towards the back (> 0)
+    distance: float  # of the camera, in half-spans
+    stock_turn: float  # length over which the stock turns downwards, in half-spans
+    stock_growth: float  # widening of the stock per half-span
+    lean: float  # sideways lean of the stock where it enters the water
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A sheet of cells as the camera sees it; arrays are rows × columns × …, float32."""
+
+    points: np.ndarray  # x, y in the picture, in half-spans at the fluke's distance
+    depth: np.ndarray
+    plane: np.ndarray  # x, y on the flat skin, for its pattern
+    normal: np.ndarray  # x, y, z, unit length, towards the viewer
+    ventral: np.ndarray  # 1 where the underside is seen, 0 where the back is
+
+
+def _rotation(pose: Pose) -> np.ndarray:
+    """Columns: where the plane's x, its y and its underside's normal point in camera space."""
+    sp, cp = np.sin(pose.pitch), np.cos(pose.pitch)
+    sy, cy = np.sin(pose.yaw), np.cos(pose.yaw)
+    sr, cr = np.sin(pose.roll), np.cos(pose.roll)
+    frame = np.array([[1, 0, 0], [0, -cp, sp], [0, -sp, -cp]], float)
+    turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    tilt = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return tilt @ turn @ frame
+
+
+def _bend(plane: np.ndarray, droop: float, curl: float, arch: float, root: float) -> np.ndarray:
+    """Bend the flat sheet without stretching it: once across (the lobe), once along the body."""
+    x, y = plane[..., 0], plane[..., 1]
+    if abs(curl) < 1e-3:
+        curl = 1e-3
+    reach = (np.sin(droop + curl * x) - np.sin(droop)) / curl
+    lift = (np.cos(droop) - np.cos(droop + curl * x)) / curl
+    if abs(arch) < 1e-3:
+        arch = 1e-3
+    lag = y + root / 2
+    along = np.sin(arch * lag) / arch - root / 2
+    lift = lift + (1 - np.cos(arch * lag)) / arch
+    return np.stack([reach, along, -lift], -1)
+
+
+def _project(space: np.ndarray, distance: float) -> np.ndarray:
+    return space[..., :2] / np.maximum(1 + space[..., 2:] / distance, 0.2)
+
+
+def _normals(space: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit normals turned towards the viewer, and the sign of that turn."""
+    cross = np.cross(np.gradient(space, axis=1), np.gradient(space, axis=0))
+    cross /= np.maximum(np.linalg.norm(cross, axis=-1, keepdims=True), 1e-9)
+    sign = np.where(cross[..., 2] > 0, -1.0, 1.0)
+    return cross * sign[..., None], sign
+
+
+def _lobe_mesh(lobe: Lobe, side: int, outline: Outline, pose: Pose) -> Mesh:
+    which = 0 if side < 0 else 1
+    bent = _bend(lobe.sheet, pose.droop[which], pose.curl[which], pose.arch, outline.root)
+    bent[..., 0] *= side
+    space = bent @ _rotation(pose).T
+    normal, sign = _normals(space)
+    plane = lobe.sheet * np.array([side, 1], np.float32)
+    return Mesh(
+        _project(space, pose.distance).astype(np.float32),
+        space[..., 2].astype(np.float32),
+        plane,
+        normal.astype(np.float32),
+        (sign * side > 0).astype(np.float32),
+    )
+
+
+def _stock_mesh(outline: Outline, pose: Pose, length: float) -> Mesh:
+    """The tail stock: a tube along a curve that leaves the fluke and turns down into the sea."""
+    rotation = _rotation(pose)
+    s = np.linspace(0, length, RINGS + 1)
+    turn = np.clip(s / max(pose.stock_turn, 1e-3), 0, 1)[:, None]
+    turn = turn * turn * (3 - 2 * turn)
+    down = np.array([np.sin(pose.lean), np.cos(pose.lean), 0.25])
+    heading = (1 - turn) * -rotation[:, 1] + turn * down
+    heading /= np.maximum(np.linalg.norm(heading, axis=1, keepdims=True), 1e-6)
+    begin = rotation @ np.array([0, -outline.root * 0.4, -0.02])
+    steps = np.vstack([np.zeros(3), (heading[1:] + heading[:-1]) / 2 * (length / RINGS)])
+    centre = begin + np.cumsum(steps, 0)
+    across = np.stack([-heading[:, 1], heading[:, 0]], 1)
+    size = np.linalg.norm(across, axis=1, keepdims=True)
+    across = across / np.maximum(size, 0.15)
+    end = outline.root * 0.6  # where the lobes end, along the stock
+    below = np.maximum(s - end, 0)
+    # narrowest where the lobes end, then ever wider: the fillet on one side, the body on the other
+    width = outline.stock * (1 + pose.stock_growth * below) + 0.25 * outline.stock * np.exp(
+        -(((s - end) / 0.12) ** 2)
+    )
+    # it begins as a rounded ridge on the fluke
+    width *= np.sqrt(np.clip(1 - (1 - s / (0.9 * end)) ** 2 * (s < 0.9 * end), 0, 1))
+    c = np.linspace(-1, 1, GIRTH + 1)
+    flat = _project(centre, pose.distance)
+    points = flat[None] + c[:, None, None] * (width[:, None] * across)[None]
+    bulge = np.sqrt(np.maximum(1 - c**2, 0))[:, None, None]
+    normal = c[:, None, None] * np.c_[across, np.zeros(len(s))][None] + bulge * np.array([0, 0, -1])
+    plane = np.stack(
+        np.broadcast_arrays(c[:, None] * width[None], -outline.root * 0.4 - s[None]), -1
+    )
+    depth = np.broadcast_to(centre[:, 2], points.shape[:2])
+    ventral = np.full(points.shape[:2], float(pose.pitch < 0.9), np.float32)
+    return Mesh(*(a.astype(np.float32) for a in (points, depth, plane, normal, ventral)))
+
+
+def meshes(outline: Outline, pose: Pose, length: float) -> tuple[Mesh, Mesh, Mesh]:
+    """Left lobe, right lobe and stock (of `length` half-spans) as the camera sees them."""
+    return (
+        _lobe_mesh(outline.left, -1, outline, pose),
+        _lobe_mesh(outline.right, 1, outline, pose),
+        _stock_mesh(outline, pose, length),
+    )
+
+
+def stock_in_front(pose: Pose) -> bool:
+    """Whether the stock covers the lobes rather than they it."""
+    return bool(_rotation(pose)[2, 1] > 0)
+
+
+def _mixture(rng: np.random.Generator, *parts: tuple[float, float, float]) -> float:
+    """Uniform within one of the (weight, low, high) parts."""
+    weights = np.array([p[0] for p in parts])
+    _, low, high = parts[rng.choice(len(parts), p=weights / weights.sum())]
+    return float(rng.uniform(low, high))
+
+
+def draw_pose(rng: np.random.Generator) -> Pose:
+    """Draw how one fluke is held: mostly raised and seen from behind, at times anything."""
+    kind = rng.choice(["raised", "level", "arched"], p=[0.76, 0.15, 0.09])
+    both = {
+        "raised": _mixture(rng, (0.7, -0.35, 0.35), (0.3, -1.1, 0.8)),
+        "level": _mixture(rng, (0.7, 0.0, 0.9), (0.3, -0.5, 0.2)),
+        "arched": rng.uniform(0.2, 0.9),
+    }[kind]
+    bend = rng.normal(both, 0.1, 2)
+    split = rng.uniform(0.3, 0.7)
+    # one lobe folded on its own, now and then
+    if rng.uniform() < 0.08:
+        bend[rng.integers(2)] += rng.uniform(-1.2, 0.8)
+    pitch, yaw = {
+        "raised": (_mixture(rng, (0.65, -0.9, 0.5), (0.35, -1.35, 1.1)), rng.normal(0, 0.38)),
+        "level": (rng.choice([-1, 1]) * rng.uniform(1.2, 1.5), rng.normal(0, 0.5)),
+        "arched": (rng.uniform(1.2, 2.1), rng.choice([-1, 1]) * rng.uniform(0.5, 1.4)),
+    }[kind]
+    return Pose(
+        pitch=float(pitch),
+        yaw=float(np.clip(yaw, -1.4, 1.4)),
+        roll=float(rng.normal(0, 0.1)),
+        droop=(float(bend[0] * (1 - split)), float(bend[1] * (1 - split))),
+        curl=(float(bend[0] * split), float(bend[1] * split)),
+        arch=float({"raised": rng.normal(0.1, 0.35), "level": rng.normal(0.5, 0.4)}.get(kind, 0.4)),
+        distance=float(np.exp(rng.uniform(np.log(5), np.log(40)))),
+        stock_turn=float(rng.uniform(0.5, 1.0) if kind != "arched" else rng.uniform(0.8, 1.8)),
+        stock_growth=float(rng.uniform(0.2, 0.6) if kind != "arched" else rng.uniform(0.9, 2.2)),
+        lean=float(rng.normal(0, 0.15)),
+    )

@@ -1,0 +1,135 @@
+"""Meshes to pixels: which cell of the sheet lies under each pixel, and how much of the pixel."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from flukeseg.data.synthetic.outline import FINE
+from flukeseg.data.synthetic.pose import Mesh
+
+SHIFT = 4  # fractional bits of OpenCV's polygon corners
+MARGIN = 0.3  # cells painted beyond the edge, so that a pixel half outside knows its place too
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The pixels of some meshes within a box of the picture; arrays are h × w (× …) float32."""
+
+    corner: tuple[int, int]  # x, y of the box in the picture
+    alpha: np.ndarray  # coverage, 0 … 1
+    plane: np.ndarray  # x, y on the flat skin
+    normal: np.ndarray  # x, y, z
+    ventral: np.ndarray  # 1 underside, 0 back
+    edge: np.ndarray  # 0 at the leading, 1 at the trailing edge
+    along: np.ndarray  # 0 at the root, 1 at the tip
+
+
+def _cells(mesh: Mesh, points: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Corners, affine map to sheet coordinates and depth of every cell, the margin's included."""
+    rows = np.r_[-MARGIN, np.arange(points.shape[0]), points.shape[0] - 1 + MARGIN]
+    first = points[:1] - MARGIN * (points[1:2] - points[:1])
+    last = points[-1:] + MARGIN * (points[-1:] - points[-2:-1])
+    grid = np.concatenate([first, points, last])
+    a, b, c, d = grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]
+    step_i = (b - a + c - d) / 2
+    step_j = (d - a + c - b) / 2 / np.diff(rows)[:, None, None]
+    det = step_i[..., 0] * step_j[..., 1] - step_i[..., 1] * step_j[..., 0]
+    det = np.where(np.abs(det) < 1e-3, np.where(det < 0, -1e-3, 1e-3), det)
+    inverse = np.stack(
+        [step_j[..., 1] / det, -step_j[..., 0] / det, -step_i[..., 1] / det, step_i[..., 0] / det],
+        -1,
+    )
+    middle = (a + b + c + d) / 4
+    at_i = np.broadcast_to(np.arange(points.shape[1] - 1) + 0.5, det.shape)
+    at_j = np.broadcast_to(((rows[:-1] + rows[1:]) / 2)[:, None], det.shape)
+    off_i = at_i - inverse[..., 0] * middle[..., 0] - inverse[..., 1] * middle[..., 1]
+    off_j = at_j - inverse[..., 2] * middle[..., 0] - inverse[..., 3] * middle[..., 1]
+    affine = np.concatenate([inverse, np.stack([off_i, off_j, at_i, at_j], -1)], -1)
+    deep = mesh.depth[np.clip(np.arange(len(rows) - 1) - 1, 0, len(mesh.depth) - 2)][:, :-1].copy()
+    deep[[0, -1]] += 1e3  # the margin goes behind everything
+    corners = np.stack([a, b, c, d], 2)
+    inner = np.zeros(det.shape, bool)
+    inner[1:-1] = True
+    return tuple(x.reshape(-1, *x.shape[2:]) for x in (corners, affine, deep, inner))
+
+
+def paint(
+    meshes: Sequence[Mesh],
+    to_pixels: np.ndarray,
+    size: tuple[int, int],
+    cuts: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
+) -> Layer | None:
+    """Rasterise meshes of equal shape into one layer; None if nothing lies in the picture.
+
+    `to_pixels` is the 2 × 3 affine map from the meshes' points to pixels; `cuts` holds for each
+    mesh what its leading and trailing edges lack, `FINE` samples, in chords.
+    """
+    height, width = size
+    placed = [m.points @ to_pixels[:, :2].T + to_pixels[:, 2] for m in meshes]
+    everything = np.concatenate([p.reshape(-1, 2) for p in placed])
+    low = np.clip(np.floor(everything.min(0)) - 2, 0, [width, height]).astype(int)
+    high = np.clip(np.ceil(everything.max(0)) + 3, 0, [width, height]).astype(int)
+    w, h = high - low
+    if w < 1 or h < 1:
+        return None
+    # pixel centres lie at .5 in the picture's continuous coordinates, at whole numbers in OpenCV's
+    parts = [_cells(m, p - low - 0.5) for m, p in zip(meshes, placed, strict=True)]
+    corners, affine, deep, inner = (np.concatenate(x) for x in zip(*parts, strict=True))
+    owner = np.repeat(np.arange(len(meshes)), [len(p[0]) for p in parts])
+    order = np.argsort(-deep, kind="stable")
+    corners, affine, inner, owner = corners[order], affine[order], inner[order], owner[order]
+
+    near = np.clip(corners, -8 * w - 99, 9 * w + 99)  # keeps OpenCV's fixed point from overflowing
+    cell = np.zeros((h, w), np.int32)
+    for number, polygon in enumerate(np.round(near * 2**SHIFT).astype(np.int32), 1):
+        cv2.fillConvexPoly(cell, polygon, number, cv2.LINE_8, SHIFT)
+    fine = 3 if width < 800 else 2
+    cover = np.zeros((h * fine, w * fine), np.uint8)
+    scaled = np.round(((near[inner] + 0.5) * fine - 0.5) * 2**SHIFT).astype(np.int32)
+    for polygon in scaled:
+        cv2.fillConvexPoly(cover, polygon, 255, cv2.LINE_8, SHIFT)
+    alpha = cv2.resize(cover, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+
+    y, x = np.nonzero(cell)
+    number = cell[y, x] - 1
+    m = affine[number].astype(np.float32)
+    i = np.clip(m[:, 0] * x + m[:, 1] * y + m[:, 4], m[:, 6] - 0.65, m[:, 6] + 0.65)
+    j = np.clip(m[:, 2] * x + m[:, 3] * y + m[:, 5], m[:, 7] - 0.65, m[:, 7] + 0.65)
+    rows, columns = meshes[0].depth.shape
+    along = np.clip(i / (columns - 1), 0, 1)
+    edge = j / (rows - 1)
+    if cuts is not None:
+        table = np.stack([np.stack(c) for c in cuts])  # meshes × 2 × FINE
+        whose, where = owner[number], (along * (FINE - 1)).astype(np.int32)
+        slope = (rows - 1) / np.maximum(np.hypot(m[:, 2], m[:, 3]), 1e-4)  # pixels a chord
+        kept = np.minimum(1 - table[whose, 1, where] - edge, edge - table[whose, 0, where])
+        alpha[y, x] = np.minimum(alpha[y, x], np.clip(0.5 + kept * slope, 0, 1))
+    atlas_j = np.clip(j, 0, rows - 1) + rows * owner[number]
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        field = np.zeros((h, w), np.float32)
+        field[y, x] = values
+        return field
+
+    map_i, map_j = spread(i), spread(atlas_j)
+    # a pixel that only the finer raster touches takes its place from a neighbour
+    lost = (cell == 0) & (alpha > 0)
+    if lost.any():
+        map_i[lost] = cv2.dilate(map_i, np.ones((3, 3), np.uint8))[lost]
+        map_j[lost] = cv2.dilate(map_j, np.ones((3, 3), np.uint8))[lost]
+
+    def attribute(name: str) -> np.ndarray:
+        atlas = np.concatenate([getattr(mesh, name) for mesh in meshes])
+        return cv2.remap(atlas, map_i, map_j, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    return Layer(
+        (int(low[0]), int(low[1])),
+        alpha,
+        attribute("plane"),
+        attribute("normal"),
+        attribute("ventral"),
+        spread(edge),
+        spread(along),
+    )

@@ -1,0 +1,168 @@
+"""What the skin looks like: pigment, marks and growth on the flat fluke, then light on it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from flukeseg.data.synthetic.noise import cloud, grain, plane, smoothstep
+from flukeseg.data.synthetic.outline import Outline
+from flukeseg.data.synthetic.raster import Layer
+
+
+@dataclass(frozen=True)
+class Light:
+    """Where light comes from and how much of it reaches the side that is seen."""
+
+    sun: np.ndarray  # unit vector towards the sun, camera coordinates
+    direct: float
+    ambient: float
+    gloss: float
+
+
+@dataclass(frozen=True)
+class Skin:
+    """One animal's looks, as numbers that `albedo` spreads over its plane."""
+
+    seed: int
+    dark: np.ndarray  # RGB
+    pale: np.ndarray  # RGB
+    level: float  # share of pale: below -1 none, above 1 nearly all
+    outward: float  # gain of pale towards the tips
+    backward: float  # gain of pale towards the trailing edge
+    ragged: float  # strength of the noise at the border between dark and pale
+    soft: float  # width of that border
+    border: float  # width of the dark edge, in chords
+    speckle: float
+    film: float  # amount of diatom film
+    scars: int
+    growth: float  # barnacles at tips and edges
+    back: float  # tone of the back against the dark of the underside
+
+
+def draw_light(rng: np.random.Generator) -> Light:
+    """Draw the light: mostly a high sky, at times a sun behind the whale."""
+    sun = np.array([rng.normal(0, 0.6), -rng.uniform(0.3, 1), rng.uniform(-0.9, 0.4)])
+    backlit = rng.uniform() < 0.15
+    return Light(
+        (sun / np.linalg.norm(sun)).astype(np.float32),
+        float(rng.uniform(0.0, 0.15) if backlit else rng.uniform(0.2, 0.75)),
+        float(rng.uniform(0.3, 0.5) if backlit else rng.uniform(0.5, 0.85)),
+        float(rng.uniform(0, 0.6) ** 2),
+    )
+
+
+def draw_skin(rng: np.random.Generator, outline: Outline) -> Skin:
+    """Draw one animal's looks; the kinds are the classes of humpback catalogues, white to black."""
+    kind = "black"
+    if outline.species == "humpback":
+        kinds = ["black", "dark", "outer", "white", "grey"]
+        kind = rng.choice(kinds, p=[0.3, 0.2, 0.24, 0.18, 0.08])
+    elif outline.species == "blue":
+        kind = "grey"
+    level = {"black": -4.0, "dark": -1.7, "outer": -0.2, "white": 1.9, "grey": 0.2}[str(kind)]
+    dark = rng.uniform(0.03, 0.2) + rng.normal(0, 0.012, 3) + np.array([-0.008, 0, 0.012])
+    pale = rng.uniform(0.62, 0.97) + np.array([0.02, 0.0, -0.02]) * rng.uniform(-1, 2)
+    if kind == "grey":
+        dark, pale = dark + rng.uniform(0.05, 0.2), pale * rng.uniform(0.5, 0.8)
+    return Skin(
+        seed=int(rng.integers(2**31)),
+        dark=np.clip(dark, 0.01, 1).astype(np.float32),
+        pale=np.clip(pale, 0, 1).astype(np.float32),
+        level=level + rng.normal(0, 0.3),
+        outward=float(rng.uniform(0.5, 3.0) if kind in ("outer", "dark") else rng.uniform(-0.3, 1)),
+        backward=float(rng.normal(0.1, 0.5)),
+        ragged=float(rng.uniform(0.4, 1.3)),
+        soft=float(np.exp(rng.uniform(np.log(0.08), np.log(1.2)))),
+        border=float(rng.uniform(0.01, 0.09)),
+        speckle=float(max(rng.normal(0.25, 0.4), 0)),
+        film=float(rng.uniform(0.5, 1) if rng.uniform() < 0.14 else 0),
+        scars=int(rng.poisson(rng.choice([2, 10, 40], p=[0.4, 0.45, 0.15]))),
+        growth=float(max(rng.normal(0.4, 0.4), 0) if outline.species == "humpback" else 0),
+        back=float(rng.uniform(0.9, 1.5)),
+    )
+
+
+def _marks(rng: np.random.Generator, skin: Skin, width: int) -> np.ndarray:
+    """Scratches, rakes and ring scars drawn on the plane −1.2 … 1.2, 0 … 1."""
+    k = width / 2.4
+    image = np.zeros((width // 2, width), np.uint8)
+
+    def at(point: np.ndarray) -> np.ndarray:
+        return np.round((point + [1.2, 0.8]) * k * 16).astype(np.int32)
+
+    for _ in range(skin.scars):
+        start = np.array([rng.uniform(-1, 1), rng.uniform(-0.5, 0.3)])
+        heading, length = rng.uniform(0, np.pi), rng.exponential(0.08) + 0.02
+        tone, thick = int(rng.uniform(60, 255)), max(1, round(rng.uniform(0.003, 0.008) * k))
+        if rng.uniform() < 0.25:
+            radius = int(rng.uniform(0.008, 0.02) * k * 16)
+            cv2.circle(image, at(start).tolist(), radius, tone, thick, cv2.LINE_AA, 4)
+            continue
+        step = length * np.array([np.cos(heading), np.sin(heading)])
+        aside = 0.02 * np.array([-np.sin(heading), np.cos(heading)])
+        for tooth in range(int(rng.choice([1, 1, 1, 4]))):
+            bent = step * 0.5 + aside * rng.normal(0, 0.5)
+            path = np.stack([start, start + bent, start + step]) + aside * tooth
+            cv2.polylines(image, [at(path)], False, tone, thick, cv2.LINE_AA, 4)
+    return image.astype(np.float32) / 255
+
+
+def albedo(skin: Skin, layer: Layer, detail: float) -> np.ndarray:
+    """Colour of the skin under every pixel of a layer, h × w × 3; `detail` is pixels a half-span."""
+    rng = np.random.default_rng(skin.seed)
+    x, y = layer.plane[..., 0], layer.plane[..., 1]
+    coarse = plane(rng, x, y * np.float32(0.6), 1.6, cloud)
+    spots = plane(rng, x, y, 0.9, grain)
+    rays = plane(rng, x * np.float32(1.0), y * np.float32(0.35), 0.8, cloud)
+    side = np.abs(x)
+    fine = np.float32(np.clip(detail / 60, 0, 1))
+    whiteness = (
+        np.float32(skin.level)
+        + np.float32(skin.outward) * (side - np.float32(0.35))
+        + np.float32(skin.backward) * y
+        + np.float32(skin.ragged) * (0.5 * coarse + 0.45 * rays + 0.4 * fine * spots)
+    )
+    share = smoothstep(0.5 + whiteness / np.float32(skin.soft))
+    # a dark rim, and dark about the stock
+    edge, along = layer.edge, layer.along
+    rim = np.minimum(1 - edge, np.minimum(edge * 1.2 + 0.02, (1 - along) * 2))
+    rim = rim + np.float32(0.035) * (rays + spots * fine)
+    share = share * smoothstep(rim / np.float32(skin.border) - 0.6)
+    share = share * smoothstep((side - 0.05 + 0.06 * coarse) * 9 + np.float32(max(skin.level, -1)))
+    freckles = smoothstep((spots - np.float32(2.4 - skin.speckle)) * 2)
+    share = share + freckles * np.float32(min(skin.speckle, 1)) * (0.5 - share)
+    share *= layer.ventral
+    colour = skin.dark + share[..., None] * (skin.pale - skin.dark)
+    colour *= (1 + np.float32(0.12) * coarse + np.float32(0.1) * spots * fine)[..., None]
+    if skin.film:
+        film = smoothstep((plane(rng, x, y * np.float32(0.4), 1.1, cloud) - 0.4) * 4)
+        orange = np.array([0.62, 0.42, 0.12], np.float32)
+        colour += (film * share * np.float32(skin.film))[..., None] * (orange - colour)
+    if skin.growth:
+        bump = plane(rng, x, y, 0.28, grain)
+        near_tip = smoothstep((along - 0.72) * 4) + 0.5 * smoothstep(1 - edge * 9)
+        crust = smoothstep((bump + near_tip * np.float32(skin.growth) - 1.5) * 2) * near_tip
+        colour += np.clip(crust, 0, 1)[..., None] * (np.float32(0.62) - colour) * fine
+    if skin.scars:
+        width = int(np.clip(2.4 * detail, 64, 1600)) // 2 * 2
+        marks = _marks(rng, skin, width)
+        k = np.float32(width / 2.4)
+        seen = cv2.remap(marks, (x + 1.2) * k, (y + 0.8) * k, cv2.INTER_LINEAR)
+        tone = np.where(share > 0.5, np.float32(0.15), np.float32(0.7))
+        colour += (seen * fine * np.float32(0.7))[..., None] * (tone[..., None] - colour)
+    back = 1 + (1 - layer.ventral) * np.float32(skin.back - 1)
+    return colour * back[..., None]
+
+
+def lit(colour: np.ndarray, layer: Layer, light: Light, sky: np.ndarray) -> np.ndarray:
+    """Shade skin by Lambert's law under a sky, with wet gloss where it mirrors the sky's light."""
+    n = layer.normal
+    facing = np.clip(n @ light.sun, 0, 1)
+    above = np.float32(0.75) - np.float32(0.25) * n[..., 1]
+    shade = np.float32(light.ambient) * above + np.float32(light.direct) * facing
+    half = light.sun + np.array([0, 0, -1], np.float32)
+    half /= np.linalg.norm(half)
+    gloss = np.clip(n @ half, 0, 1) ** 12 * np.float32(light.gloss)
+    grazing = (1 - np.clip(-n[..., 2], 0, 1)) ** 3 * np.float32(0.12)
+    return colour * shade[..., None] + (gloss + grazing)[..., None] * sky

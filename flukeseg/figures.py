@@ -1,0 +1,87 @@
+"""Sheets and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+TRUTH, PREDICTION = (0, 255, 0), (255, 0, 255)
+"""RGB of the two contours: green and magenta keep apart on sea, skin and snow, and for most
+colour-blind eyes."""
+
+
+def draw_curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Draw loss, Dice and learning rate against the epoch, from the rows of `metrics.csv`."""
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)  # no window system and no global state
+    panels = {
+        "loss": ("train/loss", "val/loss"),
+        "Dice": ("val/dice", "val/soft_dice"),
+        "learning rate": ("lr",),
+    }
+    for axes, (title, names) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        for name in names:
+            points = [(row["epoch"], row[name]) for row in rows if name in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), marker=".", label=name)
+        axes.set(title=title, xlabel="epoch")
+        axes.grid(alpha=0.3)
+        if len(names) > 1:
+            axes.legend()
+    figure.axes[1].set_ylim(0, 1)
+    figure.axes[2].set_yscale("log")
+    figure.savefig(path, dpi=100)
+
+
+def draw_contours(
+    photo: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray | None
+) -> np.ndarray:
+    """Outline masks on a photo.
+
+    Args:
+        photo: H×W×3 uint8 RGB.
+        truth: H×W uint8 0 or 1, drawn green; None for none.
+        predicted: the same, drawn magenta.
+
+    Returns:
+        A new H×W×3 uint8 RGB.
+    """
+    drawn = photo.copy()
+    for mask, colour in ((truth, TRUTH), (predicted, PREDICTION)):
+        if mask is not None:
+            lines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(drawn, lines, -1, colour, 1)
+    return drawn
+
+
+def draw_validation_sheet(
+    rows: Mapping[str, Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]], path: Path
+) -> None:
+    """Write a sheet of photos with truth and prediction as contours.
+
+    Args:
+        rows: by title, the photos of a row: caption, photo H×W×3 uint8 RGB, truth and prediction
+            H×W uint8 0 or 1; all of one size.
+        path: of the JPEG.
+    """
+    sheet = []
+    for title, cells in rows.items():
+        drawn = [
+            _captioned(draw_contours(photo, truth, predicted), f"{title}: {caption}")
+            for caption, photo, truth, predicted in cells
+        ]
+        sheet.append(np.hstack(drawn))
+    cv2.imwrite(str(path), cv2.cvtColor(np.vstack(sheet), cv2.COLOR_RGB2BGR))
+
+
+def _captioned(photo: np.ndarray, caption: str) -> np.ndarray:
+    strip = np.zeros((18, photo.shape[1], 3), np.uint8)
+    cv2.putText(
+        strip, caption, (3, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA
+    )
+    return np.vstack([strip, photo])

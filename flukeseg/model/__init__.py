@@ -1,0 +1,1 @@
+"""The network, its losses and metrics, and the LightningModule around them."""

@@ -1,0 +1,46 @@
+"""Figures taken while training, at network size. How good a mask is at its photo's size is judged
+elsewhere; these choose a checkpoint."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+def photo_dice(logits: Tensor, target: Tensor) -> Tensor:
+    """Dice of each photo at threshold 0.5, for logits and targets N×1×H×W.
+
+    Returns N float32 in 0..1. Both masks empty is 1; one of them empty is 0.
+    """
+    predicted, true = logits.flatten(1) > 0, target.flatten(1) > 0.5
+    overlap = (predicted & true).sum(1).float()
+    total = predicted.sum(1).float() + true.sum(1)
+    return torch.where(total > 0, 2 * overlap / total.clamp(min=1), torch.ones_like(total))
+
+
+class SoftDice(Metric):
+    """Dice of probabilities, not thresholded, over all pixels of all batches together.
+
+    The reference's own figure, save that it took the mean over batches and dropped the last one.
+    It flatters: one large, easy fluke outweighs many small ones. Both empty is 1.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+
+    def __init__(self, smooth: float = 1.0) -> None:
+        super().__init__()
+        self.smooth = smooth
+        for name in ("overlap", "total"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        """Add a batch of logits and targets N×1×H×W."""
+        probability = torch.sigmoid(logits.float())
+        self.overlap += (probability * target).sum().double()
+        self.total += (probability.sum() + target.sum()).double()
+
+    def compute(self) -> Tensor:
+        """Return the Dice so far, a scalar in 0..1."""
+        return ((2 * self.overlap + self.smooth) / (self.total + self.smooth)).float()

@@ -1,0 +1,75 @@
+"""Encoder name and weights -> a U-Net that gives logits."""
+
+from __future__ import annotations
+
+import difflib
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from flukeseg.errors import InputError
+from flukeseg.model.weights import load_encoder_weights, normalisation
+
+ALIASES = {"seresnet34": "legacy_seresnet34"}
+"""The reference's encoder: the port of its Keras weights; timm's own seresnet34 has none."""
+
+STRIDE = 32
+"""Five halvings in the encoder: sides the U-Net takes are multiples of it."""
+
+
+class FlukeUNet(nn.Module):
+    """U-Net of one output channel that takes photos of any size.
+
+    Input normalisation belongs to the encoder's weights and so to the network: callers give plain
+    RGB. Sides that are no multiple of 32 are padded at the right and bottom by repeating the
+    border, and the logits are cut back.
+
+    Args:
+        encoder: a name of `segmentation_models_pytorch` or of timm, or `seresnet34`.
+        encoder_weights: `imagenet` to download, a file, or None for random ones.
+
+    Raises:
+        InputError: no such encoder, or weights that cannot be had or do not fill it.
+    """
+
+    def __init__(self, encoder: str = "seresnet34", encoder_weights: str | None = None) -> None:
+        super().__init__()
+        name = resolve_encoder(encoder)
+        self.unet = smp.Unet(name, encoder_weights=None, classes=1)
+        if encoder_weights is not None:
+            load_encoder_weights(self.unet.encoder, name, encoder_weights)
+        mean, std = normalisation(name, encoder_weights)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits N×1×H×W of images N×3×H×W, RGB in 0..1."""
+        height, width = image.shape[-2:]
+        padding = (0, -width % STRIDE, 0, -height % STRIDE)
+        image = (image - self.mean) / self.std
+        if any(padding):
+            image = F.pad(image, padding, mode="replicate")
+        # the layout in which convolutions are fastest, on CPU and GPU alike
+        logits = self.unet(image.contiguous(memory_format=torch.channels_last))
+        return logits[..., :height, :width]
+
+
+def resolve_encoder(encoder: str) -> str:
+    """Return smp's name for an encoder; smp knows timm's under `tu-`.
+
+    Raises:
+        InputError: neither library has it; the nearest names are given.
+    """
+    name = ALIASES.get(encoder, encoder)
+    if name in smp.encoders.encoders:
+        return name
+    name = name.removeprefix("tu-")
+    if timm.is_model(name):
+        return f"tu-{name}"
+    known = {*ALIASES, *smp.encoders.encoders, *timm.list_models()}
+    near = difflib.get_close_matches(encoder, sorted(known), n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else "take a name of smp or timm"
+    raise InputError(f"model.encoder={encoder} is not known; {hint}")

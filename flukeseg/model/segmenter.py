@@ -1,0 +1,132 @@
+"""The LightningModule: network, loss, metrics and optimiser in named steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from flukeseg.data.dataset import Sample
+from flukeseg.errors import InputError
+from flukeseg.model.losses import BCEDiceLoss
+from flukeseg.model.metrics import SoftDice, photo_dice
+from flukeseg.model.network import FlukeUNet
+
+SCHEDULES = ("plateau", "cosine", None)
+
+
+class SegmentationModule(pl.LightningModule):
+    """Learns fluke masks; the figures it logs are at network size.
+
+    Logged: `train/loss` and its parts, `val/loss` and its parts, `val/dice` (mean over photos, at
+    threshold 0.5), `val/soft_dice` (the reference's: probabilities, all pixels pooled).
+
+    Args:
+        encoder: see `FlukeUNet`.
+        encoder_weights: see `FlukeUNet`; a loaded checkpoint brings its own.
+        size: (height, width) of the photos it learns from; kept for prediction.
+        loss: from logits and targets to a dict with `loss`; BCE + Dice by default.
+        optimizer: from parameters to an optimiser; Adam by default.
+        schedule: `plateau` halves the learning rate after 5 epochs without a better `val/dice`,
+            down to 1e-6; `cosine` rises for 5 % of all steps and falls to 1 % in a cosine; None
+            keeps it.
+    """
+
+    def __init__(
+        self,
+        encoder: str = "seresnet34",
+        encoder_weights: str | None = None,
+        size: tuple[int, int] = (192, 384),
+        loss: nn.Module | None = None,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+        schedule: str | None = "plateau",
+    ) -> None:
+        super().__init__()
+        if schedule not in SCHEDULES:
+            raise InputError(f"model.schedule={schedule} must be plateau, cosine or null")
+        size = (int(size[0]), int(size[1]))
+        # plain types only, so that checkpoints load with weights_only; and no weights to fetch
+        # again when they do
+        self.save_hyperparameters({"encoder": encoder, "size": size})
+        self.size = size
+        self.optimizer = optimizer or torch.optim.Adam
+        self.schedule = schedule
+        self.network = FlukeUNet(encoder, encoder_weights).to(memory_format=torch.channels_last)
+        self.loss = loss or BCEDiceLoss()
+        self.val_dice, self.test_dice = MeanMetric(), MeanMetric()
+        self.val_soft_dice, self.test_soft_dice = SoftDice(), SoftDice()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits N×1×H×W of images N×3×H×W, RGB in 0..1."""
+        return self.network(image)
+
+    def training_step(self, batch: Sample, batch_index: int) -> Tensor:
+        """Return the loss of a batch."""
+        parts = self.loss(self(batch["image"]), batch["mask"])
+        self._log_parts("train", parts, batch)
+        return parts["loss"]
+
+    def validation_step(self, batch: Sample, batch_index: int) -> dict[str, Tensor]:
+        """Add a batch to the figures; return `dice` N and `predicted` N×H×W bool for pictures."""
+        return self._judge("val", batch, self.val_dice, self.val_soft_dice)
+
+    def test_step(self, batch: Sample, batch_index: int) -> dict[str, Tensor]:
+        """As `validation_step`, on photos that chose nothing."""
+        return self._judge("test", batch, self.test_dice, self.test_soft_dice)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Build the optimiser and its schedule."""
+        optimizer = self.optimizer(self.parameters())
+        if self.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer, mode="max", factor=0.5, patience=5, min_lr=1e-6
+            )
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": plateau, "monitor": "val/dice"},
+            }
+        if self.schedule == "cosine":
+            steps = int(self.trainer.estimated_stepping_batches)
+            cosine = torch.optim.lr_scheduler.LambdaLR(
+                optimizer, lambda step: cosine_with_warmup(step, steps)
+            )
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": cosine, "interval": "step"},
+            }
+        return {"optimizer": optimizer}
+
+    def _judge(
+        self, stage: str, batch: Sample, dice: MeanMetric, soft_dice: SoftDice
+    ) -> dict[str, Tensor]:
+        logits = self(batch["image"]).float()
+        self._log_parts(stage, self.loss(logits, batch["mask"]), batch)
+        each = photo_dice(logits, batch["mask"])
+        dice.update(each)
+        soft_dice.update(logits, batch["mask"])
+        self.log(f"{stage}/dice", dice, on_epoch=True, on_step=False, prog_bar=True)
+        self.log(f"{stage}/soft_dice", soft_dice, on_epoch=True, on_step=False, prog_bar=True)
+        return {"dice": each, "predicted": logits[:, 0] > 0}
+
+    def _log_parts(self, stage: str, parts: dict[str, Tensor], batch: Sample) -> None:
+        self.log_dict(
+            {f"{stage}/{name}": value.detach() for name, value in parts.items()},
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(batch["image"]),
+            sync_dist=True,
+        )
+
+
+def cosine_with_warmup(step: int, steps: int) -> float:
+    """Share of the learning rate at a step: 5 % linear rise, then half a cosine down to 1 %."""
+    warmup = max(1, round(0.05 * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))

