@@ -120,6 +120,17 @@ def read_stems(path: Path, known: Sequence[str]) -> list[str]:
     return sorted(set(stems))
 
 
+def photo_hash(photo: np.ndarray) -> np.ndarray:
+    """Perceptual hash (pHash) of H×W×3 uint8, 256 bool: the signs of its lowest frequencies.
+
+    It survives resizing, recompression and a change of exposure.
+    """
+    # the hash looks at 64 × 64; a large photo is brought near that by the faster library
+    side = 8 * HASH_SIDE
+    small = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
+    return imagehash.phash(Image.fromarray(small), hash_size=HASH_SIDE).hash.ravel()
+
+
 @dataclass(frozen=True)
 class _Pair:
     photo: np.ndarray
@@ -158,7 +169,4 @@ def _load_pair(
             f"{mask_path}: mask is {width} × {height}, its photo {photo_width} × {photo_height}; "
             "draw it anew on the photo at its own size"
         ]
-    # a hash of the whole photo would decode it again; the array is at hand
-    grey = cv2.resize(photo, (8 * HASH_SIDE, 8 * HASH_SIDE), interpolation=cv2.INTER_AREA)
-    digest = imagehash.phash(Image.fromarray(grey), hash_size=HASH_SIDE)
-    return _Pair(resize_photo(photo, size), resize_mask(mask, size), digest.hash.ravel())
+    return _Pair(resize_photo(photo, size), resize_mask(mask, size), photo_hash(photo))

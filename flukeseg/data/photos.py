@@ -4,13 +4,13 @@ Pillow does the decoding. It is asked format by format rather than through `Imag
 on pixels is a global that belongs to the whole process; nothing here changes a Pillow global.
 """
 
+import re
 import stat
 import struct
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -81,13 +81,13 @@ def read_mask(path: str | Path, threshold: int = 108, max_pixels: int = MAX_PIXE
         if levels.max() == 1 and levels.dtype != np.float32:
             raise InputError(
                 f"{path} holds the values 0 and 1 instead of grey levels up to 255: "
-                "multiply the mask by 255 and save it again."
+                "multiply the mask by 255 and save it again"
             )
         mask = (grey > threshold).astype(np.uint8)
         if hidden and not mask.any():
             raise InputError(
                 f"{path} has colours or transparency but no grey level above {threshold}: "
-                "save the mask with white for fluke and black for the rest."
+                "save the mask with white for fluke and black for the rest"
             )
         return _upright(mask, orientation, size)
 
@@ -121,7 +121,7 @@ def find_photos(folder: str | Path) -> list[Path]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"{folder} cannot be listed ({reason}): name a folder of photos that you may read."
+            f"{folder} cannot be listed ({reason}): name a folder of photos that you may read"
         ) from error
 
 
@@ -157,36 +157,36 @@ def _opened(
     try:
         # Not a folder, and not a named pipe either: opening one would wait for ever.
         if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise InputError(f"{path} is not a file: name a photo.")
+            raise InputError(f"{path} is not a file: name a photo")
         with _pillow_quiet(), Path(path).open("rb") as stream:
             image = _identify(path, stream)
             orientation, (height, width) = _geometry(image, stream)
             if max_pixels is not None and height * width > max_pixels:
                 raise InputError(
                     f"{path} has {width} x {height} pixels, more than the bound of {max_pixels:,}: "
-                    "make it smaller or raise max_pixels."
+                    "make it smaller or raise max_pixels"
                 )
             yield image, orientation, (height, width)
     except InputError:
         raise
     except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist: check the name.") from error
+        raise InputError(f"{path} does not exist: check the name") from error
     except PermissionError as error:
-        raise InputError(f"{path} may not be read: change its permissions.") from error
+        raise InputError(f"{path} may not be read: change its permissions") from error
     # On damaged files Pillow's decoders raise nearly everything: OSError, SyntaxError, ValueError,
     # struct.error, zlib.error, KeyError, AssertionError, OverflowError, MemoryError and more.
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(
             f"{path} cannot be read, it may be damaged or cut short ({reason}): "
-            "copy, download or export it again."
+            "copy, download or export it again"
         ) from error
 
 
 def _identify(path: str | Path, stream: BinaryIO) -> Image.Image:
     start = stream.read(16)
     if not start:
-        raise InputError(f"{path} is empty: copy or download it again.")
+        raise InputError(f"{path} is empty: copy or download it again")
     openers = [Image.OPEN[name] for name in _FORMATS if name in Image.OPEN]
     readers = [reader for reader, accepts in openers if accepts(start) is True]
     # A `mif1` file may be AVIF or HEIC inside: the first that can reads it.
@@ -211,14 +211,12 @@ def _identify(path: str | Path, stream: BinaryIO) -> Image.Image:
             continue
         # Camera raws are TIFFs whose first picture is a thumbnail.
         if image.format == "TIFF" and image.tag_v2.get(_TIFF_SUBFILE) == 1:
-            raise InputError(f"{path} is a camera raw: export it as JPEG or TIFF.")
+            raise InputError(f"{path} looks like a camera raw: export it as JPEG or TIFF")
         return image
     if needs_heif:
-        raise InputError(f'{path} is a HEIC photo: run pip install "flukeseg[heic]".')
+        raise InputError(f'{path} is a HEIC photo: run pip install "flukeseg[heic]"')
     if problem is None:
-        raise InputError(
-            f"{path} is not a photo in a known format: export it as JPEG, PNG or TIFF."
-        )
+        raise InputError(f"{path} is not a photo in a known format: export it as JPEG, PNG or TIFF")
     raise problem
 
 
@@ -242,7 +240,7 @@ def _geometry(image: Image.Image, stream: BinaryIO) -> tuple[int, tuple[int, int
 
 
 def _find_late_exif(image: Image.Image, stream: BinaryIO) -> None:
-    """Look for EXIF after a PNG's pixels, where ExifTool may put it."""
+    """Look for EXIF after a PNG's pixels, where it may stand as well."""
     pixels = stream.tell()
     stream.seek(8)
     while len(head := stream.read(8)) == 8:
@@ -265,12 +263,12 @@ def _to_8_bit(path: str | Path, image: Image.Image) -> np.ndarray:
         highest = values.max()
         if highest > 255:
             raise InputError(
-                f"{path} has values up to {highest:g}: save it as 8-bit, or as floats of 0 to 1."
+                f"{path} has values up to {highest:g}: save it as 8-bit, or as floats of 0 to 1"
             )
         return (values.clip(min=0) * (255 if highest <= 1 else 1)).round().astype(np.uint8)
     # Older Pillows give a 16-bit PNG as 32-bit integers, which elsewhere have no known white.
     if image.mode == "I" and image.format != "PNG":
-        raise InputError(f"{path} has 32-bit or signed values: save it as 8-bit or 16-bit.")
+        raise InputError(f"{path} has 32-bit or signed values: save it as 8-bit or 16-bit")
     if image.format == "TIFF" and image.tag_v2.get(_TIFF_PHOTOMETRIC) == 0:
         values = 65535 - values  # white is 0; Pillow inverts 8-bit values only
     return (values >> 8).astype(np.uint8)
@@ -296,34 +294,23 @@ def _upright(array: np.ndarray, orientation: int, size: tuple[int, int]) -> np.n
     return np.array(array[::down, ::across], order="C")
 
 
-_quiet_lock = threading.Lock()
-_quiet_readers = 0
-_quiet_filters = warnings.catch_warnings()
+# As `warnings.filterwarnings("ignore", module=...)` lists it.
+_IGNORE_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 
 @contextmanager
 def _pillow_quiet() -> Iterator[None]:
-    """Ignore Pillow's warnings, on odd metadata mostly, while any thread reads a photo.
-
-    Before Python 3.14 the filters are one list for all threads, so the first reader in swaps it and
-    the last one out puts it back.
-    """
-    global _quiet_readers, _quiet_filters
-    if getattr(sys.flags, "context_aware_warnings", False):
+    """Ignore Pillow's warnings, on odd metadata mostly, while a photo is read."""
+    if getattr(sys.flags, "context_aware_warnings", False):  # Python 3.14 can keep threads apart
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
             yield
         return
-    with _quiet_lock:
-        if not _quiet_readers:
-            _quiet_filters = warnings.catch_warnings()
-            _quiet_filters.__enter__()
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-        _quiet_readers += 1
+    # Threads share one list. `catch_warnings` swaps it, and two threads that overlap would leave
+    # each other's filters behind; so each puts in an entry of its own and takes one out.
+    warnings.filters.insert(0, _IGNORE_PILLOW)
     try:
         yield
     finally:
-        with _quiet_lock:
-            _quiet_readers -= 1
-            if not _quiet_readers:
-                _quiet_filters.__exit__(None, None, None)
+        with suppress(ValueError):
+            warnings.filters.remove(_IGNORE_PILLOW)

@@ -15,10 +15,10 @@ import numpy as np
 
 from flukeseg.errors import InputError
 
-NEAR_IDENTICAL_BITS = 24
-"""Photos whose 256-bit perceptual hashes differ in at most so many bits are one picture: a
-recompressed, resized, brightened or slightly cropped copy. Unrelated sea photos differ in about
-128; README says how the bound was chosen."""
+NEAR_IDENTICAL_BITS = 44
+"""Photos whose 256-bit perceptual hashes differ in at most so many bits count as one picture: a
+resized, recompressed, brightened or slightly cropped copy, or the next frame of a burst. Hashes of
+unrelated photos differ in about half of their bits."""
 
 
 def clusters(

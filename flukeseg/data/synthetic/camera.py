@@ -3,36 +3,58 @@
 import cv2
 import numpy as np
 
+from flukeseg.data.synthetic.blend import over
+from flukeseg.data.synthetic.mount import Mount, surround
 
-def photograph(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Turn a scene (height × width × 3 float32, 0 … 1) into a photograph of uint8."""
-    tone, optics, file = rng.spawn(3)
+
+def photograph(
+    rng: np.random.Generator, image: np.ndarray, mount: Mount, slope: float, aspect: float
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Turn a scene (height × width × 3 float32, 0 … 1) into a photograph.
+
+    Returns height × width × 3 uint8, and 1 where the mount leaves the scene to be seen (None if
+    everywhere).
+    """
+    tone, optics, card, file = rng.spawn(4)
     image = _tone(tone, image)
     image = _lens(optics, image)
-    return _file(file, image)
+    kept = surround(card, mount, slope, aspect, image)
+    return _file(file, image), kept
 
 
 def _tone(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Exposure, contrast, haze, colour; a third of the catalogues' photos are grey."""
-    image = image * np.float32(np.exp(rng.normal(0, 0.12)))
-    grey = rng.uniform() < 0.36
+    """Exposure, contrast, haze, colour; nearly half of the catalogues' photos are grey."""
+    grey = rng.uniform() < 0.5
+    # the camera meters: dark scenes come out lighter, bright ones darker, but not wholly. Grey
+    # catalogue prints are lighter still: their seas lie about 0.8, those of colour about 0.6
+    target, pull = (rng.normal(0.86, 0.14), 0.9) if grey else (rng.normal(0.64, 0.1), 0.6)
+    sea = float(np.median(image[::4, ::4].mean(2)))
+    metered = (target / max(sea, 0.05)) ** pull
+    image = image * np.float32(np.clip(metered, 0.75, 3.0))
     if grey:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
         # copies of prints: blown sea, black whale
-        gain, pivot = np.exp(rng.normal(0.15, 0.3)), rng.uniform(0.3, 0.6)
+        gain, pivot = np.exp(rng.normal(0.25, 0.25)), rng.uniform(0.6, 1.1)
     else:
-        gain, pivot = np.exp(rng.normal(0.05, 0.15)), rng.uniform(0.35, 0.6)
+        gain, pivot = np.exp(rng.normal(0.1, 0.15)), rng.uniform(0.6, 1.1)
+    pivot *= float(image.mean())
     image = (image - np.float32(pivot)) * np.float32(gain) + np.float32(pivot)
+    # film and sensor saturate slowly, from `knee` on
+    knee = np.float32(rng.uniform(0.5, 0.85))
+    rest = 1 - knee
+    image = np.minimum(image, knee + rest * (1 - np.exp((knee - np.maximum(image, knee)) / rest)))
     image = np.clip(image, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.15)))
     if rng.uniform() < 0.18:
         veil = np.float32(rng.uniform(0.1, 0.5))
         image = image * (1 - veil) + veil * np.float32(rng.uniform(0.55, 0.95))
     if grey:
         image = np.repeat(image, 3, 2)
-        if rng.uniform() < 0.15:
+        if rng.uniform() < 0.07:
             image = image ** np.array([0.88, 1.0, 1.18], np.float32)
-    elif rng.uniform() < 0.5:
-        image = image * (1 + rng.normal(0, 0.05, 3).astype(np.float32))
+    else:
+        grey_of = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+        over(image, cv2.merge([grey_of] * 3), np.float32(rng.uniform(-0.1, 0.45)))
+        image = image * (1 + rng.normal(0, 0.035, 3).astype(np.float32))
     if rng.uniform() < 0.2:
         h, w = image.shape[:2]
         y, x = np.linspace(-1, 1, h, dtype=np.float32), np.linspace(-1, 1, w, dtype=np.float32)

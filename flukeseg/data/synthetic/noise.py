@@ -1,11 +1,13 @@
 """Endless random fields: a few tileable textures, made once per process, sampled at any scale."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
 TILE = 256  # pixels a side: fine enough for four octaves, small enough to stay in the cache
+Kind = Callable[[int], np.ndarray]
 TILES = 12  # different fields of one kind; more would not be told apart at random offset and turn
 
 
@@ -80,16 +82,22 @@ def sample(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     )
 
 
-def pick(rng: np.random.Generator, kind=cloud) -> np.ndarray:
+def pick(rng: np.random.Generator, kind: Kind = cloud) -> np.ndarray:
     """One of the tiles of a kind."""
     return kind(int(rng.integers(TILES)))
 
 
 def plane(
-    rng: np.random.Generator, x: np.ndarray, y: np.ndarray, size: float, kind=cloud
+    rng: np.random.Generator,
+    x: np.ndarray,
+    y: np.ndarray,
+    size: float,
+    kind: Kind = cloud,
+    turn: float | None = None,
 ) -> np.ndarray:
     """Noise over a plane at a random offset and turn; `size` is a tile's side in units of x, y."""
-    turn = rng.uniform(0, 2 * np.pi)
+    if turn is None:
+        turn = rng.uniform(0, 2 * np.pi)
     cos, sin = np.float32(np.cos(turn) / size), np.float32(np.sin(turn) / size)
     off = rng.uniform(0, 1, 2).astype(np.float32)
     return sample(pick(rng, kind), cos * x - sin * y + off[0], sin * x + cos * y + off[1])

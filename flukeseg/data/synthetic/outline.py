@@ -10,9 +10,9 @@ import numpy as np
 
 from flukeseg.data.synthetic.noise import line
 
-ALONG = 40  # sheet cells from root to tip: the straight sides stay below half a pixel at 3000 wide
-ACROSS = 8  # sheet cells from leading to trailing edge
-FINE = 1024  # samples of raggedness along an edge
+ALONG = 34  # sheet cells from root to tip: the straight sides stay below half a pixel at 3000 wide
+ACROSS = 6  # sheet cells from leading to trailing edge
+FINE = 768  # samples of raggedness along an edge
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def _sheet(shape: dict[str, float], stock: float) -> np.ndarray:
 def _ragged(rng: np.random.Generator, strength: float) -> np.ndarray:
     """Teeth and bites along a trailing edge, in half-spans, by the way from notch to tip."""
     u = np.linspace(0, 1, FINE, dtype=np.float32)
-    teeth = np.abs(line(rng, FINE, rng.uniform(9, 24), 3)) + 0.5 * np.abs(line(rng, FINE, 60, 2))
-    swell = 0.5 + 0.5 * np.abs(line(rng, FINE, 3, 2))
+    teeth = np.abs(line(rng, FINE, rng.uniform(9, 24), 2)) + 0.5 * np.abs(line(rng, FINE, 60, 2))
+    swell = 0.5 + 0.5 * np.abs(line(rng, FINE, 3, 1))
     cut = strength * teeth * swell * np.clip(u * 8, 0.1, 1)
     for _ in range(rng.poisson(1.2 if strength > 0.003 else 0.3)):
         depth, width, where = rng.uniform(0.01, 0.06), rng.uniform(0.006, 0.03), rng.uniform(0, 1)
@@ -134,7 +134,7 @@ def draw_outline(rng: np.random.Generator) -> Outline:
     species = str(rng.choice(list(SPECIES), p=list(SPECIES.values())))
     shape = {name: rng.uniform(*span) for name, span in SHAPES[species].items()}
     rough = {
-        "humpback": rng.choice([0.002, 0.007, 0.014], p=[0.2, 0.45, 0.35]) * rng.uniform(0.7, 1.4),
+        "humpback": rng.choice([0.002, 0.008, 0.016], p=[0.15, 0.45, 0.4]) * rng.uniform(0.7, 1.4),
         "sperm": 0.0012,
         "blue": 0.0005,
     }[species]
@@ -142,6 +142,9 @@ def draw_outline(rng: np.random.Generator) -> Outline:
     sides = []
     for _ in range(2):
         # the halves of one animal agree within a few hundredths of the half-span
-        own = {k: v + rng.normal(0, 0.012) * (k in ("tip", "sweep", "shoulder", "belly")) for k, v in shape.items()}
+        own = {
+            k: v + rng.normal(0, 0.012) * (k in ("tip", "sweep", "shoulder", "belly"))
+            for k, v in shape.items()
+        }
         sides.append(_lobe(rng, own, stock, float(rough)))
     return Outline(species, sides[0], sides[1], shape["root"], stock)

@@ -9,8 +9,9 @@ import numpy as np
 
 from flukeseg.data.synthetic.outline import Lobe, Outline
 
-RINGS = 26  # cells along the stock
-GIRTH = 6  # cells across it
+RINGS = 24  # cells along the stock
+GIRTH = 4  # cells across it
+RIDGE = 0.4  # the stock begins as a ridge this far from notch to root
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,40 @@ def _normals(space: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cross * sign[..., None], sign
 
 
-def _lobe_mesh(lobe: Lobe, side: int, outline: Outline, pose: Pose) -> Mesh:
+@dataclass(frozen=True)
+class _Spine:
+    """The stock's midline: from the fluke straight on, then turning down into the sea."""
+
+    at: np.ndarray  # n, distance from its begin
+    centre: np.ndarray  # n × 3
+    heading: np.ndarray  # n × 3, unit length
+    shift: np.ndarray  # n × 3, away from a spine that never turns
+
+
+def _spine(outline: Outline, pose: Pose, length: float) -> _Spine:
+    rotation = _rotation(pose)
+    at = np.linspace(0, length, 4 * RINGS + 1)
+    # the fluke itself is stiff; the bend is behind it
+    turn = np.clip((at - 0.3 * outline.root) / max(pose.stock_turn, 1e-3), 0, 1)[:, None]
+    turn = turn * turn * (3 - 2 * turn)
+    down = np.array([np.sin(pose.lean), np.cos(pose.lean), 0.25])
+    straight = -rotation[:, 1]
+    heading = (1 - turn) * straight + turn * down
+    heading /= np.maximum(np.linalg.norm(heading, axis=1, keepdims=True), 1e-6)
+    steps = np.vstack([np.zeros(3), (heading[1:] + heading[:-1]) / 2 * at[1]])
+    centre = rotation @ np.array([0, -RIDGE * outline.root, -0.02]) + np.cumsum(steps, 0)
+    return _Spine(at, centre, heading, centre - centre[0] - at[:, None] * straight)
+
+
+def _lobe_mesh(lobe: Lobe, side: int, outline: Outline, pose: Pose, spine: _Spine) -> Mesh:
     which = 0 if side < 0 else 1
     bent = _bend(lobe.sheet, pose.droop[which], pose.curl[which], pose.arch, outline.root)
     bent[..., 0] *= side
     space = bent @ _rotation(pose).T
+    # where the sheet runs out into the stock it goes the stock's way
+    behind = -lobe.sheet[..., 1] - RIDGE * outline.root
+    for axis in range(3):
+        space[..., axis] += np.interp(behind, spine.at, spine.shift[:, axis])
     normal, sign = _normals(space)
     plane = lobe.sheet * np.array([side, 1], np.float32)
     return Mesh(
@@ -97,22 +127,13 @@ def _lobe_mesh(lobe: Lobe, side: int, outline: Outline, pose: Pose) -> Mesh:
     )
 
 
-def _stock_mesh(outline: Outline, pose: Pose, length: float) -> Mesh:
-    """The tail stock: a tube along a curve that leaves the fluke and turns down into the sea."""
-    rotation = _rotation(pose)
-    s = np.linspace(0, length, RINGS + 1)
-    turn = np.clip(s / max(pose.stock_turn, 1e-3), 0, 1)[:, None]
-    turn = turn * turn * (3 - 2 * turn)
-    down = np.array([np.sin(pose.lean), np.cos(pose.lean), 0.25])
-    heading = (1 - turn) * -rotation[:, 1] + turn * down
-    heading /= np.maximum(np.linalg.norm(heading, axis=1, keepdims=True), 1e-6)
-    begin = rotation @ np.array([0, -outline.root * 0.4, -0.02])
-    steps = np.vstack([np.zeros(3), (heading[1:] + heading[:-1]) / 2 * (length / RINGS)])
-    centre = begin + np.cumsum(steps, 0)
+def _stock_mesh(outline: Outline, pose: Pose, spine: _Spine) -> Mesh:
+    """The tail stock: a tube about the spine."""
+    s, centre, heading = spine.at[::4], spine.centre[::4], spine.heading[::4]
     across = np.stack([-heading[:, 1], heading[:, 0]], 1)
     size = np.linalg.norm(across, axis=1, keepdims=True)
     across = across / np.maximum(size, 0.15)
-    end = outline.root * 0.6  # where the lobes end, along the stock
+    end = (1 - RIDGE) * outline.root  # where the lobes end, along the stock
     below = np.maximum(s - end, 0)
     # narrowest where the lobes end, then ever wider: the fillet on one side, the body on the other
     width = outline.stock * (1 + pose.stock_growth * below) + 0.25 * outline.stock * np.exp(
@@ -125,20 +146,22 @@ def _stock_mesh(outline: Outline, pose: Pose, length: float) -> Mesh:
     points = flat[None] + c[:, None, None] * (width[:, None] * across)[None]
     bulge = np.sqrt(np.maximum(1 - c**2, 0))[:, None, None]
     normal = c[:, None, None] * np.c_[across, np.zeros(len(s))][None] + bulge * np.array([0, 0, -1])
-    plane = np.stack(
-        np.broadcast_arrays(c[:, None] * width[None], -outline.root * 0.4 - s[None]), -1
-    )
+    along = np.broadcast_to(-RIDGE * outline.root - s, points.shape[:2])
+    plane = np.stack([c[:, None] * width[None], along], -1)
     depth = np.broadcast_to(centre[:, 2], points.shape[:2])
-    ventral = np.full(points.shape[:2], float(pose.pitch < 0.9), np.float32)
+    # the pale of the underside ends soon behind the fluke
+    pale = (pose.pitch < 0.9) * np.exp(-((below / 0.3) ** 2))
+    ventral = np.broadcast_to(pale, points.shape[:2])
     return Mesh(*(a.astype(np.float32) for a in (points, depth, plane, normal, ventral)))
 
 
 def meshes(outline: Outline, pose: Pose, length: float) -> tuple[Mesh, Mesh, Mesh]:
     """Left lobe, right lobe and stock (of `length` half-spans) as the camera sees them."""
+    spine = _spine(outline, pose, length)
     return (
-        _lobe_mesh(outline.left, -1, outline, pose),
-        _lobe_mesh(outline.right, 1, outline, pose),
-        _stock_mesh(outline, pose, length),
+        _lobe_mesh(outline.left, -1, outline, pose, spine),
+        _lobe_mesh(outline.right, 1, outline, pose, spine),
+        _stock_mesh(outline, pose, spine),
     )
 
 
@@ -156,7 +179,7 @@ def _mixture(rng: np.random.Generator, *parts: tuple[float, float, float]) -> fl
 
 def draw_pose(rng: np.random.Generator) -> Pose:
     """Draw how one fluke is held: mostly raised and seen from behind, at times anything."""
-    kind = rng.choice(["raised", "level", "arched"], p=[0.76, 0.15, 0.09])
+    kind = rng.choice(["raised", "level", "arched"], p=[0.8, 0.12, 0.08])
     both = {
         "raised": _mixture(rng, (0.7, -0.35, 0.35), (0.3, -1.1, 0.8)),
         "level": _mixture(rng, (0.7, 0.0, 0.9), (0.3, -0.5, 0.2)),

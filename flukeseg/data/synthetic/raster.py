@@ -50,9 +50,17 @@ def _cells(mesh: Mesh, points: np.ndarray) -> tuple[np.ndarray, ...]:
     deep = mesh.depth[np.clip(np.arange(len(rows) - 1) - 1, 0, len(mesh.depth) - 2)][:, :-1].copy()
     deep[[0, -1]] += 1e3  # the margin goes behind everything
     corners = np.stack([a, b, c, d], 2)
-    inner = np.zeros(det.shape, bool)
-    inner[1:-1] = True
-    return tuple(x.reshape(-1, *x.shape[2:]) for x in (corners, affine, deep, inner))
+    return tuple(x.reshape(-1, *x.shape[2:]) for x in (corners, affine, deep))
+
+
+def _fill_strips(cover: np.ndarray, points: np.ndarray) -> None:
+    """Fill the union of a sheet's cells, strip after strip from edge to edge."""
+    h, w = cover.shape
+    points = np.clip(points, [-8 * w, -8 * h], [9 * w, 9 * h])
+    grid = np.round(points * 2**SHIFT).astype(np.int32)
+    strips = np.concatenate([grid[:, :-1], grid[::-1, 1:]]).swapaxes(0, 1).copy()
+    for strip in strips:
+        cv2.fillPoly(cover, [strip], 255, cv2.LINE_8, SHIFT)
 
 
 def paint(
@@ -60,60 +68,67 @@ def paint(
     to_pixels: np.ndarray,
     size: tuple[int, int],
     cuts: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
+    lowest: float = np.inf,
 ) -> Layer | None:
     """Rasterise meshes of equal shape into one layer; None if nothing lies in the picture.
 
     `to_pixels` is the 2 × 3 affine map from the meshes' points to pixels; `cuts` holds for each
-    mesh what its leading and trailing edges lack, `FINE` samples, in chords.
+    mesh what its leading and trailing edges lack, `FINE` samples, in chords. Nothing is painted
+    below the row `lowest`.
     """
     height, width = size
     placed = [m.points @ to_pixels[:, :2].T + to_pixels[:, 2] for m in meshes]
     everything = np.concatenate([p.reshape(-1, 2) for p in placed])
     low = np.clip(np.floor(everything.min(0)) - 2, 0, [width, height]).astype(int)
     high = np.clip(np.ceil(everything.max(0)) + 3, 0, [width, height]).astype(int)
+    high[1] = min(high[1], lowest)
     w, h = high - low
     if w < 1 or h < 1:
         return None
     # pixel centres lie at .5 in the picture's continuous coordinates, at whole numbers in OpenCV's
     parts = [_cells(m, p - low - 0.5) for m, p in zip(meshes, placed, strict=True)]
-    corners, affine, deep, inner = (np.concatenate(x) for x in zip(*parts, strict=True))
+    corners, affine, deep = (np.concatenate(x) for x in zip(*parts, strict=True))
     owner = np.repeat(np.arange(len(meshes)), [len(p[0]) for p in parts])
     order = np.argsort(-deep, kind="stable")
-    corners, affine, inner, owner = corners[order], affine[order], inner[order], owner[order]
-
-    near = np.clip(corners, -8 * w - 99, 9 * w + 99)  # keeps OpenCV's fixed point from overflowing
+    corners, affine, owner = corners[order], affine[order], owner[order]
+    # cells wholly outside the box need no painting; their numbers stay
+    cornered = np.clip(corners, -8 * w - 99, 9 * w + 99)  # or OpenCV's fixed point would overflow
     cell = np.zeros((h, w), np.int32)
-    for number, polygon in enumerate(np.round(near * 2**SHIFT).astype(np.int32), 1):
-        cv2.fillConvexPoly(cell, polygon, number, cv2.LINE_8, SHIFT)
+    touching = (corners.max(1) > -1).all(1) & (corners.min(1) < [w, h]).all(1)
+    polygons = np.round(cornered * 2**SHIFT).astype(np.int32)
+    for number in np.flatnonzero(touching).tolist():
+        cv2.fillConvexPoly(cell, polygons[number], number + 1, cv2.LINE_8, SHIFT)
     fine = 3 if width < 800 else 2
     cover = np.zeros((h * fine, w * fine), np.uint8)
-    scaled = np.round(((near[inner] + 0.5) * fine - 0.5) * 2**SHIFT).astype(np.int32)
-    for polygon in scaled:
-        cv2.fillConvexPoly(cover, polygon, 255, cv2.LINE_8, SHIFT)
+    for points in placed:
+        _fill_strips(cover, (points - low) * fine - 0.5)
     alpha = cv2.resize(cover, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
-    y, x = np.nonzero(cell)
-    number = cell[y, x] - 1
-    m = affine[number].astype(np.float32)
+    # from here on only the pixels that some cell owns, as flat lists
+    at = np.flatnonzero(cell)
+    y, x = np.divmod(at, w)
+    number = cell.ravel()[at] - 1
+    m = affine.astype(np.float32)[number]
+    x, y = x.astype(np.float32), y.astype(np.float32)
     i = np.clip(m[:, 0] * x + m[:, 1] * y + m[:, 4], m[:, 6] - 0.65, m[:, 6] + 0.65)
     j = np.clip(m[:, 2] * x + m[:, 3] * y + m[:, 5], m[:, 7] - 0.65, m[:, 7] + 0.65)
     rows, columns = meshes[0].depth.shape
     along = np.clip(i / (columns - 1), 0, 1)
-    edge = j / (rows - 1)
+    edge = np.clip(j / (rows - 1), 0, 1)
+    whose = owner.astype(np.int32)[number]
     if cuts is not None:
         table = np.stack([np.stack(c) for c in cuts])  # meshes × 2 × FINE
-        whose, where = owner[number], (along * (FINE - 1)).astype(np.int32)
+        where = (along * (FINE - 1)).astype(np.int32)
         slope = (rows - 1) / np.maximum(np.hypot(m[:, 2], m[:, 3]), 1e-4)  # pixels a chord
         kept = np.minimum(1 - table[whose, 1, where] - edge, edge - table[whose, 0, where])
-        alpha[y, x] = np.minimum(alpha[y, x], np.clip(0.5 + kept * slope, 0, 1))
-    atlas_j = np.clip(j, 0, rows - 1) + rows * owner[number]
+        alpha.ravel()[at] = np.minimum(alpha.ravel()[at], np.clip(0.5 + kept * slope, 0, 1))
 
     def spread(values: np.ndarray) -> np.ndarray:
-        field = np.zeros((h, w), np.float32)
-        field[y, x] = values
-        return field
+        field = np.zeros(h * w, np.float32)
+        field[at] = values
+        return field.reshape(h, w)
 
-    map_i, map_j = spread(i), spread(atlas_j)
+    map_i, map_j = spread(i), spread(np.clip(j, 0, rows - 1) + rows * whose)
     # a pixel that only the finer raster touches takes its place from a neighbour
     lost = (cell == 0) & (alpha > 0)
     if lost.any():
@@ -130,6 +145,6 @@ def paint(
         attribute("plane"),
         attribute("normal"),
         attribute("ventral"),
-        spread(edge),
+        spread(edge) if cuts is not None else np.full((h, w), 0.5, np.float32),
         spread(along),
     )

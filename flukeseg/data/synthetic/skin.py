@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from flukeseg.data.synthetic.blend import mix, over, scale
 from flukeseg.data.synthetic.noise import cloud, grain, plane, smoothstep
 from flukeseg.data.synthetic.outline import Outline
 from flukeseg.data.synthetic.raster import Layer
@@ -33,7 +34,12 @@ class Skin:
     ragged: float  # strength of the noise at the border between dark and pale
     soft: float  # width of that border
     border: float  # width of the dark edge, in chords
-    speckle: float
+    fading: float  # how much greyer the pale is at the stock, 0 … 1
+    cloudiness: float  # relative unevenness of the dark
+    mottle: float  # strength of small spots all over
+    keel: float  # white along the midline above 1, dark below 0
+    lead: float  # how much narrower the dark edge is in front, in chords
+    speckle: float  # lone pale spots on dark, dark spots on pale
     film: float  # amount of diatom film
     scars: int
     growth: float  # barnacles at tips and edges
@@ -46,8 +52,8 @@ def draw_light(rng: np.random.Generator) -> Light:
     backlit = rng.uniform() < 0.15
     return Light(
         (sun / np.linalg.norm(sun)).astype(np.float32),
-        float(rng.uniform(0.0, 0.15) if backlit else rng.uniform(0.2, 0.75)),
-        float(rng.uniform(0.3, 0.5) if backlit else rng.uniform(0.5, 0.85)),
+        float(rng.uniform(0.0, 0.15) if backlit else rng.uniform(0.15, 0.6)),
+        float(rng.uniform(0.35, 0.6) if backlit else rng.uniform(0.6, 0.95)),
         float(rng.uniform(0, 0.6) ** 2),
     )
 
@@ -57,12 +63,14 @@ def draw_skin(rng: np.random.Generator, outline: Outline) -> Skin:
     kind = "black"
     if outline.species == "humpback":
         kinds = ["black", "dark", "outer", "white", "grey"]
-        kind = rng.choice(kinds, p=[0.3, 0.2, 0.24, 0.18, 0.08])
+        kind = rng.choice(kinds, p=[0.29, 0.17, 0.24, 0.23, 0.07])
     elif outline.species == "blue":
         kind = "grey"
     level = {"black": -4.0, "dark": -1.7, "outer": -0.2, "white": 1.9, "grey": 0.2}[str(kind)]
-    dark = rng.uniform(0.03, 0.2) + rng.normal(0, 0.012, 3) + np.array([-0.008, 0, 0.012])
-    pale = rng.uniform(0.62, 0.97) + np.array([0.02, 0.0, -0.02]) * rng.uniform(-1, 2)
+    dark = rng.uniform(0.02, 0.16) + rng.normal(0, 0.012, 3) + np.array([-0.008, 0, 0.012])
+    pale = rng.uniform(0.4 if kind == "outer" else 0.6, 0.97) + np.array(
+        [0.02, 0.0, -0.02]
+    ) * rng.uniform(-1, 2)
     if kind == "grey":
         dark, pale = dark + rng.uniform(0.05, 0.2), pale * rng.uniform(0.5, 0.8)
     return Skin(
@@ -73,10 +81,15 @@ def draw_skin(rng: np.random.Generator, outline: Outline) -> Skin:
         outward=float(rng.uniform(0.5, 3.0) if kind in ("outer", "dark") else rng.uniform(-0.3, 1)),
         backward=float(rng.normal(0.1, 0.5)),
         ragged=float(rng.uniform(0.4, 1.3)),
-        soft=float(np.exp(rng.uniform(np.log(0.08), np.log(1.2)))),
+        soft=float(np.exp(rng.uniform(np.log(0.15), np.log(3.0)))),
         border=float(rng.uniform(0.01, 0.09)),
-        speckle=float(max(rng.normal(0.25, 0.4), 0)),
-        film=float(rng.uniform(0.5, 1) if rng.uniform() < 0.14 else 0),
+        fading=float(max(rng.uniform(-0.3, 0.6), 0)),
+        cloudiness=float(rng.uniform(0.05, 0.4)),
+        mottle=float(max(rng.normal(0.02, 0.22), 0)),
+        keel=float(rng.uniform(-1, 1.5)),
+        lead=float(rng.uniform(-0.02, 0.09)),
+        speckle=float(max(rng.normal(0.3, 0.8), 0)),
+        film=float(rng.uniform(0.25, 0.85) if rng.uniform() < 0.14 else 0),
         scars=int(rng.poisson(rng.choice([2, 10, 40], p=[0.4, 0.45, 0.15]))),
         growth=float(max(rng.normal(0.4, 0.4), 0) if outline.species == "humpback" else 0),
         back=float(rng.uniform(0.9, 1.5)),
@@ -93,17 +106,18 @@ def _marks(rng: np.random.Generator, skin: Skin, width: int) -> np.ndarray:
 
     for _ in range(skin.scars):
         start = np.array([rng.uniform(-1, 1), rng.uniform(-0.5, 0.3)])
-        heading, length = rng.uniform(0, np.pi), rng.exponential(0.08) + 0.02
-        tone, thick = int(rng.uniform(60, 255)), max(1, round(rng.uniform(0.003, 0.008) * k))
+        heading, length = rng.uniform(0, np.pi), rng.exponential(0.1) + 0.03
+        tone, thick = int(rng.uniform(30, 200)), max(1, round(rng.uniform(0.003, 0.007) * k))
         if rng.uniform() < 0.25:
-            radius = int(rng.uniform(0.008, 0.02) * k * 16)
+            radius = int(rng.uniform(0.006, 0.013) * k * 16)
             cv2.circle(image, at(start).tolist(), radius, tone, thick, cv2.LINE_AA, 4)
             continue
         step = length * np.array([np.cos(heading), np.sin(heading)])
-        aside = 0.02 * np.array([-np.sin(heading), np.cos(heading)])
-        for tooth in range(int(rng.choice([1, 1, 1, 4]))):
-            bent = step * 0.5 + aside * rng.normal(0, 0.5)
-            path = np.stack([start, start + bent, start + step]) + aside * tooth
+        aside = 0.012 * np.array([-np.sin(heading), np.cos(heading)])
+        bow = aside * rng.normal(0, 1)
+        for tooth in range(int(rng.choice([1, 1, 1, 1, 1, 1, 4]))):
+            slip = step * rng.normal(0, 0.2)
+            path = np.stack([start, start + step * 0.5 + bow, start + step]) + aside * tooth + slip
             cv2.polylines(image, [at(path)], False, tone, thick, cv2.LINE_AA, 4)
     return image.astype(np.float32) / 255
 
@@ -112,57 +126,70 @@ def albedo(skin: Skin, layer: Layer, detail: float) -> np.ndarray:
     """Colour of the skin under every pixel of a layer, h × w × 3; `detail` is pixels a half-span."""
     rng = np.random.default_rng(skin.seed)
     x, y = layer.plane[..., 0], layer.plane[..., 1]
-    coarse = plane(rng, x, y * np.float32(0.6), 1.6, cloud)
-    spots = plane(rng, x, y, 0.9, grain)
-    rays = plane(rng, x * np.float32(1.0), y * np.float32(0.35), 0.8, cloud)
     side = np.abs(x)
+    coarse = plane(rng, x, y * np.float32(0.6), 1.6, cloud)
+    spots = plane(rng, x, y, rng.uniform(0.3, 0.8), grain)
+    # splatter drawn out along the lobe, from the stock outwards
+    ray_y = (y + np.float32(0.75)) / (side + np.float32(0.35))
+    rays = plane(rng, side * np.float32(0.4), ray_y, 0.7, cloud, turn=0)
     fine = np.float32(np.clip(detail / 60, 0, 1))
     whiteness = (
         np.float32(skin.level)
         + np.float32(skin.outward) * (side - np.float32(0.35))
         + np.float32(skin.backward) * y
-        + np.float32(skin.ragged) * (0.5 * coarse + 0.45 * rays + 0.4 * fine * spots)
+        + np.float32(0.45 * skin.ragged) * coarse
+        + np.float32(skin.ragged * 0.5) * rays
+        + np.float32(skin.mottle) * fine * spots
     )
     share = smoothstep(0.5 + whiteness / np.float32(skin.soft))
     # a dark rim, and dark about the stock
     edge, along = layer.edge, layer.along
-    rim = np.minimum(1 - edge, np.minimum(edge * 1.2 + 0.02, (1 - along) * 2))
-    rim = rim + np.float32(0.035) * (rays + spots * fine)
-    share = share * smoothstep(rim / np.float32(skin.border) - 0.6)
-    share = share * smoothstep((side - 0.05 + 0.06 * coarse) * 9 + np.float32(max(skin.level, -1)))
-    freckles = smoothstep((spots - np.float32(2.4 - skin.speckle)) * 2)
+    rim = np.minimum(1 - edge, np.minimum(edge + np.float32(skin.lead), (1 - along) * 1.5))
+    rim = rim + np.float32(0.3 * skin.border) * (coarse + 1.2 * spots * fine)
+    share = share * smoothstep((rim / np.float32(skin.border) - 0.8) * 2.5)
+    share = share * smoothstep(
+        (side - 0.04 + 0.08 * coarse + 0.04 * spots * fine) * 9 + np.float32(skin.keel)
+    )
+    freckles = smoothstep((spots + coarse - np.float32(4 - skin.speckle)) * 1.5)
     share = share + freckles * np.float32(min(skin.speckle, 1)) * (0.5 - share)
     share *= layer.ventral
-    colour = skin.dark + share[..., None] * (skin.pale - skin.dark)
-    colour *= (1 + np.float32(0.12) * coarse + np.float32(0.1) * spots * fine)[..., None]
+    # pale skin is greyer towards the stock, dark skin cloudy
+    shown = share * (1 - np.float32(skin.fading) * smoothstep(1 - side * np.float32(1.4)))
+    colour = mix(skin.dark, skin.pale, shown)
+    cloudy = np.float32(skin.cloudiness) * (1 - np.float32(0.7) * share)
+    gain = np.maximum(1 + cloudy * (coarse + 0.7 * rays + 0.6 * fine * spots), 0.2)
+    gain *= 1 + (1 - layer.ventral) * np.float32(skin.back - 1)
+    scale(colour, gain)
     if skin.film:
         film = smoothstep((plane(rng, x, y * np.float32(0.4), 1.1, cloud) - 0.4) * 4)
         orange = np.array([0.62, 0.42, 0.12], np.float32)
-        colour += (film * share * np.float32(skin.film))[..., None] * (orange - colour)
+        over(colour, orange, film * share * np.float32(skin.film))
     if skin.growth:
-        bump = plane(rng, x, y, 0.28, grain)
+        bump = plane(rng, x, y, 0.3, grain)
         near_tip = smoothstep((along - 0.72) * 4) + 0.5 * smoothstep(1 - edge * 9)
         crust = smoothstep((bump + near_tip * np.float32(skin.growth) - 1.5) * 2) * near_tip
-        colour += np.clip(crust, 0, 1)[..., None] * (np.float32(0.62) - colour) * fine
+        over(colour, np.full(3, 0.62, np.float32), np.clip(crust, 0, 1) * fine)
     if skin.scars:
         width = int(np.clip(2.4 * detail, 64, 1600)) // 2 * 2
         marks = _marks(rng, skin, width)
         k = np.float32(width / 2.4)
         seen = cv2.remap(marks, (x + 1.2) * k, (y + 0.8) * k, cv2.INTER_LINEAR)
-        tone = np.where(share > 0.5, np.float32(0.15), np.float32(0.7))
-        colour += (seen * fine * np.float32(0.7))[..., None] * (tone[..., None] - colour)
-    back = 1 + (1 - layer.ventral) * np.float32(skin.back - 1)
-    return colour * back[..., None]
+        seen *= fine * np.float32(0.6)
+        over(colour, np.full(3, 0.7, np.float32), seen * (share < 0.5))
+        over(colour, np.full(3, 0.15, np.float32), seen * (share >= 0.5))
+    return colour
 
 
 def lit(colour: np.ndarray, layer: Layer, light: Light, sky: np.ndarray) -> np.ndarray:
     """Shade skin by Lambert's law under a sky, with wet gloss where it mirrors the sky's light."""
     n = layer.normal
     facing = np.clip(n @ light.sun, 0, 1)
-    above = np.float32(0.75) - np.float32(0.25) * n[..., 1]
+    above = np.float32(1) - np.float32(0.25) * n[..., 1]
     shade = np.float32(light.ambient) * above + np.float32(light.direct) * facing
     half = light.sun + np.array([0, 0, -1], np.float32)
     half /= np.linalg.norm(half)
     gloss = np.clip(n @ half, 0, 1) ** 12 * np.float32(light.gloss)
     grazing = (1 - np.clip(-n[..., 2], 0, 1)) ** 3 * np.float32(0.12)
-    return colour * shade[..., None] + (gloss + grazing)[..., None] * sky
+    scale(colour, shade)
+    sheen = gloss + grazing
+    return cv2.merge([c + sheen * s for c, s in zip(cv2.split(colour), sky, strict=True)])

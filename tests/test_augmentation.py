@@ -1,0 +1,144 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from flukeseg.data.augmentation import MAX_STRENGTH, training_transform
+from flukeseg.data.datamodule import RenderedDataModule
+from flukeseg.data.dataset import CachedPhotos, EpochSampler, FlukeDataset
+from flukeseg.data.synthetic import render
+from flukeseg.errors import InputError
+
+
+def seeded(transform, seed):
+    transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
+    return transform
+
+
+def probabilities(strength):
+    return [(type(t).__name__, t.p) for t in training_transform(strength)]
+
+
+def test_strength_zero_is_none():
+    assert training_transform(0) is None
+
+
+def test_strength_one_is_the_recipe():
+    assert sorted(probabilities(1)) == [
+        ("Affine", pytest.approx(0.3)),
+        ("Affine", pytest.approx(0.5)),
+        ("Blur", pytest.approx(0.5)),
+        ("HorizontalFlip", pytest.approx(0.5)),
+        ("RandomBrightnessContrast", pytest.approx(0.2)),
+        ("RandomBrightnessContrast", pytest.approx(0.2)),
+    ]
+
+
+def test_more_strength_is_more_of_each():
+    previous: dict[int, float] = {}
+    for strength in (0.25, 0.5, 1, 1.01, 1.5, 2, 3, 4):
+        current = dict(enumerate(p for _, p in probabilities(strength)))
+        assert len(current) >= len(previous)
+        assert sum(current.values()) > sum(previous.values())
+        assert all(0 < p < 1 for p in current.values())
+        previous = current
+    assert len(previous) == 13
+
+
+def test_just_above_one_is_hardly_more_than_one():
+    weak = [p for name, p in probabilities(1.001)]
+    assert sum(weak) - sum(p for _, p in probabilities(1)) < 0.01
+
+
+@pytest.mark.parametrize("strength", [-0.1, MAX_STRENGTH + 0.1])
+def test_strength_out_of_range_names_the_key(strength):
+    with pytest.raises(InputError, match=r"augmentation\.strength"):
+        training_transform(strength)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(0.1, MAX_STRENGTH), st.integers(0, 10**6))
+def test_photo_and_mask_keep_their_form(strength, seed):
+    picture = render(7, (48, 96))
+    transform = seeded(training_transform(strength), seed)
+    out = transform(image=picture.image, mask=picture.mask * 255)
+    assert out["image"].shape == (48, 96, 3)
+    assert out["image"].dtype == out["mask"].dtype == np.uint8
+    assert out["mask"].shape == (48, 96)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6))
+def test_mask_moves_with_the_photo(seed):
+    """A photo that is its own mask, warped, still is: only where its grey is near a half, less."""
+    mask = render(3, (96, 192)).mask * 255
+    transform = seeded(training_transform(3), seed)
+    # the geometry alone: what changes light would change the photo and not the mask
+    transform.transforms = [
+        t for t in transform if type(t).__name__ in
+        ("HorizontalFlip", "Affine", "Perspective", "GridDistortion")
+    ]  # fmt: skip
+    out = transform(image=np.repeat(mask[..., None], 3, axis=2), mask=mask)
+    differ = (out["image"][..., 0] > 127) != (out["mask"] > 127)
+    assert differ.mean() < 0.01
+
+
+def batches(num_workers, epochs=(0, 1), count=8):
+    """One photo, many times: whatever differs is the augmentation's doing."""
+    picture = render(7, (48, 96))
+    source = CachedPhotos(
+        [f"copy{i}" for i in range(count)],
+        np.stack([picture.image] * count),
+        np.stack([picture.mask] * count),
+    )
+    dataset = FlukeDataset(source, training_transform(2), seed=5)
+    sampler = EpochSampler(count, seed=5)
+    loader = DataLoader(
+        dataset,
+        batch_size=2,
+        sampler=sampler,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+    )
+    result = []
+    for epoch in epochs:
+        sampler.set_epoch(epoch)
+        for batch in loader:
+            result += zip(batch["name"], batch["image"], strict=True)
+    return result
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_no_two_draws_are_alike(num_workers):
+    """Neither two workers, nor two epochs, nor two places of one batch repeat an augmentation."""
+    images = [image.numpy().tobytes() for _, image in batches(num_workers)]
+    assert len(images) == 16
+    assert len(set(images)) == 16
+
+
+def test_workers_change_nothing():
+    for (name, image), (name2, image2) in zip(batches(0), batches(2), strict=True):
+        assert name == name2
+        assert torch.equal(image, image2)
+
+
+def test_an_epoch_can_be_drawn_again_alone():
+    whole, second = batches(0), batches(0, epochs=(1,))
+    assert [name for name, _ in whole[8:]] == [name for name, _ in second]
+    assert all(torch.equal(a[1], b[1]) for a, b in zip(whole[8:], second, strict=True))
+
+
+def test_rendered_training_photos_are_new_in_every_epoch():
+    data = RenderedDataModule(train_count=3, val_count=3, test_count=3, size=(32, 64))
+    data.setup()
+    pictures = {data.train_set[epoch, i]["image"].numpy().tobytes() for epoch in (0, 1) for i in
+                range(3)}  # fmt: skip
+    held_out = {d[i]["image"].numpy().tobytes() for d in (data.val_set, data.test_set)
+                for i in range(3)}  # fmt: skip
+    assert len(pictures) == 6
+    assert len(held_out) == 6
+    assert not pictures & held_out

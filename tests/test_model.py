@@ -1,0 +1,210 @@
+import numpy as np
+import pytest
+import timm
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from flukeseg.errors import InputError
+from flukeseg.model.losses import BCEDiceLoss
+from flukeseg.model.metrics import SoftDice, photo_dice
+from flukeseg.model.network import FlukeUNet, resolve_encoder
+from flukeseg.model.segmenter import SegmentationModule, cosine_with_warmup
+
+
+def masks(count=4):
+    return st.lists(st.integers(0, 2**12 - 1), min_size=count, max_size=count).map(
+        lambda bits: torch.tensor(
+            [[[[b >> i & 1 for i in range(4 * r, 4 * r + 4)] for r in range(3)]] for b in bits]
+        ).float()
+    )
+
+
+def test_loss_by_hand():
+    logits = torch.tensor([[[[0.0, 0.0]]]])
+    parts = BCEDiceLoss()(logits, torch.tensor([[[[1.0, 0.0]]]]))
+    assert parts["bce"] == pytest.approx(np.log(2))
+    assert parts["dice_loss"] == pytest.approx(1 - (2 * 0.5 + 1) / (1 + 1 + 1))
+    assert parts["loss"] == pytest.approx(float(parts["bce"] + parts["dice_loss"]))
+
+
+def test_loss_of_an_empty_batch_is_finite_and_teaches():
+    logits = torch.zeros(2, 1, 4, 4, requires_grad=True)
+    parts = BCEDiceLoss()(logits, torch.zeros(2, 1, 4, 4))
+    parts["loss"].backward()
+    assert torch.isfinite(logits.grad).all()
+    assert (logits.grad > 0).all()  # every pixel is pushed towards sea
+    sure = BCEDiceLoss()(torch.full((2, 1, 4, 4), -30.0), torch.zeros(2, 1, 4, 4))
+    assert sure["loss"] == pytest.approx(0, abs=1e-5)
+
+
+def test_loss_in_half_precision_is_the_same():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 1, 64, 64, generator=generator).bfloat16()
+    target = (torch.rand(2, 1, 64, 64, generator=generator) > 0.5).float()
+    exact = BCEDiceLoss()(logits.float(), target)["loss"]
+    assert BCEDiceLoss()(logits, target)["loss"] == exact
+
+
+@given(masks(), masks())
+def test_photo_dice_is_dice_of_each(predicted, true):
+    found = photo_dice(predicted * 2 - 1, true)
+    for p, t, dice in zip(predicted, true, found, strict=True):
+        total = p.sum() + t.sum()
+        assert dice == pytest.approx(float(2 * (p * t).sum() / total) if total else 1.0)
+
+
+@given(masks(), masks())
+def test_soft_dice_pools_batches(predicted, true):
+    logits = predicted * 4 - 2
+    whole, parts = SoftDice(), SoftDice()
+    whole.update(logits, true)
+    for i in range(4):
+        parts.update(logits[i : i + 1], true[i : i + 1])
+    assert whole.compute() == pytest.approx(float(parts.compute()))
+    assert 0 <= whole.compute() <= 1
+
+
+def test_soft_dice_of_nothing_is_one():
+    metric = SoftDice()
+    metric.update(torch.full((1, 1, 8, 8), -50.0), torch.zeros(1, 1, 8, 8))
+    assert metric.compute() == pytest.approx(1)
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.integers(33, 100), st.integers(33, 100))
+def test_network_takes_any_size(height, width):
+    network = FlukeUNet("test_resnet").eval()
+    with torch.inference_mode():
+        assert network(torch.rand(2, 3, height, width)).shape == (2, 1, height, width)
+
+
+def test_padding_does_not_touch_sizes_that_fit():
+    network = FlukeUNet("test_resnet").eval()
+    image = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        expected = network.unet((image - network.mean) / network.std)
+        assert torch.allclose(network(image), expected, atol=1e-5)
+
+
+def test_normalisation_follows_the_encoder():
+    assert FlukeUNet("test_resnet").mean.flatten().tolist() == pytest.approx(
+        list(timm.get_pretrained_cfg("test_resnet").mean)
+    )
+    lite = FlukeUNet("tf_efficientnet_lite0")
+    assert lite.mean.flatten().tolist() == [0.5] * 3
+
+
+def test_encoder_names():
+    assert resolve_encoder("seresnet34") == "tu-legacy_seresnet34"
+    assert resolve_encoder("resnet18") == "resnet18"
+    assert resolve_encoder("convnext_tiny") == resolve_encoder("tu-convnext_tiny")
+    with pytest.raises(InputError, match="seresnet34"):
+        resolve_encoder("seresnet43")
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_classifier_weights_fill_the_encoder(tmp_path, suffix):
+    classifier = timm.create_model("test_resnet", num_classes=7)
+    path = tmp_path / f"weights.{suffix}"
+    if suffix == "pth":
+        torch.save({"state_dict": classifier.state_dict()}, path)
+    else:
+        save_file(classifier.state_dict(), path)
+    encoder = FlukeUNet("test_resnet", str(path)).unet.encoder.model
+    own = dict(encoder.named_parameters())
+    assert len(own) > 10
+    for name, tensor in classifier.named_parameters():
+        if not name.startswith("fc"):
+            assert torch.equal(tensor, own[name])
+
+
+def test_a_flukeseg_checkpoint_gives_its_encoder(tmp_path):
+    module = SegmentationModule("test_resnet")
+    torch.save({"state_dict": module.state_dict()}, tmp_path / "run.ckpt")
+    network = FlukeUNet("test_resnet", str(tmp_path / "run.ckpt"))
+    for a, b in zip(
+        network.unet.encoder.parameters(), module.network.unet.encoder.parameters(), strict=True
+    ):
+        assert torch.equal(a, b)
+
+
+def test_weights_of_the_efficientnet_package_fill_the_encoder(tmp_path):
+    """efficientnet_pytorch's names, as the lite packages have them, in timm's order."""
+    timm_state = timm.create_model("tf_efficientnet_lite0").state_dict()
+    blocks = sorted({tuple(map(int, k.split(".")[1:3])) for k in timm_state if "blocks" in k})
+    first = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+    later = {
+        "conv_pw": "_expand_conv",
+        "bn1": "_bn0",
+        "conv_dw": "_depthwise_conv",
+        "bn2": "_bn1",
+        "conv_pwl": "_project_conv",
+        "bn3": "_bn2",
+    }
+    outer = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1"}
+    renamed = {}
+    for key, tensor in timm_state.items():
+        parts = key.split(".")
+        if parts[0] == "blocks":
+            number = blocks.index((int(parts[1]), int(parts[2])))
+            renamed[f"_blocks.{number}.{(later if number else first)[parts[3]]}.{parts[4]}"] = tensor
+        elif parts[0] in outer:
+            renamed[f"{outer[parts[0]]}.{parts[1]}"] = tensor
+    path = tmp_path / "lite0.pth"
+    torch.save(renamed, path)
+    own = FlukeUNet("tf_efficientnet_lite0", str(path)).unet.encoder.model.state_dict()
+    assert all(torch.equal(tensor, timm_state[name]) for name, tensor in own.items())
+
+
+def test_weights_that_do_not_fill_are_an_error(tmp_path):
+    state = timm.create_model("test_resnet").state_dict()
+    del state["layer2.0.conv1.weight"]
+    torch.save(state, tmp_path / "holed.pth")
+    with pytest.raises(InputError, match=r"1 of \d+ tensors .* layer2\.0\.conv1"):
+        FlukeUNet("test_resnet", str(tmp_path / "holed.pth"))
+    torch.save(timm.create_model("test_efficientnet").state_dict(), tmp_path / "other.pth")
+    with pytest.raises(InputError, match="unfilled"):
+        FlukeUNet("test_resnet", str(tmp_path / "other.pth"))
+
+
+class Hostile:
+    def __reduce__(self):
+        return print, ("ran",)
+
+
+def test_files_that_are_no_weights_are_an_error(tmp_path, capsys):
+    path = tmp_path / "w.pth"
+    with pytest.raises(InputError, match="not a file"):
+        FlukeUNet("test_resnet", str(path))
+    path.write_text("text")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        FlukeUNet("test_resnet", str(path))
+    torch.save({"a": 1}, path)
+    with pytest.raises(InputError, match="holds no weights"):
+        FlukeUNet("test_resnet", str(path))
+    torch.save({"state_dict": Hostile()}, path)
+    with pytest.raises(InputError, match="cannot be loaded"):
+        FlukeUNet("test_resnet", str(path))
+    assert "ran" not in capsys.readouterr().out
+
+
+def test_encoder_without_imagenet_weights_says_so():
+    with pytest.raises(InputError, match="no ImageNet weights"):
+        FlukeUNet("tu-seresnet34", "imagenet")
+
+
+def test_module_hyperparameters_are_plain():
+    module = SegmentationModule("test_resnet", size=[32, 64])
+    assert dict(module.hparams) == {"encoder": "test_resnet", "size": (32, 64)}
+    with pytest.raises(InputError, match=r"model\.schedule"):
+        SegmentationModule("test_resnet", schedule="linear")
+
+
+def test_cosine_rises_then_falls():
+    factors = [cosine_with_warmup(step, 200) for step in range(200)]
+    assert factors[0] == pytest.approx(0.1)
+    assert max(factors) == factors[9] == 1
+    assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
+    assert factors[-1] == pytest.approx(0.01, abs=1e-3)
