@@ -3,52 +3,87 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from flukeseg.errors import InputError
 
+CONF = Path(__file__).resolve().parent.parent / "conf"
+"""Configuration lies beside the package; flukeseg runs from a clone."""
+
 
 def run(job: Callable[[], None]) -> None:
-    """Run a job's Hydra main; what the user can mend ends in one line on stderr and exit code 1."""
-    # without it Hydra prints its own report and exits, and a typo becomes six lines
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    try:
+    """Run a job's Hydra main; errors in the options themselves are told in a sentence too."""
+    # otherwise Hydra prints a report of its own and exits, and a typo becomes six lines
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    with told_in_a_sentence():
         job()
+
+
+@contextmanager
+def told_in_a_sentence() -> Iterator[None]:
+    """End with one line on stderr and exit code 1 for what the user can mend.
+
+    With FLUKESEG_TRACEBACK=1 in the environment it ends in a traceback instead.
+    """
+    try:
+        yield
     except (InputError, HydraException, OmegaConfBaseException) as error:
-        sentence = explain(error)
-        if sentence is None:
+        if os.environ.get("FLUKESEG_TRACEBACK") == "1":
             raise
-        print(f"error: {sentence}", file=sys.stderr)
+        print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(1)
 
 
-def explain(error: BaseException) -> str | None:
-    """Put an error in words for the user; None if it is a fault of the program."""
-    link: BaseException | None = error
-    while link is not None:
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Leave out what Lightning says that a user can do nothing about."""
+    info = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    before = info.level
+    info.setLevel(logging.WARNING)  # no advertisement, no list of absent accelerators
+    try:
+        with warnings.catch_warnings():
+            # a resumed run goes on in its own folder
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+            # Lightning 2.6 against torch 2.14; nothing of ours
+            warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*", FutureWarning)
+            yield
+    finally:
+        info.setLevel(before)
+
+
+def explain(error: BaseException) -> str:
+    """Put an error of the configuration or the input in words for the user."""
+    chain: list[BaseException] = [error]
+    while link := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(link)
+    for link in chain:
         if isinstance(link, InputError):
             return str(link)
         if isinstance(link, MissingMandatoryValue):
-            key = re.search(r"(?:full_key|value): (\S+)", str(link))
+            key = re.search(r"full_key: (\S+)", str(link))
             return f"{key[1] if key else link} has no value; give it on the command line"
-        link = link.__cause__ or link.__context__
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} cannot be read as an option; write key=value"
     if key := re.search(r"Could not override '([^']+)'", text):
         return f"there is no option {key[1]}{_near_option(key[1])}"
-    if isinstance(error, MissingConfigException) or "Could not find" in text:
-        return " ".join(text.split("\nConfig search path")[0].split())
     if isinstance(error, InstantiationException):
-        return None if error.__cause__ and not isinstance(error.__cause__, TypeError) else text
-    return text.splitlines()[0]
+        # whatever a library says of an argument that it does not take
+        part = re.search(r"full_key: (\S+)", text)
+        return f"{part[1] if part else 'configuration'}: {chain[1] if chain[1:] else text}"
+    return " ".join(text.split("\nConfig search path")[0].split())
 
 
 def run_dir(name: str, ckpt_path: str | None) -> str:
@@ -71,7 +106,7 @@ def run_dir(name: str, ckpt_path: str | None) -> str:
 def _near_option(key: str) -> str:
     """Name an option that looks like a mistyped one, from the configuration files."""
     known = set()
-    for path in (Path(__file__).parent.parent / "conf").rglob("*.yaml"):
+    for path in CONF.rglob("*.yaml"):
         group = path.parent.name if path.parent.name != "conf" else ""
         pending = [(group, OmegaConf.load(path))]
         while pending:

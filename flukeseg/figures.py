@@ -14,6 +14,9 @@ TRUTH, PREDICTION = (0, 255, 0), (255, 0, 255)
 """RGB of the two contours: green and magenta keep apart on sea, skin and snow, and for most
 colour-blind eyes."""
 
+SHEET_CELL = 384
+"""Width in pixels that photos on a sheet are enlarged to about, so that captions fit."""
+
 
 def draw_curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw loss, Dice and learning rate against the epoch, from the rows of `metrics.csv`."""
@@ -70,13 +73,20 @@ def draw_validation_sheet(
         path: of the JPEG.
     """
     sheet = []
+    width = next(photo.shape[1] for cells in rows.values() for _, photo, _, _ in cells)
+    scale = max(1, round(SHEET_CELL / width))
     for title, cells in rows.items():
         drawn = [
-            _captioned(draw_contours(photo, truth, predicted), f"{title}: {caption}")
-            for caption, photo, truth, predicted in cells
+            _captioned(draw_contours(*(_enlarge(i, scale) for i in images)), f"{title}: {caption}")
+            for caption, *images in cells
         ]
         sheet.append(np.hstack(drawn))
     cv2.imwrite(str(path), cv2.cvtColor(np.vstack(sheet), cv2.COLOR_RGB2BGR))
+
+
+def _enlarge(image: np.ndarray, scale: int) -> np.ndarray:
+    # whole pixels, so that the contour still shows the very mask
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
 
 
 def _captioned(photo: np.ndarray, caption: str) -> np.ndarray:

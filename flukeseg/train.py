@@ -30,6 +30,7 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, float]:
     Raises:
         InputError: something in the configuration or the data cannot be used.
     """
+    resume_from = checkpoint(cfg.ckpt_path, folder)
     write_provenance(cfg, folder)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule = hydra.utils.instantiate(cfg.data, _convert_="all")
@@ -42,7 +43,8 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, float]:
         callbacks=callbacks,
         _convert_="all",
     )
-    trainer.fit(module, datamodule, ckpt_path=checkpoint(cfg.ckpt_path, folder))
+    log.info("computing in %s on %s", trainer.precision, trainer.strategy.root_device)
+    trainer.fit(module, datamodule, ckpt_path=resume_from)
     best = trainer.checkpoint_callback.best_model_path
     results = trainer.validate(module, datamodule, ckpt_path=best, verbose=False)
     if getattr(datamodule, "test_set", None) is not None:
@@ -97,12 +99,13 @@ def report(figures: dict[str, float], best: str, folder: Path) -> None:
             log.info("look at: %s", folder / picture)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="train")
 def main(cfg: DictConfig) -> None:
     """Train from the command line."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        train(cfg, folder)
+        with command_line.told_in_a_sentence(), command_line.quiet_lightning():
+            train(cfg, folder)
     except SystemExit:  # how Lightning ends after Ctrl-C
         kept = sorted((folder / "checkpoints").glob("epoch=*.ckpt"))
         if kept:

@@ -119,12 +119,26 @@ def test_all_orientations_come_upright(photo, orientation, kind):
     assert np.abs(image.astype(int) - SCENE).mean() < 12
 
 
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_orientations_that_do_not_exist_turn_nothing(photo, orientation):
+    content = encoded(SCENE, "PNG", exif=exif(orientation))
+    np.testing.assert_array_equal(read_photo(photo(content)), SCENE)
+
+
 def test_heic_is_read_and_upright(photo):
     content = heic(np.ascontiguousarray(STORED[6]), exif=exif(6).tobytes())
     image = read_photo(photo(content, "whale.HEIC"))
     assert image.shape == SCENE.shape
     assert photo_size(photo(content)) == (HEIGHT, WIDTH)
     assert np.abs(image.astype(int) - SCENE).mean() < 12
+
+
+def test_heic_that_decodes_to_another_size_than_it_states(photo):
+    content = heic(SCENE)
+    crop = content.index(b"clap")  # the part of the coded picture that is to be shown
+    for at in range(crop, crop + 36):
+        for value in (0, 1, 255):
+            assert_image_or_refused(photo(content[:at] + bytes([value]) + content[at + 1 :]))
 
 
 def test_heic_without_the_extra_says_what_to_install(photo, monkeypatch):
@@ -526,10 +540,10 @@ def test_resizing_keeps_flat_pictures_flat(before, after):
 
 
 def test_shrinking_averages_and_growing_is_cubic():
-    stripes = np.zeros((8, 8, 3), np.uint8)
-    stripes[:, ::2] = 200
-    assert (resize_photo(stripes, (8, 4)) == 100).all()
-    assert (resize_photo(stripes, (16, 4)) == 100).all()  # one side grows, the other still averages
+    stripes = np.zeros((8, 9, 3), np.uint8)
+    stripes[:, ::3] = 210
+    assert (resize_photo(stripes, (8, 3)) == 70).all()
+    assert (resize_photo(stripes, (16, 3)) == 70).all()  # one side grows, the other still averages
     edge = np.repeat(np.repeat([[50, 200]], 4, axis=1), 8, axis=0).astype(np.uint8)
     assert resize_photo(np.dstack([edge] * 3), (16, 16)).max() > 200  # only cubic overshoots
     np.testing.assert_array_equal(resize_photo(SCENE, (HEIGHT, WIDTH)), SCENE)

@@ -47,10 +47,14 @@ class FlukeDataModule(pl.LightningDataModule):
         augmentation: A.Compose | None = None,
     ) -> None:
         super().__init__()
-        self.size = (int(size[0]), int(size[1]))
-        self.batch_size = batch_size
+        if not isinstance(size, list | tuple) or len(size) != 2:
+            raise InputError(f"data.size={size} must be [height,width]")
+        self.size = (whole("size", size[0]), whole("size", size[1]))
+        self.batch_size = whole("batch_size", batch_size)
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self.num_workers = min(8, (cpus or 1) // 2) if num_workers is None else num_workers
+        self.num_workers = min(8, (cpus or 1) // 2) if num_workers is None else whole(
+            "num_workers", num_workers, least=0
+        )
         self.seed = seed
         self.augmentation = augmentation
         self.train_set: FlukeDataset | None = None
@@ -104,7 +108,7 @@ class FolderDataModule(FlukeDataModule):
         super().__init__(**loading)
         self.root = Path(root)
         self.mask_threshold = mask_threshold
-        self.val_count, self.folds, self.fold = val_count, folds, fold
+        self.val_count, self.folds, self.fold = whole("val_count", val_count), folds, fold
         if (folds is None) != (fold is None):
             raise InputError("data.folds and data.fold go together; give both or neither")
 
@@ -154,7 +158,9 @@ class RenderedDataModule(FlukeDataModule):
         self, train_count: int = 400, val_count: int = 50, test_count: int = 100, **loading
     ) -> None:
         super().__init__(**loading)
-        self.train_count, self.val_count, self.test_count = train_count, val_count, test_count
+        self.train_count = whole("train_count", train_count)
+        self.val_count = whole("val_count", val_count)
+        self.test_count = whole("test_count", test_count)
         self.test_set: FlukeDataset | None = None
 
     def setup(self, stage: str | None = None) -> None:
@@ -174,6 +180,17 @@ class RenderedDataModule(FlukeDataModule):
     def test_dataloader(self) -> DataLoader[Sample]:
         """Batches of every test photo, in order."""
         return self._loader(self.test_set)
+
+
+def whole(key: str, value: int, least: int = 1) -> int:
+    """Return a count from the configuration.
+
+    Raises:
+        InputError: it is no whole number, or below `least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"data.{key}={value} must be a whole number of at least {least}")
+    return value
 
 
 def _cached(pairs: Pairs, indices: list[int]) -> CachedPhotos:

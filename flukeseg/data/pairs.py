@@ -65,7 +65,9 @@ def load_pairs(root: str | Path, size: tuple[int, int], mask_threshold: int = 10
     for folder in (root, root / "images", root / "masks"):
         if not folder.is_dir():
             raise InputError(
-                f"{folder} is not a folder; data.root must hold images/ and masks/ with equal stems"
+                f"{folder} is not a folder; give data.root a folder that holds images/ and masks/, "
+                "or fetch the 450 humpback flukes with `python -m flukeseg.data.humpback450`, "
+                "or train on rendered flukes with data=synthetic"
             )
     photos, problems = _by_stem(root / "images")
     masks, mask_problems = _by_stem(root / "masks")

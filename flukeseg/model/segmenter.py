@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
 from flukeseg.data.dataset import Sample
@@ -83,23 +84,36 @@ class SegmentationModule(pl.LightningModule):
         """Build the optimiser and its schedule."""
         optimizer = self.optimizer(self.parameters())
         if self.schedule == "plateau":
-            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            plateau = ReduceLROnPlateau(
                 optimizer, mode="max", factor=0.5, patience=5, min_lr=1e-6
             )
             return {
                 "optimizer": optimizer,
-                "lr_scheduler": {"scheduler": plateau, "monitor": "val/dice"},
+                "lr_scheduler": {"scheduler": plateau, "reduce_on_plateau": False},
             }
         if self.schedule == "cosine":
             steps = int(self.trainer.estimated_stepping_batches)
-            cosine = torch.optim.lr_scheduler.LambdaLR(
-                optimizer, lambda step: cosine_with_warmup(step, steps)
-            )
+            cosine = LambdaLR(optimizer, lambda step: cosine_with_warmup(step, steps))
             return {
                 "optimizer": optimizer,
                 "lr_scheduler": {"scheduler": cosine, "interval": "step"},
             }
         return {"optimizer": optimizer}
+
+    def on_train_epoch_end(self) -> None:
+        """Step the plateau schedule.
+
+        Lightning would do so after the epoch's checkpoint is written, and a resumed run would never
+        hear of that epoch; here it is done before.
+        """
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(self.trainer.callback_metrics["val/dice"])
+
+    def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any | None) -> None:
+        """Step any other schedule when Lightning says so."""
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
 
     def _judge(
         self, stage: str, batch: Sample, dice: MeanMetric, soft_dice: SoftDice

@@ -1,4 +1,13 @@
-"""Rendered flukes with exact masks: any number of pictures from nothing but a seed."""
+"""Rendered flukes with exact masks: any number of pictures from nothing but a seed.
+
+The pictures stand in for photographs that may not be passed on: they train the network that comes
+with the package, and they are all that the tests see. Nothing in them is copied from a photograph.
+
+From the animal to the file: `outline` (one individual), `pose` and `mesh` (held and bent in space),
+`raster` (which pixels), `skin` and `light` (their colour), `whale` (all of these together);
+`layout` and `frame` (the crop), `sea`, `backdrop`, `company`, `splash` (all about it); `camera` and
+`mount` (the photograph); `noise` and `blend` (what the rest is made with); `scene` (the whole).
+"""
 
 from flukeseg.data.synthetic.scene import Rendering, render
 

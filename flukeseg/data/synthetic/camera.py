@@ -3,8 +3,10 @@
 import cv2
 import numpy as np
 
-from flukeseg.data.synthetic.blend import over
+from flukeseg.data.synthetic.blend import over, scale
 from flukeseg.data.synthetic.mount import Mount, surround
+
+BRIGHTEST = 2.0  # brightest value of a scene that is told apart: wet skin in the sun, foam
 
 
 def photograph(
@@ -29,48 +31,65 @@ def _tone(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     # catalogue prints are lighter still: their seas lie about 0.8, those of colour about 0.6
     target, pull = (rng.normal(0.86, 0.14), 0.9) if grey else (rng.normal(0.64, 0.1), 0.6)
     sea = float(np.median(image[::4, ::4].mean(2)))
-    metered = (target / max(sea, 0.05)) ** pull
-    image = image * np.float32(np.clip(metered, 0.75, 3.0))
+    exposure = float(np.clip((target / max(sea, 0.05)) ** pull, 0.75, 3.0))
     if grey:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
         # copies of prints: blown sea, black whale
         gain, pivot = np.exp(rng.normal(0.25, 0.25)), rng.uniform(0.6, 1.1)
     else:
         gain, pivot = np.exp(rng.normal(0.1, 0.15)), rng.uniform(0.6, 1.1)
-    pivot *= float(image.mean())
-    image = (image - np.float32(pivot)) * np.float32(gain) + np.float32(pivot)
+    pivot *= float(image.mean()) * exposure
+    # one curve for all that treats every pixel alike
+    curve = (np.linspace(0, BRIGHTEST, 1024) * exposure - pivot) * gain + pivot
     # film and sensor saturate slowly, from `knee` on
-    knee = np.float32(rng.uniform(0.5, 0.85))
-    rest = 1 - knee
-    image = np.minimum(image, knee + rest * (1 - np.exp((knee - np.maximum(image, knee)) / rest)))
-    image = np.clip(image, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.15)))
+    knee = rng.uniform(0.5, 0.85)
+    over_knee = np.maximum(curve, knee) - knee
+    curve = np.minimum(curve, knee) + (1 - knee) * (1 - np.exp(-over_knee / (1 - knee)))
+    curve = np.clip(curve, 0, 1) ** np.exp(rng.normal(0, 0.15))
     if rng.uniform() < 0.18:
-        veil = np.float32(rng.uniform(0.1, 0.5))
-        image = image * (1 - veil) + veil * np.float32(rng.uniform(0.55, 0.95))
+        veil = rng.uniform(0.1, 0.5)
+        curve = curve * (1 - veil) + veil * rng.uniform(0.55, 0.95)
+    # the deepest black of a print or a hazy lens is no black
+    lift = max(rng.uniform(-0.04, 0.1), 0)
+    image = _look_up((lift + (1 - lift) * curve).astype(np.float32), image)
     if grey:
-        image = np.repeat(image, 3, 2)
+        image = cv2.merge([image] * 3)
         if rng.uniform() < 0.07:
             image = image ** np.array([0.88, 1.0, 1.18], np.float32)
     else:
-        grey_of = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+        grey_of = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         over(image, cv2.merge([grey_of] * 3), np.float32(rng.uniform(-0.1, 0.45)))
-        image = image * (1 + rng.normal(0, 0.035, 3).astype(np.float32))
+        for channel, cast in enumerate(rng.normal(1, 0.025, 3).tolist()):
+            image[..., channel] *= cast
     if rng.uniform() < 0.2:
         h, w = image.shape[:2]
         y, x = np.linspace(-1, 1, h, dtype=np.float32), np.linspace(-1, 1, w, dtype=np.float32)
         radius = x[None] ** 2 + y[:, None] ** 2
-        image = image * (1 - np.float32(rng.uniform(0.05, 0.25)) * radius)[..., None]
-    return image.astype(np.float32)
+        scale(image, 1 - np.float32(rng.uniform(0.05, 0.25)) * radius)
+    return image
+
+
+def _look_up(curve: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Put every value of an image through a curve that spans 0 … `BRIGHTEST`."""
+    step = np.float32((len(curve) - 1) / BRIGHTEST)
+    out = []
+    for channel in cv2.split(image):
+        at = channel * step
+        row = np.zeros_like(at)
+        out.append(
+            cv2.remap(curve[None], at, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        )
+    return cv2.merge(out)
 
 
 def _lens(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Defocus, motion, a low-resolution original and sharpening; lengths in frame widths."""
     height, width = image.shape[:2]
     kind = rng.uniform()
-    if kind < 0.3:
+    if kind < 0.24:
         sigma = rng.uniform(0.0006, 0.0035) * width
         image = cv2.GaussianBlur(image, (0, 0), max(sigma, 0.2))
-    elif kind < 0.36:
+    elif kind < 0.3:
         reach = max(int(rng.uniform(0.004, 0.016) * width) | 1, 3)
         kernel = np.zeros((reach, reach), np.float32)
         turn = rng.uniform(0, np.pi)
@@ -84,7 +103,7 @@ def _lens(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         small = (max(int(width * k), 8), max(int(height * k), 8))
         image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    if rng.uniform() < 0.3:
+    if rng.uniform() < 0.36:
         sigma = max(rng.uniform(0.002, 0.004) * width, 0.5)
         soft = cv2.GaussianBlur(image, (0, 0), sigma)
         image = image + np.float32(rng.uniform(0.3, 1.2)) * (image - soft)
@@ -97,9 +116,11 @@ def _file(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         strength = rng.uniform(0.004, 0.045)
         coloured = rng.uniform() < 0.3
         noise = rng.standard_normal((*image.shape[:2], 3 if coloured else 1), np.float32)
+        noise *= np.float32(strength)
         if rng.uniform() < 0.4:
-            noise = cv2.GaussianBlur(noise, (0, 0), 0.7).reshape(noise.shape) * np.float32(1.8)
-        image = image + noise * np.float32(strength)
+            # the grain of film is larger than a pixel; 1.8 keeps its variance
+            noise = cv2.GaussianBlur(noise, (0, 0), 0.7) * np.float32(1.8)
+        image = image + (noise if coloured else cv2.merge([noise] * 3))
     out = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
     if rng.uniform() < 0.75:
         quality = int(rng.choice([95, 85, 70, 45, 25], p=[0.3, 0.3, 0.2, 0.14, 0.06]))

@@ -21,6 +21,7 @@ class Frame:
     slope: float  # rotation of the sea, radians
     metre: float  # frame widths a metre at the contact
     grazing: float  # how much the sea is flattened there: vertical over horizontal scale
+    half_span: float  # frame widths half the fluke's span would fill there, seen straight on
 
     @property
     def scale(self) -> tuple[float, float]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from flukeseg.data.synthetic.blend import over
+
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_PLAIN)
 LETTERS = np.array(list("ABCDEFGHIJKLMNOPRSTUVW0123456789abcdeghilnorstu-/#.  "))
 
@@ -54,7 +56,7 @@ def _write(
     at = (int(x * columns), int(y * rows))
     cover = np.zeros((rows, columns), np.uint8)
     cv2.putText(cover, text, at, font, scale, 255, thick, cv2.LINE_AA)
-    image += (cover[..., None] / np.float32(255)) * (np.float32(ink) - image)
+    over(image, np.full(3, ink, np.float32), cover / np.float32(255))
 
 
 def surround(

@@ -1,13 +1,13 @@
 """Endless random fields: a few tileable textures, made once per process, sampled at any scale."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import cv2
 import numpy as np
 
+Kind = Callable[[int], np.ndarray]  # from a tile's number to the tile
 TILE = 256  # pixels a side: fine enough for four octaves, small enough to stay in the cache
-Kind = Callable[[int], np.ndarray]
 TILES = 12  # different fields of one kind; more would not be told apart at random offset and turn
 
 
@@ -21,7 +21,7 @@ def _standardise(field: np.ndarray) -> np.ndarray:
     return ((field - field.mean()) / field.std()).astype(np.float32)
 
 
-@lru_cache(maxsize=None)
+@cache
 def cloud(number: int) -> np.ndarray:
     """Fractal 1/f noise, `TILE` × `TILE` float32, tileable, mean 0, variance 1."""
     rng = np.random.default_rng((1, number))
@@ -32,7 +32,7 @@ def cloud(number: int) -> np.ndarray:
     return _standardise(np.fft.ifft2(white * radius**-1.25).real)
 
 
-@lru_cache(maxsize=None)
+@cache
 def grain(number: int) -> np.ndarray:
     """Noise of nearly one size (6 to 64 cycles a tile): speckles, foam lace, barnacles."""
     rng = np.random.default_rng((2, number))
@@ -43,12 +43,13 @@ def grain(number: int) -> np.ndarray:
     return _standardise(np.fft.ifft2(white * band / np.maximum(radius, 1)).real)
 
 
-@lru_cache(maxsize=None)
+@cache
 def waves(number: int) -> np.ndarray:
     """Slope of a wind sea running along y, tileable, mean 0, variance 1.
 
-    Random phases under a directional spectrum (broad spreading, power falling with frequency), with the surface drawn together at the crests as in Tessendorf, "Simulating Ocean
-    Water" (SIGGRAPH course notes, 2001): crests sharp, troughs wide.
+    Random phases under a broad directional spectrum that falls with frequency, the surface drawn
+    together at the crests as in Tessendorf, "Simulating Ocean Water" (SIGGRAPH course notes,
+    2001): crests sharp, troughs wide.
     """
     rng = np.random.default_rng((3, number))
     fx, fy = _spectrum_frequencies()
@@ -106,16 +107,14 @@ def plane(
 def line(rng: np.random.Generator, count: int, cells: float, octaves: int = 4) -> np.ndarray:
     """Fractal noise along a line: `count` float32 samples over `cells` coarsest cells, about ±1."""
     at = np.linspace(0, 1, count, dtype=np.float32)
-    total = np.zeros(count, np.float32)
+    total = np.zeros(count)
     for octave in range(octaves):
         knots = int(np.ceil(cells * 2**octave)) + 2
-        values = rng.standard_normal(knots).astype(np.float32)
-        where = at * cells * 2**octave
-        left = where.astype(np.int32)
-        step = where - left
-        step = step * step * (3 - 2 * step)
-        total += (values[left] * (1 - step) + values[left + 1] * step) / 2**octave
-    return total * np.float32(0.75)
+        where = at * np.float32(cells * 2**octave)
+        left = np.floor(where)
+        where = left + smoothstep(where - left)  # rounds the corners of linear interpolation
+        total += np.interp(where, np.arange(knots), rng.standard_normal(knots)) / 2**octave
+    return (0.75 * total).astype(np.float32)
 
 
 def smoothstep(x: np.ndarray) -> np.ndarray:

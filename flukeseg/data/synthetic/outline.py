@@ -41,8 +41,8 @@ SHAPES = {
     # root chord, tip height over the notch, power of the rise, bulge of the trailing edge,
     # notch depth, notch width, leading edge: first and second handle (x, y), tip rounding
     "humpback": {
-        "root": (0.5, 0.78), "tip": (-0.02, 0.42), "power": (1.0, 2.4), "bulge": (-0.01, 0.09),
-        "notch": (0.02, 0.11), "notch_width": (0.025, 0.11), "fillet": (0.25, 0.6),
+        "root": (0.5, 0.78), "tip": (-0.02, 0.42), "power": (1.0, 2.4), "bulge": (-0.01, 0.14),
+        "notch": (0.02, 0.17), "notch_width": (0.025, 0.14), "fillet": (0.25, 0.6),
         "belly": (0.0, 0.2), "shoulder": (0.92, 1.16), "sweep": (0.2, 0.55), "round": (0.02, 0.16),
         "hollow": (0.1, 0.4), "hollow_width": (0.06, 0.24), "hook": (-0.01, 0.06),
     },
@@ -125,7 +125,7 @@ def _lobe(rng: np.random.Generator, shape: dict[str, float], stock: float, rough
     chord = np.interp(np.linspace(0, ALONG, FINE), np.arange(ALONG + 1), chord)
     # thin at the tip: no more than a third of the chord may be missing
     trailing = np.minimum(_ragged(rng, rough) / np.maximum(chord, 1e-3), 0.33)
-    leading = np.minimum(0.35 * _ragged(rng, rough * 0.4) / np.maximum(chord, 1e-3), 0.15)
+    leading = np.minimum(0.35 * _ragged(rng, rough * 0.8) / np.maximum(chord, 1e-3), 0.15)
     return Lobe(sheet, trailing.astype(np.float32), leading.astype(np.float32))
 
 

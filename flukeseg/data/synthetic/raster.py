@@ -6,24 +6,38 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from flukeseg.data.synthetic.mesh import Mesh
 from flukeseg.data.synthetic.outline import FINE
-from flukeseg.data.synthetic.pose import Mesh
 
 SHIFT = 4  # fractional bits of OpenCV's polygon corners
+ROW = 1024  # pixels in a row of a layer
 MARGIN = 0.3  # cells painted beyond the edge, so that a pixel half outside knows its place too
 
 
 @dataclass(frozen=True)
 class Layer:
-    """The pixels of some meshes within a box of the picture; arrays are h × w (× …) float32."""
+    """The n pixels that some meshes touch.
 
-    corner: tuple[int, int]  # x, y of the box in the picture
+    `at` and `alpha` are lists of n. What the skin needs is float32, folded into rows of `ROW`
+    pixels (OpenCV takes no longer lists), padded at the end.
+    """
+
+    at: np.ndarray  # index into the flattened picture
     alpha: np.ndarray  # coverage, 0 … 1
     plane: np.ndarray  # x, y on the flat skin
     normal: np.ndarray  # x, y, z
     ventral: np.ndarray  # 1 underside, 0 back
     edge: np.ndarray  # 0 at the leading, 1 at the trailing edge
     along: np.ndarray  # 0 at the root, 1 at the tip
+    stock: bool  # the tail stock rather than the lobes
+
+    def unfold(self, values: np.ndarray) -> np.ndarray:
+        """Rows of pixels as a list of n."""
+        return values.reshape(-1, *values.shape[2:])[: len(self.at)]
+
+
+def _fold(values: np.ndarray) -> np.ndarray:
+    return np.pad(values, (0, -len(values) % ROW), "edge").reshape(-1, ROW)
 
 
 def _cells(mesh: Mesh, points: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -73,8 +87,8 @@ def paint(
     """Rasterise meshes of equal shape into one layer; None if nothing lies in the picture.
 
     `to_pixels` is the 2 × 3 affine map from the meshes' points to pixels; `cuts` holds for each
-    mesh what its leading and trailing edges lack, `FINE` samples, in chords. Nothing is painted
-    below the row `lowest`.
+    mesh what its leading and trailing edges lack, `FINE` samples, in chords; the stock has none.
+    Nothing is painted below the row `lowest`.
     """
     height, width = size
     placed = [m.points @ to_pixels[:, :2].T + to_pixels[:, 2] for m in meshes]
@@ -93,7 +107,7 @@ def paint(
     corners, affine, owner = corners[order], affine[order], owner[order]
     # cells wholly outside the box need no painting; their numbers stay
     cornered = np.clip(corners, -8 * w - 99, 9 * w + 99)  # or OpenCV's fixed point would overflow
-    cell = np.zeros((h, w), np.int32)
+    cell = np.zeros((h, w), np.uint16)
     touching = (corners.max(1) > -1).all(1) & (corners.min(1) < [w, h]).all(1)
     polygons = np.round(cornered * 2**SHIFT).astype(np.int32)
     for number in np.flatnonzero(touching).tolist():
@@ -104,10 +118,15 @@ def paint(
         _fill_strips(cover, (points - low) * fine - 0.5)
     alpha = cv2.resize(cover, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
-    # from here on only the pixels that some cell owns, as flat lists
-    at = np.flatnonzero(cell)
-    y, x = np.divmod(at, w)
-    number = cell.ravel()[at] - 1
+    # a pixel that only the finer raster touches takes its cell from a neighbour
+    cell = np.where((cell == 0) & (alpha > 0), cv2.dilate(cell, np.ones((3, 3), np.uint8)), cell)
+    # from here on only the pixels that are touched, as flat lists
+    box_at = np.flatnonzero((cell > 0) & (alpha > 0))
+    if not len(box_at):
+        return None
+    y, x = np.divmod(box_at, w)
+    at = (y + low[1]) * width + x + low[0]
+    number, alpha = cell.ravel()[box_at].astype(np.int32) - 1, alpha.ravel()[box_at]
     m = affine.astype(np.float32)[number]
     x, y = x.astype(np.float32), y.astype(np.float32)
     i = np.clip(m[:, 0] * x + m[:, 1] * y + m[:, 4], m[:, 6] - 0.65, m[:, 6] + 0.65)
@@ -121,30 +140,20 @@ def paint(
         where = (along * (FINE - 1)).astype(np.int32)
         slope = (rows - 1) / np.maximum(np.hypot(m[:, 2], m[:, 3]), 1e-4)  # pixels a chord
         kept = np.minimum(1 - table[whose, 1, where] - edge, edge - table[whose, 0, where])
-        alpha.ravel()[at] = np.minimum(alpha.ravel()[at], np.clip(0.5 + kept * slope, 0, 1))
-
-    def spread(values: np.ndarray) -> np.ndarray:
-        field = np.zeros(h * w, np.float32)
-        field[at] = values
-        return field.reshape(h, w)
-
-    map_i, map_j = spread(i), spread(np.clip(j, 0, rows - 1) + rows * whose)
-    # a pixel that only the finer raster touches takes its place from a neighbour
-    lost = (cell == 0) & (alpha > 0)
-    if lost.any():
-        map_i[lost] = cv2.dilate(map_i, np.ones((3, 3), np.uint8))[lost]
-        map_j[lost] = cv2.dilate(map_j, np.ones((3, 3), np.uint8))[lost]
+        alpha = np.minimum(alpha, np.clip(0.5 + kept * slope, 0, 1))
+    map_i, map_j = _fold(i), _fold(np.clip(j, 0, rows - 1) + rows * whose.astype(np.float32))
 
     def attribute(name: str) -> np.ndarray:
         atlas = np.concatenate([getattr(mesh, name) for mesh in meshes])
         return cv2.remap(atlas, map_i, map_j, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
     return Layer(
-        (int(low[0]), int(low[1])),
+        at,
         alpha,
         attribute("plane"),
         attribute("normal"),
         attribute("ventral"),
-        spread(edge) if cuts is not None else np.full((h, w), 0.5, np.float32),
-        spread(along),
+        _fold(edge) if cuts is not None else np.full(map_i.shape, 0.5, np.float32),
+        _fold(along),
+        cuts is None,
     )

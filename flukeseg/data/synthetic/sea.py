@@ -40,7 +40,7 @@ def draw_water(rng: np.random.Generator) -> Water:
     """Draw a sea's colours."""
     weights = np.array([p[0] for p in PALETTES.values()], float)
     _, *colours = list(PALETTES.values())[rng.choice(len(weights), p=weights / weights.sum())]
-    shift = np.exp(rng.normal(0, 0.05, 3) + rng.normal(0, 0.12))
+    shift = np.exp(rng.normal(0, 0.035, 3) + rng.normal(0, 0.12))
     trough, mean, crest = (np.clip(np.array(c) * shift, 0, 1).astype(np.float32) for c in colours)
     foam = np.clip(0.93 + 0.25 * (crest - crest.mean()) + rng.normal(0, 0.04), 0.7, 1)
     return Water(trough, mean, crest, foam.astype(np.float32))
@@ -59,14 +59,14 @@ def paint_sea(
         side *= rng.uniform(0.8, 1.25)
         # what a pixel cannot show is averaged away; a tile's mean wave is an eighth of its side
         shown = np.clip(1.25 - frame.footprint * np.float32(6 / side), 0, 1)
-        if frame.metre * side < 2 / frame.scale[0] or not shown.any():
+        turn, share = wind + rng.normal(0, 0.25), weight * rng.uniform(0.6, 1.3)
+        off, tile = rng.uniform(0, 1, 2).astype(np.float32), pick(rng, waves)
+        # waves longer than the picture do not show as waves
+        if not shown.any() or side * frame.metre > 10:
             continue
-        turn = wind + rng.normal(0, 0.25)
         cos, sin = np.float32(np.cos(turn) / side), np.float32(np.sin(turn) / side)
-        off = rng.uniform(0, 1, 2).astype(np.float32)
-        tile = pick(rng, waves)
         shape = sample(tile, cos * across - sin * away + off[0], sin * across + cos * away + off[1])
-        relief += shape * shown * np.float32(weight * rng.uniform(0.6, 1.3))
+        relief += shape * shown * np.float32(share)
     gust = plane(rng, across, away * np.float32(0.5), rng.uniform(20, 90), cloud)
     tone = relief * np.float32(0.26 * rough) + gust * np.float32(rng.uniform(0.02, 0.12))
     # far water mirrors the low sky

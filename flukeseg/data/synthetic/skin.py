@@ -1,4 +1,4 @@
-"""What the skin looks like: pigment, marks and growth on the flat fluke, then light on it."""
+"""What the skin looks like: pigment, marks and growth on the flat fluke."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,6 @@ from flukeseg.data.synthetic.blend import mix, over, scale
 from flukeseg.data.synthetic.noise import cloud, grain, plane, smoothstep
 from flukeseg.data.synthetic.outline import Outline
 from flukeseg.data.synthetic.raster import Layer
-
-
-@dataclass(frozen=True)
-class Light:
-    """Where light comes from and how much of it reaches the side that is seen."""
-
-    sun: np.ndarray  # unit vector towards the sun, camera coordinates
-    direct: float
-    ambient: float
-    gloss: float
 
 
 @dataclass(frozen=True)
@@ -43,19 +33,8 @@ class Skin:
     film: float  # amount of diatom film
     scars: int
     growth: float  # barnacles at tips and edges
+    rills: float  # water running down the stock and over the lobes, 0 … 1
     back: float  # tone of the back against the dark of the underside
-
-
-def draw_light(rng: np.random.Generator) -> Light:
-    """Draw the light: mostly a high sky, at times a sun behind the whale."""
-    sun = np.array([rng.normal(0, 0.6), -rng.uniform(0.3, 1), rng.uniform(-0.9, 0.4)])
-    backlit = rng.uniform() < 0.15
-    return Light(
-        (sun / np.linalg.norm(sun)).astype(np.float32),
-        float(rng.uniform(0.0, 0.15) if backlit else rng.uniform(0.15, 0.6)),
-        float(rng.uniform(0.35, 0.6) if backlit else rng.uniform(0.6, 0.95)),
-        float(rng.uniform(0, 0.6) ** 2),
-    )
 
 
 def draw_skin(rng: np.random.Generator, outline: Outline) -> Skin:
@@ -63,7 +42,7 @@ def draw_skin(rng: np.random.Generator, outline: Outline) -> Skin:
     kind = "black"
     if outline.species == "humpback":
         kinds = ["black", "dark", "outer", "white", "grey"]
-        kind = rng.choice(kinds, p=[0.29, 0.17, 0.24, 0.23, 0.07])
+        kind = rng.choice(kinds, p=[0.27, 0.16, 0.23, 0.27, 0.07])
     elif outline.species == "blue":
         kind = "grey"
     level = {"black": -4.0, "dark": -1.7, "outer": -0.2, "white": 1.9, "grey": 0.2}[str(kind)]
@@ -85,13 +64,14 @@ def draw_skin(rng: np.random.Generator, outline: Outline) -> Skin:
         border=float(rng.uniform(0.01, 0.09)),
         fading=float(max(rng.uniform(-0.3, 0.6), 0)),
         cloudiness=float(rng.uniform(0.05, 0.4)),
-        mottle=float(max(rng.normal(0.02, 0.22), 0)),
+        mottle=float(max(rng.normal(-0.02, 0.14), 0)),
         keel=float(rng.uniform(-1, 1.5)),
         lead=float(rng.uniform(-0.02, 0.09)),
         speckle=float(max(rng.normal(0.3, 0.8), 0)),
         film=float(rng.uniform(0.25, 0.85) if rng.uniform() < 0.14 else 0),
         scars=int(rng.poisson(rng.choice([2, 10, 40], p=[0.4, 0.45, 0.15]))),
         growth=float(max(rng.normal(0.4, 0.4), 0) if outline.species == "humpback" else 0),
+        rills=float(max(rng.uniform(-1.5, 0.9), 0)),
         back=float(rng.uniform(0.9, 1.5)),
     )
 
@@ -102,7 +82,7 @@ def _marks(rng: np.random.Generator, skin: Skin, width: int) -> np.ndarray:
     image = np.zeros((width // 2, width), np.uint8)
 
     def at(point: np.ndarray) -> np.ndarray:
-        return np.round((point + [1.2, 0.8]) * k * 16).astype(np.int32)
+        return np.round((point + np.array([1.2, 0.8])) * k * 16).astype(np.int32)
 
     for _ in range(skin.scars):
         start = np.array([rng.uniform(-1, 1), rng.uniform(-0.5, 0.3)])
@@ -123,7 +103,10 @@ def _marks(rng: np.random.Generator, skin: Skin, width: int) -> np.ndarray:
 
 
 def albedo(skin: Skin, layer: Layer, detail: float) -> np.ndarray:
-    """Colour of the skin under every pixel of a layer, h × w × 3; `detail` is pixels a half-span."""
+    """Colour of the skin under every pixel of a layer, rows of pixels × 3 float32, 0 … 1.
+
+    `detail` is the number of pixels a half-span; marks finer than a pixel fade out.
+    """
     rng = np.random.default_rng(skin.seed)
     x, y = layer.plane[..., 0], layer.plane[..., 1]
     side = np.abs(x)
@@ -164,32 +147,21 @@ def albedo(skin: Skin, layer: Layer, detail: float) -> np.ndarray:
         film = smoothstep((plane(rng, x, y * np.float32(0.4), 1.1, cloud) - 0.4) * 4)
         orange = np.array([0.62, 0.42, 0.12], np.float32)
         over(colour, orange, film * share * np.float32(skin.film))
-    if skin.growth:
+    if skin.rills:
+        rill = plane(rng, x, y * np.float32(0.12), 0.3, grain, turn=0)
+        rill = smoothstep((rill + 0.5 * coarse - (0.8 if layer.stock else 1.6)) * 1.2)
+        over(colour, np.full(3, 0.8, np.float32), rill * np.float32(skin.rills) * fine)
+    if skin.growth and not layer.stock:
         bump = plane(rng, x, y, 0.3, grain)
         near_tip = smoothstep((along - 0.72) * 4) + 0.5 * smoothstep(1 - edge * 9)
         crust = smoothstep((bump + near_tip * np.float32(skin.growth) - 1.5) * 2) * near_tip
         over(colour, np.full(3, 0.62, np.float32), np.clip(crust, 0, 1) * fine)
-    if skin.scars:
-        width = int(np.clip(2.4 * detail, 64, 1600)) // 2 * 2
+    if skin.scars and not layer.stock:
+        width = int(np.clip(2.0 * detail, 64, 1600)) // 2 * 2
         marks = _marks(rng, skin, width)
         k = np.float32(width / 2.4)
         seen = cv2.remap(marks, (x + 1.2) * k, (y + 0.8) * k, cv2.INTER_LINEAR)
-        seen *= fine * np.float32(0.6)
+        seen *= fine * np.float32(0.5)
         over(colour, np.full(3, 0.7, np.float32), seen * (share < 0.5))
         over(colour, np.full(3, 0.15, np.float32), seen * (share >= 0.5))
     return colour
-
-
-def lit(colour: np.ndarray, layer: Layer, light: Light, sky: np.ndarray) -> np.ndarray:
-    """Shade skin by Lambert's law under a sky, with wet gloss where it mirrors the sky's light."""
-    n = layer.normal
-    facing = np.clip(n @ light.sun, 0, 1)
-    above = np.float32(1) - np.float32(0.25) * n[..., 1]
-    shade = np.float32(light.ambient) * above + np.float32(light.direct) * facing
-    half = light.sun + np.array([0, 0, -1], np.float32)
-    half /= np.linalg.norm(half)
-    gloss = np.clip(n @ half, 0, 1) ** 12 * np.float32(light.gloss)
-    grazing = (1 - np.clip(-n[..., 2], 0, 1)) ** 3 * np.float32(0.12)
-    scale(colour, shade)
-    sheen = gloss + grazing
-    return cv2.merge([c + sheen * s for c, s in zip(cv2.split(colour), sky, strict=True)])

@@ -37,7 +37,7 @@ def draw_wake(rng: np.random.Generator, width: float) -> Wake:
     off = rng.normal(0, 0.12) * width
     near = np.exp(-(np.abs((at - off) / (width * rng.uniform(0.3, 0.7))) ** 3))
     burst = np.abs(line(rng, LINE, cells * 1.5, 4)) + 0.15
-    strength = rng.choice([0.0, 0.03, 0.07, 0.15], p=[0.12, 0.48, 0.3, 0.1])
+    strength = rng.choice([0.0, 0.025, 0.06, 0.13], p=[0.15, 0.55, 0.22, 0.08])
     throw = near * burst * np.float32(width * strength * rng.uniform(0.5, 1.5))
     wide = np.exp(-(np.abs((at - off) / (width * rng.uniform(0.5, 1.4))) ** 3))
     foam = wide * (np.abs(line(rng, LINE, cells, 3)) + 0.1)
@@ -54,8 +54,11 @@ def paint_splash(
     """
     p, q = frame.level
     height = along(wake.line, p) - q
-    # the same waves that are painted lap at the skin
-    height += relief * np.float32(width * rng.uniform(0, 0.012))
+    # the same waves that are painted lap at the skin, but for their ripples
+    swell = cv2.blur(
+        relief, (2 * int(0.01 * frame.size[1]) + 1, 2 * int(0.005 * frame.size[1]) + 1)
+    )
+    height += swell * np.float32(width * rng.uniform(0, 0.02))
     pixel = np.float32(1 / frame.scale[1])
     water = np.clip(0.5 - height / pixel, 0, 1)
     splash, solid = np.zeros(frame.size, np.float32), np.zeros(frame.size, np.float32)
@@ -75,7 +78,9 @@ def paint_splash(
     top = along(wake.throw, p)
     body = top * (np.float32(0.8) + np.float32(0.4) * lumps)
     soft = np.float32(0.25) * top + np.float32(0.008) * unit + pixel
-    present = np.clip(top / (2 * pixel), 0, 1) * (height > -top - pixel)
+    # it hangs before the waterline as well, ragged at its foot
+    foot = smoothstep((height + top * (1 + np.float32(0.6) * lumps)) / (0.6 * top + pixel))
+    present = np.clip(top / (2 * pixel), 0, 1) * foot
     solid[band] = smoothstep((body - height) / soft) * present
     thrown = smoothstep((body - height + np.float32(0.4) * drops * soft) / soft)
     # torn into drops over its top
@@ -122,7 +127,7 @@ def paint_curtain(
     rng: np.random.Generator, frame: Frame, edge: np.ndarray, width: float
 ) -> np.ndarray:
     """Water running off a trailing edge (N × 2 pixels) down to the sea: cover, 0 … 1."""
-    height, columns = frame.size
+    columns = frame.size[1]
     cover = np.zeros(frame.size, np.float32)
     if len(edge) < 8:
         return cover

@@ -1,0 +1,185 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from conftest import EXPERIMENTS, ROOT, TINY, read_metrics, write_pairs
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from flukeseg.model.segmenter import SegmentationModule
+from flukeseg.train import choose_precision
+
+
+def the_run(name: str) -> Path:
+    (folder,) = Path("outputs", name).iterdir()
+    return folder
+
+
+def folder_data(root: Path) -> list[str]:
+    return ["data=folder", f"data.root={root}", "data.val_count=4", "+experiment=seresnet34"]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_and_opens_with_its_command(experiment):
+    text = (ROOT / f"conf/experiment/{experiment}.yaml").read_text(encoding="utf-8")
+    assert f"python -m flukeseg.train +experiment={experiment}\n" in text
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("train", [f"+experiment={experiment}"], return_hydra_config=True)
+    assert cfg.name == experiment
+    cfg.hydra.runtime.output_dir = "outputs"
+    for part in ("data", "model", "augmentation"):
+        assert OmegaConf.to_container(cfg[part], resolve=True)
+
+
+def test_a_run_leaves_all_it_makes(run_train, shared_pairs):
+    run_train(*folder_data(shared_pairs), *TINY, "name=whole")
+    folder = the_run("whole")
+    rows = read_metrics(folder)
+    assert [row["epoch"] for row in rows] == [0, 1]
+    assert {"train/loss", "train/bce", "train/dice_loss", "val/dice", "val/soft_dice"} <= set(rows[0])
+    best = max(row["val/dice"] for row in rows)
+    (kept,) = (folder / "checkpoints").glob("epoch=*.ckpt")
+    assert kept.name == f"epoch={max(rows, key=lambda r: r['val/dice'])['epoch']:03.0f}-dice={best:.4f}.ckpt"
+    assert OmegaConf.load(folder / "config.yaml").data.size == [32, 64]
+    record = json.loads((folder / "provenance.json").read_text())
+    assert record["seed"] == 66
+    assert record["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert cv2.imread(str(folder / "validation.jpg")).shape == (3 * (18 + 192), 4 * 384, 3)
+    assert cv2.imread(str(folder / "curves.png")) is not None
+    module = SegmentationModule.load_from_checkpoint(kept)  # weights_only, and no hub
+    assert module.size == (32, 64)
+
+
+def test_rendered_flukes_are_tested_on_others(run_train, capfd):
+    run_train("+experiment=demo", *TINY, "data.train_count=8", "data.val_count=4",
+              "data.test_count=4")  # fmt: skip
+    assert "Dice held out" in (the_run("demo") / "train.log").read_text()
+
+
+def test_it_learns(run_train, shared_pairs):
+    """A tiny network overfits eight photos; one that does not learn stays near 0.3."""
+    run_train(
+        *folder_data(shared_pairs), *TINY, "name=learn", "trainer.max_epochs=25",
+        "augmentation.strength=0", "callbacks.early_stopping=null", "data.batch_size=8",
+        "model.optimizer.lr=3e-3", "data.size=[64,128]", "callbacks=ema",
+        "callbacks.ema.decay=0.5", "model.schedule=cosine",
+    )  # fmt: skip
+    rows = read_metrics(the_run("learn"))
+    assert rows[-1]["train/dice_loss"] < 0.15
+    assert rows[-1]["lr"] < 1e-3
+
+
+def test_a_seed_repeats_and_another_does_not(run_train, shared_pairs):
+    for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+        run_train(*folder_data(shared_pairs), *TINY, f"name={name}", f"seed={seed}")
+    one, again, other = (read_metrics(the_run(name)) for name in ("one", "again", "other"))
+    assert one == again
+    assert [row["train/loss"] for row in one] != [row["train/loss"] for row in other]
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
+def test_killed_and_resumed_is_as_unbroken(run_train, shared_pairs, schedule):
+    """kill -9 in the middle of an epoch; what was learnt, scheduled and logged goes on.
+
+    The average of the weights hardly moves in so few steps, so that the plateau halves the rate.
+    """
+    settings = [
+        *folder_data(shared_pairs), *TINY, f"model.schedule={schedule}", "trainer.max_epochs=12",
+        "callbacks=ema", "callbacks.early_stopping=null", "data.batch_size=2",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "flukeseg.train", *settings, "name=killed"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        deadline = time.monotonic() + 120
+        while not list(Path("outputs").glob("killed/*/checkpoints/last.ckpt")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.3)
+        os.kill(process.pid, signal.SIGKILL)
+    killed = the_run("killed")
+    done = len(read_metrics(killed))
+    assert 1 <= done < 12
+    run_train(*settings, "name=killed", "ckpt_path=last")
+    run_train(*settings, "name=unbroken")
+    assert the_run("killed") == killed
+    assert read_metrics(killed) == read_metrics(the_run("unbroken"))
+
+
+def test_ctrl_c_keeps_the_best_checkpoint(tmp_path, shared_pairs):
+    command = [sys.executable, "-m", "flukeseg.train", *folder_data(shared_pairs), *TINY,
+               "name=stopped", "trainer.max_epochs=500"]  # fmt: skip
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("outputs/stopped/*/checkpoints/last.ckpt")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    (best,) = tmp_path.glob("outputs/stopped/*/checkpoints/epoch=*.ckpt")
+    assert best.name in output
+    assert "ckpt_path=last" in output
+    assert "Traceback" not in output
+
+
+ERRORS = {
+    "typo in a key": (["augmentation.strenght=2"], "did you mean augmentation.strength"),
+    "typo in a group": (["data=foldr"], "foldr"),
+    "typo in an experiment": (["+experiment=seresnet43"], "seresnet43"),
+    "bad syntax": (["data.size=[1,"], "data.size"),
+    "wrong root": (["data=folder", "data.root=nowhere"], "nowhere is not a folder"),
+    "no root": (["data=folder"], "data.root has no value"),
+    "450 not fetched": (["data=humpback450"], "python -m flukeseg.data.humpback450"),
+    "unknown encoder": (["model.encoder=seresnet43"], "did you mean"),
+    "weights not a file": (["model.encoder_weights=nothing.pth"], "nothing.pth is not a file"),
+    "strength": (["augmentation.strength=9"], "augmentation.strength=9"),
+    "schedule": (["model.schedule=step"], "model.schedule=step"),
+    "one fold of none": (["data=folder", "data.root=.", "data.fold=1"], "go together"),
+    "nothing to resume": (["ckpt_path=last"], "ckpt_path=last finds no"),
+    "no checkpoint": (["ckpt_path=gone.ckpt"], "gone.ckpt is not a checkpoint"),
+    "strange precision": (["trainer.precision=9"], "trainer"),
+    "unknown argument": (["+data.colour=3"], "colour"),
+    "unknown trainer argument": (["+trainer.maxepochs=3"], "maxepochs"),
+    "no size": (["data.size=384"], "data.size=384"),
+    "wrong type": (["data.batch_size=many"], "data.batch_size"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_bad_input_is_one_sentence(run_train, capsys, case):
+    overrides, expected = ERRORS[case]
+    quick = ["data.train_count=2", "data.val_count=2", "data.test_count=2"]
+    tiny = [o for o in TINY if o.split("=")[0] not in {p.lstrip("+").split("=")[0] for p in overrides}]
+    if any(o.startswith("data=") for o in overrides):
+        quick = []
+    with pytest.raises(SystemExit) as ended:
+        run_train(*quick, *tiny, *overrides)
+    assert ended.value.code == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("error: ")
+    assert expected in message
+
+
+def test_problems_of_a_folder_are_told_before_training(run_train, tmp_path, capsys):
+    write_pairs(tmp_path / "pairs", 3)
+    (tmp_path / "pairs/images/fluke_00.jpg").write_text("no photo")
+    with pytest.raises(SystemExit):
+        run_train(*folder_data(tmp_path / "pairs"), *TINY)
+    told = capsys.readouterr().err
+    assert "error: " in told
+    assert "fluke_00.jpg" in told
+    assert "Traceback" not in told
+
+
+def test_precision_is_chosen_only_when_asked():
+    assert choose_precision("16-mixed") == "16-mixed"
+    assert choose_precision("auto") in {"bf16-mixed", "32-true"}
