@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import os
-
-# networks this small lose more to threads than they gain, above all on a busy machine; set before
-# torch is imported, and handed down to the programs that tests start
-os.environ["OMP_NUM_THREADS"] = "1"
-
 import csv
+import os
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from hydra.core.global_hydra import GlobalHydra
 
 from flukeseg import command_line, train
 from flukeseg.data.synthetic import render
+
+# networks this small lose more to threads than they gain, above all on a busy machine; and the
+# programs that tests start must add up in the same order
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).parent.parent
 SIZE = (64, 128)

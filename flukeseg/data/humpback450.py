@@ -13,7 +13,6 @@ import http.client
 import re
 import shutil
 import ssl
-import ssl
 import stat
 import subprocess
 import sys
@@ -44,14 +43,6 @@ _TRIES = 5  # connections in a row that bring nothing new
 _CALLS = 4  # of Kaggle's client at once; each spends most of its time starting
 _CALL_TIMEOUT = 300  # seconds
 _HOPELESS = 8  # photos that fail before any has come: it is not the photos
-
-_NETWORK_ERRORS = (
-    urllib.error.URLError,
-    http.client.HTTPException,
-    ConnectionError,
-    TimeoutError,
-    ssl.SSLError,
-)
 
 _NETWORK_ERRORS = (
     urllib.error.URLError,
@@ -123,6 +114,9 @@ def _masks(url: str, archive: Path) -> dict[str, bytes]:
             return _masks_in(archive, str(archive))
         except zipfile.BadZipFile:
             archive.unlink()
+    # urllib would open file:// and ftp:// as well.
+    if not re.match(r"https?://([\w.-]+|\[[\da-f:.]+\])(:\d+)?/", url, re.IGNORECASE):
+        raise InputError(f"{url} is no http or https address: check the address of the masks")
     part = archive.with_name(archive.name + ".part")
     resumed = part.exists()
     _download(url, part)
@@ -132,11 +126,13 @@ def _masks(url: str, archive: Path) -> dict[str, bytes]:
         part.unlink()
         if resumed:  # what lay there may have been the start of another file
             return _masks(url, archive)
-        raise InputError(f"{url} is no sound zip ({error}): check the address of the masks") from error
+        raise InputError(
+            f"{url} is no sound zip ({error}): check the address of the masks"
+        ) from error
     except InputError:
         part.unlink()
         raise
-    os.replace(part, archive)
+    part.replace(archive)
     return contents
 
 
@@ -162,48 +158,36 @@ def _download(url: str, part: Path) -> None:
             reason = getattr(error, "reason", error)
         idle = 0 if part.exists() and part.stat().st_size > done else idle + 1
         if idle == _TRIES:
-            raise InputError(f"{url} cannot be fetched ({reason}): check the network, then run again")
+            raise InputError(
+                f"{url} cannot be fetched ({reason}): check the network, then run again"
+            )
         time.sleep(0.1 * 2**idle)
 
 
 def _receive(url: str, part: Path, done: int) -> bool:
     """Append what is missing, or start anew if the server cannot resume; tell if it is whole."""
-    # Not `urlopen`, which follows redirects to ftp and opens file:// as well.
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.HTTPRedirectHandler,
-        urllib.request.HTTPErrorProcessor,
-        urllib.request.UnknownHandler,
-    ):
-        opener.add_handler(handler())
-    headers = {"User-Agent": "flukeseg"}
+    request = urllib.request.Request(url, headers={"User-Agent": "flukeseg"})
     if done:
-        headers["Range"] = f"bytes={done}-"
-    try:
-        request = urllib.request.Request(url, headers=headers)
-        response = opener.open(request, timeout=_TIMEOUT)
-    except ValueError as error:
-        raise InputError(f"{url} is no http address: correct the address of the masks") from error
-    with response:
+        request.add_header("Range", f"bytes={done}-")
+    with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
         resumes = response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
         if response.status == 206 and not resumes:
+            part.unlink()
             raise http.client.HTTPException("the server sends another part than asked for")
         done = done if response.status == 206 else 0
         total = None if response.length is None else done + response.length
         with (
             part.open("ab" if done else "wb") as file,
-            tqdm(total=total, initial=done, unit="B", unit_scale=True, desc="masks") as bar,
+            tqdm(
+                total=total, initial=done, unit="B", unit_scale=True, desc="masks", disable=None
+            ) as bar,
         ):
-            while chunk := response.read(1 << 16):
-                done += len(chunk)
-                if done > _MAX_TOTAL_BYTES:
-                    raise InputError(f"{url} is too large: check the address of the masks")
-                file.write(chunk)
+            while done <= _MAX_TOTAL_BYTES and (chunk := response.read(1 << 16)):
+                done += file.write(chunk)
                 bar.update(len(chunk))
+    if done > _MAX_TOTAL_BYTES:
+        part.unlink()
+        raise InputError(f"{url} is far larger than masks are: check the address of the masks")
     return total is None or done == total
 
 
@@ -219,12 +203,22 @@ def _masks_in(archive: Path, source: str) -> dict[str, bytes]:
         with zipfile.ZipFile(archive) as file:
             entries = _mask_entries(file, source)
             for name, entry in entries.items():
-                contents[name] = file.read(entry)  # at most the size it states, and its CRC
-    except (InputError, zipfile.BadZipFile, MemoryError):
+                contents[name] = _read_entry(file, entry)
+    except (InputError, zipfile.BadZipFile, PermissionError):
         raise
     except Exception as error:  # zlib.error, EOFError, NotImplementedError, struct.error, ...
         raise zipfile.BadZipFile(f"{error}") from error
     return contents
+
+
+def _read_entry(file: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    # Of other methods, zipfile unpacks all before it cuts to the size that the entry states.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(f"{entry.filename} is packed in an unusual way")
+    if entry.file_size > _MAX_FILE_BYTES:
+        raise zipfile.BadZipFile(f"{entry.filename} is over {_MAX_FILE_BYTES} bytes")
+    with file.open(entry) as stream:
+        return stream.read(entry.file_size)  # and compares the checksum
 
 
 def _mask_entries(file: zipfile.ZipFile, source: str) -> dict[str, zipfile.ZipInfo]:
@@ -249,10 +243,9 @@ def _mask_entries(file: zipfile.ZipFile, source: str) -> dict[str, zipfile.ZipIn
             raise refuse(f"has two masks for {stem}")
         stems.add(stem.casefold())
         entries[stem + path.suffix] = entry
-    sizes = [entry.file_size for entry in entries.values()]
-    if not sizes:
+    if not entries:
         raise refuse("has no masks")
-    if max(sizes) > _MAX_FILE_BYTES or sum(sizes) > _MAX_TOTAL_BYTES:
+    if sum(entry.file_size for entry in entries.values()) > _MAX_TOTAL_BYTES:
         raise refuse("is far larger unpacked than masks are")
     return entries
 
@@ -268,9 +261,9 @@ def _write_masks(contents: dict[str, bytes], root: Path) -> tuple[list[Path], li
             try:
                 read_mask(partial)
             except InputError as error:
-                problems.append(f"masks/{name} {_reason(error, partial)}")
+                problems.append(str(error).replace(str(partial), str(mask)))
                 continue
-            os.replace(partial, mask)
+            partial.replace(mask)
         masks.append(mask)
     return masks, problems
 
@@ -285,12 +278,12 @@ def _fetch_photos(masks: list[Path], root: Path, kaggle: Sequence[str] | None) -
         missing = [photo for photo, here in zip(photos, sound, strict=True) if not here]
         if not missing:
             return []
-        command = list(kaggle or _find_kaggle())
-        calls = [pool.submit(_fetch_photo, command, photo, photos[photo]) for photo in missing]
+        command = list(kaggle or [_find_kaggle()])
+        calls = {pool.submit(_fetch_photo, command, p, photos[p]): p for p in missing}
         try:
-            for call in tqdm(as_completed(calls), total=len(calls), desc="photos", unit=""):
+            for call in tqdm(as_completed(calls), total=len(calls), desc="photos", disable=None):
                 problem = call.result()
-                came = came or problem is None
+                came = came or calls[call].exists()
                 problems += [problem] if problem else []
                 if len(problems) == _HOPELESS and not came:
                     raise InputError(f"no photo comes from Kaggle ({problem}): mend this first")
@@ -307,7 +300,6 @@ def _fetch_photo(command: list[str], photo: Path, mask: Path) -> str | None:
     """
     folder = photo.parents[1] / ".partial" / photo.stem
     folder.mkdir()
-    name = f"images/{photo.name}"
     call = ["competitions", "download", "-c", COMPETITION, "-f", f"train/{photo.name}"]
     try:
         done = subprocess.run(
@@ -320,16 +312,74 @@ def _fetch_photo(command: list[str], photo: Path, mask: Path) -> str | None:
             timeout=_CALL_TIMEOUT,
         )
     except subprocess.TimeoutExpired:
-        return f"{name} took Kaggle's client over {_CALL_TIMEOUT} seconds"
+        return f"{photo} took Kaggle's client over {_CALL_TIMEOUT} seconds"
+    except OSError as error:
+        raise InputError(f"{command[0]} cannot be started ({error}): install it anew") from error
     came = list(folder.iterdir())
-    # Stopped, the client exits with 0 and leaves its own note beside the start of the photo.
+    # Stopped midway, the client ends with 0 and leaves a note of its own beside half a photo.
     if done.returncode or len(came) != 1:
-        return f"{name} did not come: {_explain(done.stdout)}"
+        return f"{photo} did not come from Kaggle ({_explain(done.stdout)})"
     try:
-        partial = _unzipped(came[0])
-        height_and_width = photo_size(mask)
-        problem = None if read_photo(partial).shape[:2] == height_and_width else ""
+        partial = _unzipped(came[0], photo.name)
+        read_photo(partial)
     except InputError as error:
-        return f"{name} {_reason(error, came[0])}"
-    os.replace(partial, photo)
-    return f"{name} is not as large as its mask" if problem is not None else None
+        return str(error).replace(str(came[0]), str(photo))
+    partial.replace(photo)
+    return _problem(photo, mask)
+
+
+def _problem(photo: Path, mask: Path) -> str | None:
+    try:
+        height, width = read_photo(photo).shape[:2]
+    except InputError as error:
+        return str(error)
+    mask_height, mask_width = photo_size(mask)
+    if (height, width) != (mask_height, mask_width):
+        return f"{photo} is {width} x {height}, its mask {mask_width} x {mask_height}"
+    return None
+
+
+def _unzipped(path: Path, name: str) -> Path:
+    """Take the photo out if it came in a zip, as Kaggle sends some files."""
+    if path.read_bytes()[:4] != b"PK\3\4":
+        return path
+    try:
+        with zipfile.ZipFile(path) as file:
+            content = _read_entry(file, file.getinfo(name))
+    except Exception as error:  # as in `_masks_in`
+        raise InputError(f"{path} came in a damaged zip ({error}): run again") from error
+    photo = path.with_name("unzipped")
+    photo.write_bytes(content)
+    return photo
+
+
+def _explain(output: str) -> str:
+    """Give the reason why Kaggle's client failed.
+
+    Raises:
+        InputError: it is one that holds for every photo.
+    """
+    if re.search(r"\b401\b|authenticat|kaggle\.json", output, re.IGNORECASE):
+        raise InputError(
+            "Kaggle's client has no valid token: make one at https://www.kaggle.com/settings and "
+            "save it as ~/.kaggle/access_token (kaggle.json for clients before version 2)"
+        )
+    if re.search(r"\b403\b|accept.*rules", output, re.IGNORECASE):
+        raise InputError(
+            "Kaggle refuses the photos (403): accept the rules at "
+            f"https://www.kaggle.com/competitions/{COMPETITION}/rules, then run again"
+        )
+    lines = output.strip().splitlines()
+    return lines[-1].strip() if lines else "its client says nothing"
+
+
+def _find_kaggle() -> str:
+    beside_python = str(Path(sys.executable).parent)
+    found = shutil.which("kaggle") or shutil.which("kaggle", path=beside_python)
+    if found is None:
+        raise InputError('Kaggle\'s client is missing: run pip install "flukeseg[kaggle]"')
+    return found
+
+
+if __name__ == "__main__":
+    main()
