@@ -11,7 +11,8 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from flukeseg.figures import draw_curves, draw_validation_sheet
+from flukeseg.data.dataset import FlukeDataset, Sample
+from flukeseg.figures import draw_curves, draw_sheet
 
 
 class EpochTable(pl.Callback):
@@ -64,8 +65,10 @@ class EpochTable(pl.Callback):
         draw_curves(self.rows, self.folder / "curves.png")
 
 
-class ValidationSheet(pl.Callback):
-    """Keeps `validation.jpg`: best, median and worst validation photos of the best epoch.
+class PhotoSheets(pl.Callback):
+    """Keeps `validation.jpg` and `held_out.jpg`: best, median and worst photos, with contours.
+
+    The first is of the best epoch so far, the second of the test set where there is one.
 
     Args:
         folder: of the run.
@@ -92,19 +95,16 @@ class ValidationSheet(pl.Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Draw the sheet where this epoch is the best so far."""
         mean = float(np.mean(self.dice)) if self.dice else 0.0
-        if trainer.sanity_checking or not trainer.is_global_zero or mean <= self.best:
-            return
-        self.best = mean
-        dataset = trainer.val_dataloaders.dataset
-        order = np.argsort(self.dice, kind="stable")[::-1]
-        middle = max(0, (len(order) - self.count) // 2)
-        rows = {
-            "best": order[: self.count],
-            "median": order[middle : middle + self.count],
-            "worst": order[-self.count :],
-        }
-        cells = {title: [self._cell(dataset[i], i) for i in row] for title, row in rows.items()}
-        draw_validation_sheet(cells, self.folder / "validation.jpg")
+        if not trainer.sanity_checking and mean > self.best:
+            self.best = mean
+            self._draw(trainer, trainer.val_dataloaders.dataset, "validation.jpg")
+
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_batch_end = on_validation_batch_end
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Draw the sheet of the test set."""
+        self._draw(trainer, trainer.test_dataloaders.dataset, "held_out.jpg")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best Dice, for the checkpoint."""
@@ -114,7 +114,22 @@ class ValidationSheet(pl.Callback):
         """Go on from a checkpoint's best Dice."""
         self.best = state_dict["best"]
 
-    def _cell(self, sample: dict[str, Any], i: int) -> tuple[str, np.ndarray, np.ndarray, Any]:
+    def _draw(self, trainer: pl.Trainer, dataset: FlukeDataset, name: str) -> None:
+        if not trainer.is_global_zero:
+            return
+        order = np.argsort(self.dice, kind="stable")[::-1]
+        middle = max(0, (len(order) - self.count) // 2)
+        rows = {
+            "best": order[: self.count],
+            "median": order[middle : middle + self.count],
+            "worst": order[-self.count :],
+        }
+        cells = {title: [self._cell(dataset[i], i) for i in row] for title, row in rows.items()}
+        draw_sheet(cells, self.folder / name)
+
+    def _cell(
+        self, sample: Sample, i: int
+    ) -> tuple[str, np.ndarray, np.ndarray | None, np.ndarray | None]:
         photo = (sample["image"] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
         truth = sample["mask"][0].numpy().astype(np.uint8)
         predicted = np.unpackbits(self.predicted[i], count=truth.size).reshape(truth.shape)

@@ -62,24 +62,25 @@ def draw_contours(
     return drawn
 
 
-def draw_validation_sheet(
-    rows: Mapping[str, Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]], path: Path
+def draw_sheet(
+    rows: Mapping[str, Sequence[tuple[str, np.ndarray, np.ndarray | None, np.ndarray | None]]],
+    path: Path,
 ) -> None:
-    """Write a sheet of photos with truth and prediction as contours.
+    """Write a sheet of photos with truth and prediction as contours, a row under each title.
 
     Args:
         rows: by title, the photos of a row: caption, photo H×W×3 uint8 RGB, truth and prediction
-            H×W uint8 0 or 1; all of one size.
-        path: of the JPEG.
+            H×W uint8 0 or 1 or None; all photos of one size.
+        path: of the JPEG or PNG.
     """
-    sheet = []
     width = next(photo.shape[1] for cells in rows.values() for _, photo, _, _ in cells)
     scale = max(1, round(SHEET_CELL / width))
+    sheet = []
     for title, cells in rows.items():
-        drawn = [
-            _captioned(draw_contours(*(_enlarge(i, scale) for i in images)), f"{title}: {caption}")
-            for caption, *images in cells
-        ]
+        drawn = []
+        for caption, *images in cells:
+            enlarged = (None if image is None else _enlarge(image, scale) for image in images)
+            drawn.append(_captioned(draw_contours(*enlarged), f"{title} {caption}"))
         sheet.append(np.hstack(drawn))
     cv2.imwrite(str(path), cv2.cvtColor(np.vstack(sheet), cv2.COLOR_RGB2BGR))
 

@@ -94,7 +94,7 @@ def report(figures: dict[str, float], best: str, folder: Path) -> None:
                 figures[f"{stage}/soft_dice"],
             )
     log.info("best checkpoint: %s", best)
-    for picture in ("validation.jpg", "curves.png"):
+    for picture in ("held_out.jpg", "validation.jpg", "curves.png"):
         if (folder / picture).exists():
             log.info("look at: %s", folder / picture)
 

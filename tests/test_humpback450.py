@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from flukeseg.data import humpback450
+from flukeseg.data import masks_archive
 from flukeseg.data.humpback450 import fetch, main
 from flukeseg.data.photos import photo_size, read_mask, read_photo
 from flukeseg.errors import InputError
@@ -296,7 +296,7 @@ def test_a_redirect_off_http(server, kaggle, root):
 
 
 def test_nobody_answers(kaggle, root, server, monkeypatch):
-    monkeypatch.setattr(humpback450, "_TRIES", 3)  # each waits twice as long as the one before
+    monkeypatch.setattr(masks_archive, "_TRIES", 3)  # each waits twice as long as the one before
     server.shutdown()
     server.server_close()
     with pytest.raises(InputError, match="check the network"):
@@ -304,7 +304,7 @@ def test_nobody_answers(kaggle, root, server, monkeypatch):
 
 
 def test_a_server_that_always_breaks_off(server, kaggle, root, monkeypatch):
-    monkeypatch.setattr(humpback450, "_TRIES", 3)
+    monkeypatch.setattr(masks_archive, "_TRIES", 3)
     server.ranges, server.cuts = False, [100] * 20
     with pytest.raises(InputError, match="breaks off"):
         fetch(root, server.url)
@@ -365,9 +365,9 @@ def test_a_mask_named_like_the_whole_photo(server, kaggle, root):
 
 
 def test_zip_bombs(server, kaggle, root, monkeypatch):
-    monkeypatch.setattr(humpback450, "_MAX_FILE_BYTES", 100_000)
-    monkeypatch.setattr(humpback450, "_MAX_TOTAL_BYTES", 300_000)
-    monkeypatch.setattr(humpback450, "_MAX_ENTRIES", 50)
+    monkeypatch.setattr(masks_archive, "_MAX_FILE_BYTES", 100_000)
+    monkeypatch.setattr(masks_archive, "_MAX_TOTAL_BYTES", 300_000)
+    monkeypatch.setattr(masks_archive, "_MAX_ENTRIES", 50)
     huge = zipped([("a.jpg", bytes(5_000_000))])
     many = zipped([(f"a{i}.jpg", b"") for i in range(51)])
     heavy = zipped([(f"a{i}.jpg", bytes(90_000)) for i in range(4)])
@@ -411,7 +411,7 @@ def test_a_damaged_zip_never_gives_a_damaged_mask(tmp_path, changes):
     archive = tmp_path / "masks.zip"
     archive.write_bytes(damaged)
     try:
-        contents = humpback450._masks_in(archive, "masks.zip")
+        contents = masks_archive._masks_in(archive, "masks.zip")
     except (InputError, zipfile.BadZipFile):
         return
     crcs = {zlib.crc32(content) for content in MASKS.values()}

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from flukeseg.data import photos
+from flukeseg.data import decoding
 from flukeseg.data.photos import (
     IMAGE_SUFFIXES,
     find_photos,
@@ -497,7 +497,7 @@ def test_filters_of_others_survive_a_read_that_outlasts_them(photo):
     theirs = warnings.catch_warnings()
     theirs.__enter__()
     warnings.simplefilter("always")
-    reading = photos._opened(photo(encoded(SCENE, "PNG")))
+    reading = decoding.opened(photo(encoded(SCENE, "PNG")))
     reading.__enter__()
     theirs.__exit__(None, None, None)
     reading.__exit__(None, None, None)

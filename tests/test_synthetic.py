@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flukeseg.data.synthetic import Rendering, render
+from flukeseg.data.synthetic.__main__ import main
 from flukeseg.data.synthetic.mesh import meshes
 from flukeseg.data.synthetic.outline import draw_outline
 from flukeseg.data.synthetic.pose import Pose
@@ -150,3 +151,12 @@ def test_coverage_of_a_flat_fluke_is_its_area():
         x, y = ring.T * 60
         area += abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
     assert layer.alpha.sum() == pytest.approx(area, rel=0.03)
+
+
+def test_the_sheet_command(tmp_path, monkeypatch):
+    path = tmp_path / "sheet.png"
+    monkeypatch.setattr(
+        sys, "argv", ["", str(path), "--rows", "1", "--columns", "2", "--seed", "3", "--masks"]
+    )
+    main()
+    assert cv2.imread(str(path)).shape == (18 + 192, 2 * 384, 3)

@@ -11,7 +11,7 @@ import numpy as np
 from flukeseg.errors import InputError
 
 MAX_STRENGTH = 4.0
-"""Beyond it flukes are no longer recognisable at 384 × 192, and some ranges would fold the image."""
+"""Beyond it flukes are hardly recognisable, and some ranges would fold the picture."""
 
 
 def training_transform(strength: float = 1.0) -> A.Compose | None:
@@ -98,7 +98,7 @@ class Glare(A.ImageOnlyTransform):
         height, width = params["shape"][:2]
         draw = self.random_generator.uniform
         angle = draw(0, np.pi)
-        y, x = np.ogrid[0:1 : height * 1j, 0:1 : width * 1j]
+        y, x = np.ogrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
         across = (x - draw(0, 1)) * np.cos(angle) + (y - draw(0, 1)) * np.sin(angle)
         band = np.exp(-0.5 * (across / draw(0.05, 0.3)) ** 2)
         return {"light": (255 * draw(0.3, 1) * self.peak * band).astype(np.uint8)}

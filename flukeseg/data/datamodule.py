@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import albumentations as A
@@ -52,8 +53,10 @@ class FlukeDataModule(pl.LightningDataModule):
         self.size = (whole("size", size[0]), whole("size", size[1]))
         self.batch_size = whole("batch_size", batch_size)
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self.num_workers = min(8, (cpus or 1) // 2) if num_workers is None else whole(
-            "num_workers", num_workers, least=0
+        self.num_workers = (
+            min(8, (cpus or 1) // 2)
+            if num_workers is None
+            else whole("num_workers", num_workers, least=0)
         )
         self.seed = seed
         self.augmentation = augmentation
@@ -151,16 +154,23 @@ class RenderedDataModule(FlukeDataModule):
         train_count: photos in an epoch.
         val_count: photos to validate on.
         test_count: photos for the figure at the end, which chose nothing.
+        test_root: folder of real pairs to take that figure on instead, as `FolderDataModule` reads.
         **loading: see `FlukeDataModule`.
     """
 
     def __init__(
-        self, train_count: int = 400, val_count: int = 50, test_count: int = 100, **loading
+        self,
+        train_count: int = 400,
+        val_count: int = 50,
+        test_count: int = 100,
+        test_root: str | Path | None = None,
+        **loading,
     ) -> None:
         super().__init__(**loading)
         self.train_count = whole("train_count", train_count)
         self.val_count = whole("val_count", val_count)
         self.test_count = whole("test_count", test_count)
+        self.test_root = test_root
         self.test_set: FlukeDataset | None = None
 
     def setup(self, stage: str | None = None) -> None:
@@ -175,7 +185,11 @@ class RenderedDataModule(FlukeDataModule):
             RenderedFlukes(self.train_count, self.size, train), self.augmentation, self.seed
         )
         self.val_set = FlukeDataset(RenderedFlukes(self.val_count, self.size, val).cached())
-        self.test_set = FlukeDataset(RenderedFlukes(self.test_count, self.size, test).cached())
+        if self.test_root is None:
+            self.test_set = FlukeDataset(RenderedFlukes(self.test_count, self.size, test).cached())
+        else:
+            pairs = load_pairs(self.test_root, self.size)
+            self.test_set = FlukeDataset(_cached(pairs, range(len(pairs.stems))))
 
     def test_dataloader(self) -> DataLoader[Sample]:
         """Batches of every test photo, in order."""
@@ -193,9 +207,9 @@ def whole(key: str, value: int, least: int = 1) -> int:
     return value
 
 
-def _cached(pairs: Pairs, indices: list[int]) -> CachedPhotos:
+def _cached(pairs: Pairs, indices: Sequence[int]) -> CachedPhotos:
     return CachedPhotos(
-        [pairs.stems[i] for i in indices], pairs.photos[indices], pairs.masks[indices]
+        [pairs.stems[i] for i in indices], pairs.photos[list(indices)], pairs.masks[list(indices)]
     )
 
 

@@ -1,23 +1,14 @@
-"""Any photo or mask file -> an upright array, or one sentence saying why not.
+"""Any photo or mask file -> an upright array; resizing both."""
 
-Pillow does the decoding. It is asked format by format rather than through `Image.open`, whose bound
-on pixels is a global that belongs to the whole process; nothing here changes a Pillow global.
-"""
+from __future__ import annotations
 
-import re
-import stat
-import struct
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from flukeseg.data.decoding import opened
 from flukeseg.errors import InputError
 
 # 100 million pixels are 300 MB of RGB: above what cameras make, below what a machine chokes on.
@@ -30,12 +21,7 @@ IMAGE_SUFFIXES = frozenset({
 })
 # fmt: on
 
-# Opening JPEG takes MPO along. Pillows before 11.3 have no AVIF.
-_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "AVIF")
-_EXIF_ORIENTATION = 274
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SUBFILE, _TIFF_PHOTOMETRIC = 256, 257, 254, 262
-
-Image.init()
+_TIFF_PHOTOMETRIC = 262
 
 
 def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -51,7 +37,7 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Raises:
         InputError: the file is missing, is no photo, is damaged, or has more than `max_pixels`.
     """
-    with _opened(path, max_pixels) as (image, orientation, size):
+    with opened(path, max_pixels) as (image, orientation, size):
         if _is_deep(image):
             grey = _to_8_bit(path, image)
             return _upright(np.stack([grey] * 3, axis=-1), orientation, size)
@@ -68,7 +54,7 @@ def read_mask(path: str | Path, threshold: int = 108, max_pixels: int = MAX_PIXE
     Raises:
         InputError: as `read_photo`, and for masks whose values cannot be meant as grey levels.
     """
-    with _opened(path, max_pixels) as (image, orientation, size):
+    with opened(path, max_pixels) as (image, orientation, size):
         if _is_deep(image):
             levels, grey, hidden = np.asarray(image), _to_8_bit(path, image), False
         else:
@@ -98,7 +84,7 @@ def photo_size(path: str | Path) -> tuple[int, int]:
     Raises:
         InputError: the file is missing, is no photo, or its header is damaged.
     """
-    with _opened(path) as (_, _, size):
+    with opened(path) as (_, _, size):
         return size
 
 
@@ -146,112 +132,6 @@ def _resize(image: np.ndarray, size: tuple[int, int], growing: int) -> np.ndarra
     return image
 
 
-@contextmanager
-def _opened(
-    path: str | Path, max_pixels: int | None = None
-) -> Iterator[tuple[Image.Image, int, tuple[int, int]]]:
-    """Yield the image, only its header read; the orientation still to apply; the upright size.
-
-    What goes wrong while the body decodes becomes an `InputError` too.
-    """
-    try:
-        # Not a folder, and not a named pipe either: opening one would wait for ever.
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise InputError(f"{path} is not a file: name a photo")
-        with _pillow_quiet(), Path(path).open("rb") as stream:
-            image = _identify(path, stream)
-            orientation, (height, width) = _geometry(image, stream)
-            if max_pixels is not None and height * width > max_pixels:
-                raise InputError(
-                    f"{path} has {width} x {height} pixels, more than the bound of {max_pixels:,}: "
-                    "make it smaller or raise max_pixels"
-                )
-            yield image, orientation, (height, width)
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist: check the name") from error
-    except PermissionError as error:
-        raise InputError(f"{path} may not be read: change its permissions") from error
-    # On damaged files Pillow's decoders raise nearly everything: OSError, SyntaxError, ValueError,
-    # struct.error, zlib.error, KeyError, AssertionError, OverflowError, MemoryError and more.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise InputError(
-            f"{path} cannot be read, it may be damaged or cut short ({reason}): "
-            "copy, download or export it again"
-        ) from error
-
-
-def _identify(path: str | Path, stream: BinaryIO) -> Image.Image:
-    start = stream.read(16)
-    if not start:
-        raise InputError(f"{path} is empty: copy or download it again")
-    openers = [Image.OPEN[name] for name in _FORMATS if name in Image.OPEN]
-    readers = [reader for reader, accepts in openers if accepts(start) is True]
-    # A `mif1` file may be AVIF or HEIC inside: the first that can reads it.
-    needs_heif = start[4:8] == b"ftyp" and start[8:12].startswith(
-        (b"hei", b"hev", b"mif1", b"msf1")
-    )
-    if needs_heif:
-        try:
-            from pillow_heif import HeifImageFile
-        except ImportError:
-            pass
-        else:
-            readers.append(HeifImageFile)
-            needs_heif = False
-    problem = None
-    for reader in readers:
-        stream.seek(0)
-        try:
-            image = reader(stream, "")
-        except SyntaxError as error:
-            problem = error
-            continue
-        # Camera raws are TIFFs whose first picture is a thumbnail.
-        if image.format == "TIFF" and image.tag_v2.get(_TIFF_SUBFILE) == 1:
-            raise InputError(f"{path} looks like a camera raw: export it as JPEG or TIFF")
-        return image
-    if needs_heif:
-        raise InputError(f'{path} is a HEIC photo: run pip install "flukeseg[heic]"')
-    if problem is None:
-        raise InputError(f"{path} is not a photo in a known format: export it as JPEG, PNG or TIFF")
-    raise problem
-
-
-def _geometry(image: Image.Image, stream: BinaryIO) -> tuple[int, tuple[int, int]]:
-    """Give the orientation, 1 to 8, to apply after decoding, and the upright (height, width)."""
-    width, height = image.size
-    if image.format == "TIFF":
-        width, height = image.tag_v2[_TIFF_WIDTH], image.tag_v2[_TIFF_HEIGHT]
-    elif image.format == "PNG" and "exif" not in image.info:
-        _find_late_exif(image, stream)
-    try:
-        # Not `image.getexif`: a PNG's decodes the picture to look for more.
-        orientation = Image.Image.getexif(image).get(_EXIF_ORIENTATION)
-    except Exception:  # a photo with damaged EXIF is a photo all the same
-        orientation = None
-    if orientation not in range(1, 9):
-        orientation = 1
-    size = (width, height) if orientation >= 5 else (height, width)
-    # A TIFF comes upright out of Pillow's decoder.
-    return 1 if image.format == "TIFF" else orientation, size
-
-
-def _find_late_exif(image: Image.Image, stream: BinaryIO) -> None:
-    """Look for EXIF after a PNG's pixels, where it may stand as well."""
-    pixels = stream.tell()
-    stream.seek(8)
-    while len(head := stream.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if kind == b"eXIf":
-            image.info["exif"] = b"Exif\0\0" + stream.read(length)
-            break
-        stream.seek(length + 4, 1)
-    stream.seek(pixels)
-
-
 def _is_deep(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
@@ -292,25 +172,3 @@ def _upright(array: np.ndarray, orientation: int, size: tuple[int, int]) -> np.n
     down = -1 if orientation in (3, 4, 7, 8) else 1
     across = -1 if orientation in (2, 3, 6, 7) else 1
     return np.array(array[::down, ::across], order="C")
-
-
-# As `warnings.filterwarnings("ignore", module=...)` lists it.
-_IGNORE_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-
-
-@contextmanager
-def _pillow_quiet() -> Iterator[None]:
-    """Ignore Pillow's warnings, on odd metadata mostly, while a photo is read."""
-    if getattr(sys.flags, "context_aware_warnings", False):  # Python 3.14 can keep threads apart
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            yield
-        return
-    # Threads share one list. `catch_warnings` swaps it, and two threads that overlap would leave
-    # each other's filters behind; so each puts in an entry of its own and takes one out.
-    warnings.filters.insert(0, _IGNORE_PILLOW)
-    try:
-        yield
-    finally:
-        with suppress(ValueError):
-            warnings.filters.remove(_IGNORE_PILLOW)

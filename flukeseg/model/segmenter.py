@@ -84,9 +84,7 @@ class SegmentationModule(pl.LightningModule):
         """Build the optimiser and its schedule."""
         optimizer = self.optimizer(self.parameters())
         if self.schedule == "plateau":
-            plateau = ReduceLROnPlateau(
-                optimizer, mode="max", factor=0.5, patience=5, min_lr=1e-6
-            )
+            plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5, min_lr=1e-6)
             return {
                 "optimizer": optimizer,
                 "lr_scheduler": {"scheduler": plateau, "reduce_on_plateau": False},

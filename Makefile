@@ -1,0 +1,21 @@
+# make demo, make test, make lint: each sets up .venv first, in a fresh clone too
+PYTHON ?= python3
+READY := .venv/.ready
+
+demo: $(READY)
+	.venv/bin/python -m flukeseg.train +experiment=demo
+
+test: $(READY)
+	.venv/bin/python -m pytest
+
+lint: $(READY)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+# the versions that the tests passed on; leave the constraints out to take the newest
+$(READY): pyproject.toml .ci/constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[dev,heic]"
+	touch $@
+
+.PHONY: demo test lint
