@@ -1,7 +1,7 @@
 """Rendered flukes with exact masks: any number of pictures from nothing but a seed.
 
-The pictures stand in for photographs that may not be passed on: networks learn from them where no
-photos are at hand, and they are all that the tests see. Nothing in them is copied from a photograph.
+The pictures stand in for photographs that may not be passed on: networks learn from them where
+there are no photos, and they are all that the tests see. Nothing in them is copied from one.
 
 From the animal to the file: `outline` (one individual), `pose` and `mesh` (held and bent in space),
 `raster` (which pixels), `skin` and `light` (their colour), `whale` (all of these together);
