@@ -10,9 +10,19 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import EarlyStopping
 
 from flukeseg.data.dataset import FlukeDataset, Sample
-from flukeseg.figures import draw_curves, draw_sheet
+from flukeseg.figures import Cell, draw_curves, draw_sheet
+
+
+class EarlyStop(EarlyStopping):
+    """Early stopping that a resumed run remembers: what had stopped trains no further epoch."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Stop at once where patience had run out."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 class EpochTable(pl.Callback):
@@ -115,7 +125,8 @@ class PhotoSheets(pl.Callback):
         self.best = state_dict["best"]
 
     def _draw(self, trainer: pl.Trainer, dataset: FlukeDataset, name: str) -> None:
-        if not trainer.is_global_zero:
+        # each process sees its own part of the photos only
+        if trainer.world_size > 1:
             return
         order = np.argsort(self.dice, kind="stable")[::-1]
         middle = max(0, (len(order) - self.count) // 2)
@@ -127,10 +138,8 @@ class PhotoSheets(pl.Callback):
         cells = {title: [self._cell(dataset[i], i) for i in row] for title, row in rows.items()}
         draw_sheet(cells, self.folder / name)
 
-    def _cell(
-        self, sample: Sample, i: int
-    ) -> tuple[str, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    def _cell(self, sample: Sample, i: int) -> Cell:
         photo = (sample["image"] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
         truth = sample["mask"][0].numpy().astype(np.uint8)
         predicted = np.unpackbits(self.predicted[i], count=truth.size).reshape(truth.shape)
-        return f"{sample['name']} {self.dice[i]:.3f}", photo, truth, predicted
+        return Cell(f"{sample['name']} {self.dice[i]:.3f}", photo, truth, predicted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import logging
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from flukeseg.errors import InputError
 
@@ -27,8 +29,12 @@ def run(job: Callable[[], None]) -> None:
     """Run a job's Hydra main; errors in the options themselves are told in a sentence too."""
     # otherwise Hydra prints a report of its own and exits, and a typo becomes six lines
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    with told_in_a_sentence():
-        job()
+    try:
+        with told_in_a_sentence():
+            job()
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
 
 
 @contextmanager
@@ -39,7 +45,12 @@ def told_in_a_sentence() -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, HydraException, OmegaConfBaseException) as error:
+    except (
+        InputError,
+        HydraException,
+        OmegaConfBaseException,
+        MisconfigurationException,
+    ) as error:
         if os.environ.get("FLUKESEG_TRACEBACK") == "1":
             raise
         print(f"error: {explain(error)}", file=sys.stderr)
@@ -93,14 +104,24 @@ def run_dir(name: str, ckpt_path: str | None) -> str:
         InputError: there is none to go on with.
     """
     runs = Path("outputs") / name
-    if ckpt_path != "last":
-        return str(runs / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
-    found = sorted(runs.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise InputError(
-            f"ckpt_path=last finds no checkpoints/last.ckpt in {runs}/*; leave it out to start anew"
-        )
-    return str(found[-1].parent.parent)
+    if ckpt_path == "last":
+        found = sorted(runs.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+        if not found:
+            raise InputError(
+                f"ckpt_path=last finds no checkpoints/last.ckpt in {runs}/*; leave it out to start "
+                "anew"
+            )
+        return str(found[-1].parent.parent)
+    date = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    # made here and now, so that two runs that start in one second do not share it
+    for number in itertools.count(1):
+        folder = runs / (date if number == 1 else f"{date}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return str(folder)
+    raise AssertionError
 
 
 def _near_option(key: str) -> str:

@@ -1,5 +1,9 @@
 """The one error that is the user's to mend."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
@@ -7,3 +11,15 @@ class InputError(ValueError):
     The message is one sentence that names the file or the key and says what to do; the command
     line shows it without a traceback.
     """
+
+
+def whole(key: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """Return a whole number that an option gave.
+
+    Raises:
+        InputError: it is no whole number, below `least`, or above `most`.
+    """
+    if type(value) is int and value >= least and (most is None or value <= most):
+        return value
+    bound = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise InputError(f"{key}={value} must be a whole number {bound}")

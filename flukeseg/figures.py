@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -62,18 +63,23 @@ def draw_contours(
     return drawn
 
 
-def draw_sheet(
-    rows: Mapping[str, Sequence[tuple[str, np.ndarray, np.ndarray | None, np.ndarray | None]]],
-    path: Path,
-) -> None:
+class Cell(NamedTuple):
+    """One photo of a sheet: H×W×3 uint8 RGB, with masks H×W uint8 0 or 1 to outline, or None."""
+
+    caption: str
+    photo: np.ndarray
+    truth: np.ndarray | None = None
+    predicted: np.ndarray | None = None
+
+
+def draw_sheet(rows: Mapping[str, Sequence[Cell]], path: Path) -> None:
     """Write a sheet of photos with truth and prediction as contours, a row under each title.
 
     Args:
-        rows: by title, the photos of a row: caption, photo H×W×3 uint8 RGB, truth and prediction
-            H×W uint8 0 or 1 or None; all photos of one size.
+        rows: by title, the photos of a row; all photos of one size.
         path: of the JPEG or PNG.
     """
-    width = next(photo.shape[1] for cells in rows.values() for _, photo, _, _ in cells)
+    width = next(photo.shape[1] for cells in rows.values() for _, photo, *_ in cells)
     scale = max(1, round(SHEET_CELL / width))
     sheet = []
     for title, cells in rows.items():

@@ -8,20 +8,23 @@ from pathlib import Path
 import hydra
 import pytorch_lightning as pl
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import WeightAveraging
 
 from flukeseg import command_line
-from flukeseg.errors import InputError
-from flukeseg.provenance import write_provenance
+from flukeseg.errors import InputError, whole
+from flukeseg.model.segmenter import SegmentationModule
+from flukeseg.processor import choose_precision
+from flukeseg.provenance import refuse_changes, write_provenance
 
 log = logging.getLogger(__name__)
 
-OmegaConf.register_new_resolver("run_dir", command_line.run_dir, replace=True)
+# cached, so that every part of one run is given one folder
+OmegaConf.register_new_resolver("run_dir", command_line.run_dir, use_cache=True, replace=True)
 
 
-def train(cfg: DictConfig, folder: Path) -> dict[str, float]:
-    """Run one training as its configuration says and leave all it makes in `folder`.
+def train(cfg: DictConfig) -> dict[str, float]:
+    """Run one training as its configuration says and leave all it makes in `cfg.folder`.
 
     Returns:
         The figures of the best checkpoint: those of validation, and of the test set if the data
@@ -30,57 +33,83 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, float]:
     Raises:
         InputError: something in the configuration or the data cannot be used.
     """
-    resume_from = checkpoint(cfg.ckpt_path, folder)
+    folder = Path(cfg.folder)
+    whole("seed", cfg.seed, least=0, most=2**32 - 1)
+    whole("trainer.max_epochs", cfg.trainer.max_epochs, least=0)
+    resume_from = last_checkpoint(cfg, folder)
     write_provenance(cfg, folder)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule = hydra.utils.instantiate(cfg.data, _convert_="all")
     datamodule.setup()  # a problem in the data is told before a network is built
     module = hydra.utils.instantiate(cfg.model, _convert_="all")
+    see_that_it_runs(module)
     callbacks = [hydra.utils.instantiate(c, _convert_="all") for c in cfg.callbacks.values() if c]
     trainer = hydra.utils.instantiate(
         cfg.trainer,
-        precision=choose_precision(cfg.trainer.precision),
+        precision=choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
         callbacks=callbacks,
         _convert_="all",
     )
     log.info("computing in %s on %s", trainer.precision, trainer.strategy.root_device)
-    trainer.fit(module, datamodule, ckpt_path=resume_from)
-    best = trainer.checkpoint_callback.best_model_path
-    results = trainer.validate(module, datamodule, ckpt_path=best, verbose=False)
-    if getattr(datamodule, "test_set", None) is not None:
-        results += trainer.test(module, datamodule, ckpt_path=best, verbose=False)
+    try:
+        trainer.fit(module, datamodule, ckpt_path=resume_from)
+    except SystemExit:  # how Lightning ends after Ctrl-C
+        if best := trainer.checkpoint_callback.best_model_path:
+            log.info("stopped; best checkpoint so far: %s", best)
+            log.info("to go on: the same command with ckpt_path=last")
+        raise
+    best = trainer.checkpoint_callback and trainer.checkpoint_callback.best_model_path
+    if not best:  # fast_dev_run, or no epoch at all
+        return {name: float(value) for name, value in trainer.callback_metrics.items()}
+    # with callbacks=ema the checkpoint holds the average; its callback would swap it out
+    trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]
+    module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
+    results = trainer.validate(module, datamodule, verbose=False)
+    if datamodule.test_set is not None:
+        results += trainer.test(module, datamodule, verbose=False)
     figures = {name: value for result in results for name, value in result.items()}
-    report(figures, best, folder)
+    if trainer.is_global_zero:
+        report(figures, best, folder)
     return figures
 
 
-def choose_precision(precision: str | int) -> str | int:
-    """Turn `auto` into bf16-mixed where the processor computes bf16 products natively.
-
-    On other processors bf16 is emulated and slower than float32.
-    """
-    if precision != "auto":
-        return precision
-    if torch.cuda.is_available():
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        has = torch.cpu.get_capabilities()
-        native = bool(has.get("amx_bf16") or has.get("avx512_bf16"))
-    return "bf16-mixed" if native else "32-true"
-
-
-def checkpoint(ckpt_path: str | None, folder: Path) -> str | None:
-    """Resolve `last` to the run's own file.
+def last_checkpoint(cfg: DictConfig, folder: Path) -> str | None:
+    """Return the file to go on from, or None to start.
 
     Raises:
-        InputError: there is no such file.
+        InputError: ckpt_path is neither null nor last, there is no such file, or an option differs
+            from those that the run was started with.
     """
-    if ckpt_path is None:
+    if cfg.ckpt_path is None:
         return None
-    path = folder / "checkpoints" / "last.ckpt" if ckpt_path == "last" else Path(ckpt_path)
+    if cfg.ckpt_path != "last":
+        raise InputError(
+            f"ckpt_path={cfg.ckpt_path} must be null or last; to start from the weights of another "
+            "run give model.start_from its checkpoint"
+        )
+    path = folder / "checkpoints" / "last.ckpt"
     if not path.is_file():
-        raise InputError(f"ckpt_path={ckpt_path}: {path} is not a checkpoint file")
+        raise InputError(f"ckpt_path=last finds no {path}; leave it out to start anew")
+    refuse_changes(cfg, folder)
     return str(path)
+
+
+def see_that_it_runs(module: SegmentationModule) -> None:
+    """Try the network on an empty photo.
+
+    Raises:
+        InputError: it does not take photos of its size.
+    """
+    module.eval()
+    try:
+        with torch.inference_mode():
+            module(torch.zeros(1, 3, *module.size))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"model.encoder={module.hparams['encoder']} does not take photos of "
+            f"data.size={list(module.size)}: {error}"
+        ) from error
+    module.train()
 
 
 def report(figures: dict[str, float], best: str, folder: Path) -> None:
@@ -100,18 +129,10 @@ def report(figures: dict[str, float], best: str, folder: Path) -> None:
 
 
 @hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="train")
-def main(cfg: DictConfig) -> None:
-    """Train from the command line."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    try:
-        with command_line.told_in_a_sentence(), command_line.quiet_lightning():
-            train(cfg, folder)
-    except SystemExit:  # how Lightning ends after Ctrl-C
-        kept = sorted((folder / "checkpoints").glob("epoch=*.ckpt"))
-        if kept:
-            log.info("stopped; best checkpoint so far: %s", kept[-1])
-            log.info("to go on: the same command with ckpt_path=last")
-        raise
+def main(cfg: DictConfig) -> float | None:
+    """Train from the command line; the validation Dice is what a sweep compares."""
+    with command_line.told_in_a_sentence(), command_line.quiet_lightning():
+        return train(cfg).get("val/dice")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from flukeseg.data.augmentation import MAX_STRENGTH, training_transform
+from flukeseg.data.augmentation import MAX_STRENGTH, Augmentation, training_transform
 from flukeseg.data.datamodule import RenderedDataModule
 from flukeseg.data.dataset import CachedPhotos, EpochSampler, FlukeDataset
 from flukeseg.data.synthetic import render
@@ -24,7 +24,10 @@ def probabilities(strength):
 
 
 def test_strength_zero_is_none():
-    assert training_transform(0) is None
+    picture = render(7, (48, 96))
+    photo, mask = Augmentation(0)(picture.image, picture.mask, (1,))
+    assert photo is picture.image
+    assert mask is picture.mask
 
 
 def test_strength_one_is_the_recipe():
@@ -64,11 +67,15 @@ def test_strength_out_of_range_names_the_key(strength):
 @given(st.floats(0.1, MAX_STRENGTH), st.integers(0, 10**6))
 def test_photo_and_mask_keep_their_form(strength, seed):
     picture = render(7, (48, 96))
-    transform = seeded(training_transform(strength), seed)
-    out = transform(image=picture.image, mask=picture.mask * 255)
-    assert out["image"].shape == (48, 96, 3)
-    assert out["image"].dtype == out["mask"].dtype == np.uint8
-    assert out["mask"].shape == (48, 96)
+    augment = Augmentation(strength)
+    photo, mask = augment(picture.image, picture.mask, (seed,))
+    assert photo.shape == (48, 96, 3)
+    assert photo.dtype == mask.dtype == np.uint8
+    assert mask.shape == (48, 96)
+    assert set(np.unique(mask)) <= {0, 1}
+    again = augment(picture.image, picture.mask, (seed,))
+    assert np.array_equal(again[0], photo)
+    assert np.array_equal(again[1], mask)
 
 
 @settings(deadline=None, max_examples=30)
@@ -95,7 +102,7 @@ def batches(num_workers, epochs=(0, 1), count=8):
         np.stack([picture.image] * count),
         np.stack([picture.mask] * count),
     )
-    dataset = FlukeDataset(source, training_transform(2), seed=5)
+    dataset = FlukeDataset(source, Augmentation(2), seed=5)
     sampler = EpochSampler(count, seed=5)
     loader = DataLoader(
         dataset,

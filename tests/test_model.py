@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import timm
 import torch
 from hypothesis import given, settings
@@ -120,14 +121,36 @@ def test_classifier_weights_fill_the_encoder(tmp_path, suffix):
             assert torch.equal(tensor, own[name])
 
 
-def test_a_flukeseg_checkpoint_gives_its_encoder(tmp_path):
+def test_a_run_starts_from_another_networks_weights(tmp_path):
+    path = tmp_path / "run.ckpt"
+    first = SegmentationModule("test_resnet")
+    torch.save({"state_dict": first.state_dict()}, path)
+    # nothing is fetched for weights that would be written over
+    second = SegmentationModule("test_resnet", encoder_weights="imagenet", start_from=str(path))
+    for name, tensor in first.network.state_dict().items():
+        assert torch.equal(tensor, second.network.state_dict()[name])
+    with pytest.raises(InputError, match=r"model\.start_from.*same model\.encoder"):
+        SegmentationModule("test_efficientnet", start_from=str(path))
+
+
+def test_another_loss_is_no_hindrance_to_loading(tmp_path):
+    loss = BCEDiceLoss()
+    loss.register_buffer("weight", torch.ones(1))
+    module = SegmentationModule("test_resnet", loss=loss)
+    trainer = pl.Trainer(logger=False, accelerator="cpu", enable_progress_bar=False)
+    trainer.strategy.connect(module)
+    trainer.save_checkpoint(tmp_path / "m.ckpt")
+    assert SegmentationModule.load_from_checkpoint(tmp_path / "m.ckpt").size == (192, 384)
+
+
+def test_the_plateau_halves_after_five_bad_epochs():
     module = SegmentationModule("test_resnet")
-    torch.save({"state_dict": module.state_dict()}, tmp_path / "run.ckpt")
-    network = FlukeUNet("test_resnet", str(tmp_path / "run.ckpt"))
-    for a, b in zip(
-        network.unet.encoder.parameters(), module.network.unet.encoder.parameters(), strict=True
-    ):
-        assert torch.equal(a, b)
+    scheduler = module.configure_optimizers()["lr_scheduler"]["scheduler"]
+    rates = []
+    for dice in (0.5, 0.4, 0.4, 0.5, 0.3, 0.4, 0.4):
+        scheduler.step(dice)
+        rates.append(scheduler.get_last_lr()[0])
+    assert rates == [1e-3] * 5 + [5e-4] * 2
 
 
 def test_weights_of_the_efficientnet_package_fill_the_encoder(tmp_path):

@@ -99,10 +99,18 @@ def test_clusters_join_copies_and_individuals():
 def test_groups_file(tmp_path):
     path = tmp_path / "groups.csv"
     path.write_text("stem,individual\na,Salt\nb,Salt\nc,\n", encoding="utf-8")
-    assert read_individuals(path) == {"a": "Salt", "b": "Salt"}
+    assert read_individuals(path, "abcd") == {"a": "Salt", "b": "Salt"}
+    path.write_text("\ufeffstem,individual\na,Salt\n", encoding="utf-8")
+    assert read_individuals(path, "abcd") == {"a": "Salt"}
     path.write_text("photo;whale\n", encoding="utf-8")
     with pytest.raises(InputError, match="stem,individual"):
-        read_individuals(path)
+        read_individuals(path, "abcd")
+    path.write_text("stem,individual\na.jpg,Salt\n", encoding="utf-8")
+    with pytest.raises(InputError, match="without a suffix"):
+        read_individuals(path, "abcd")
+    path.write_bytes("stem,individual\na,Façade\n".encode("latin-1"))
+    with pytest.raises(InputError, match="UTF-8"):
+        read_individuals(path, "abcd")
     path.write_text("stem,individual\na,Salt\na,Pepper\n", encoding="utf-8")
     with pytest.raises(InputError, match="two individuals"):
-        read_individuals(path)
+        read_individuals(path, "abcd")

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import cv2
 import pytest
+import pytorch_lightning as pl
 import torch
 from conftest import EXPERIMENTS, ROOT, TINY, read_metrics, write_pairs
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from flukeseg.command_line import run_dir
+from flukeseg.data.datamodule import FolderDataModule
 from flukeseg.model.segmenter import SegmentationModule
-from flukeseg.train import choose_precision
+from flukeseg.processor import choose_precision
 
 
 def the_run(name: str) -> Path:
@@ -33,7 +36,6 @@ def test_every_experiment_composes_and_opens_with_its_command(experiment):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("train", [f"+experiment={experiment}"], return_hydra_config=True)
     assert cfg.name == experiment
-    cfg.hydra.runtime.output_dir = "outputs"
     for part in ("data", "model", "augmentation"):
         assert OmegaConf.to_container(cfg[part], resolve=True)
 
@@ -116,6 +118,50 @@ def test_killed_and_resumed_is_as_unbroken(run_train, shared_pairs, schedule):
     assert read_metrics(killed) == read_metrics(the_run("unbroken"))
 
 
+def test_a_resumed_run_keeps_its_options(run_train, shared_pairs, capsys):
+    settings = [*folder_data(shared_pairs), *TINY, "name=kept"]
+    run_train(*settings, "trainer.max_epochs=1")
+    for other in ("seed=67", "data.val_count=5", "model.schedule=cosine"):
+        with pytest.raises(SystemExit):
+            run_train(*settings, other, "ckpt_path=last")
+        assert other.split("=")[0] in capsys.readouterr().err
+    run_train(*settings, "ckpt_path=last", "trainer.max_epochs=2")
+    assert len(read_metrics(the_run("kept"))) == 2
+
+
+def test_what_early_stopping_ended_stays_ended(run_train, shared_pairs):
+    settings = [*folder_data(shared_pairs), *TINY, "name=ended", "trainer.max_epochs=9",
+                "callbacks.early_stopping.patience=1", "model.optimizer.lr=1e-12"]  # fmt: skip
+    run_train(*settings)
+    rows = read_metrics(the_run("ended"))
+    assert len(rows) < 9
+    run_train(*settings, "ckpt_path=last")
+    assert read_metrics(the_run("ended")) == rows
+
+
+def test_the_average_is_what_is_judged(run_train, shared_pairs):
+    run_train(*folder_data(shared_pairs), *TINY, "name=average", "callbacks=ema",
+              f"data.test_root={shared_pairs}", "callbacks.ema.decay=0.9")  # fmt: skip
+    folder = the_run("average")
+    (best,) = (folder / "checkpoints").glob("epoch=*.ckpt")
+    module = SegmentationModule.load_from_checkpoint(best)
+    data = FolderDataModule(
+        shared_pairs, val_count=4, size=(32, 64), num_workers=0, test_root=shared_pairs
+    )
+    trainer = pl.Trainer(logger=False, accelerator="cpu", precision=choose_precision("auto"))
+    (figures,) = trainer.test(module, data, verbose=False)
+    assert f"held out: {figures['test/dice']:.4f} a photo" in (folder / "train.log").read_text()
+
+
+def test_a_trial_run_is_no_error(run_train, shared_pairs):
+    run_train(*folder_data(shared_pairs), *TINY, "name=trial", "+trainer.fast_dev_run=true")
+
+
+def test_runs_that_start_together_do_not_share_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len({run_dir("twins", None) for _ in range(5)}) == 5
+
+
 def test_ctrl_c_keeps_the_best_checkpoint(tmp_path, shared_pairs):
     command = [sys.executable, "-m", "flukeseg.train", *folder_data(shared_pairs), *TINY,
                "name=stopped", "trainer.max_epochs=500"]  # fmt: skip
@@ -149,7 +195,17 @@ ERRORS = {
     "schedule": (["model.schedule=step"], "model.schedule=step"),
     "one fold of none": (["data=folder", "data.root=.", "data.fold=1"], "go together"),
     "nothing to resume": (["ckpt_path=last"], "ckpt_path=last finds no"),
-    "no checkpoint": (["ckpt_path=gone.ckpt"], "gone.ckpt is not a checkpoint"),
+    "no checkpoint": (["ckpt_path=gone.ckpt"], "model.start_from"),
+    "no weights": (["model.start_from=gone.ckpt"], "model.start_from=gone.ckpt is not a file"),
+    "seed": (["seed=-1"], "seed=-1"),
+    "epochs": (["trainer.max_epochs=abc"], "trainer.max_epochs=abc"),
+    "folds": (["data=folder", "data.root=.", "data.folds=two", "data.fold=0"], "data.folds=two"),
+    "threshold": (["+data.mask_threshold=300"], "data.mask_threshold=300"),
+    "size too small": (
+        ["model.encoder=swin_tiny_patch4_window7_224"],
+        "swin_tiny_patch4_window7_224 does not",
+    ),
+    "metric": (["callbacks.best.monitor=val/dic"], "val/dic"),
     "strange precision": (["trainer.precision=9"], "trainer"),
     "unknown argument": (["+data.colour=3"], "colour"),
     "unknown trainer argument": (["+trainer.maxepochs=3"], "maxepochs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import albumentations as A
@@ -12,6 +13,33 @@ from flukeseg.errors import InputError
 
 MAX_STRENGTH = 4.0
 """Beyond it flukes are hardly recognisable, and some ranges would fold the picture."""
+
+
+class Augmentation:
+    """Augments a photo and its mask alike, as a seed says and nothing else.
+
+    Args:
+        strength: see `training_transform`.
+
+    Raises:
+        InputError: the strength is out of range.
+    """
+
+    def __init__(self, strength: float = 1.0) -> None:
+        self.transform = training_transform(strength)
+
+    def __call__(
+        self, photo: np.ndarray, mask: np.ndarray, seed: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return new versions of a photo H×W×3 uint8 RGB and its mask H×W uint8 0 or 1."""
+        if self.transform is None:
+            return photo, mask
+        # one generator for all transforms: given a seed, each would start from the same one
+        numbers, choices = np.random.SeedSequence(seed).generate_state(2)
+        self.transform.set_random_state(np.random.default_rng(numbers), random.Random(int(choices)))
+        augmented = self.transform(image=photo, mask=mask * 255)
+        # the mask was warped as grey levels; half covered is fluke, as when it was resized
+        return augmented["image"], (augmented["mask"] > 127).astype(np.uint8)
 
 
 def training_transform(strength: float = 1.0) -> A.Compose | None:

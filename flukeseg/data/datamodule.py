@@ -7,23 +7,23 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import albumentations as A
 import cv2
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from flukeseg.data.augmentation import Augmentation
 from flukeseg.data.dataset import CachedPhotos, EpochSampler, FlukeDataset, RenderedFlukes, Sample
-from flukeseg.data.pairs import Pairs, load_pairs, read_stems
+from flukeseg.data.pairs import Pairs, load_pairs
 from flukeseg.data.splits import (
     clusters,
-    near_identical,
     read_individuals,
+    read_stems,
     split_by_count,
     split_by_fold,
 )
-from flukeseg.errors import InputError
+from flukeseg.errors import InputError, whole
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,10 @@ class FlukeDataModule(pl.LightningDataModule):
         batch_size: photos a batch; the last, smaller batch is kept.
         num_workers: loading processes; None is half the processors, at most 8.
         seed: of the split, the order and the augmentation.
-        augmentation: pipeline for training photos, or None.
+        mask_threshold: grey above it is fluke.
+        augmentation: of the training photos, or None.
+        test_root: folder of pairs, read as `FolderDataModule` reads its own, for a figure at the
+            end on photos that chose nothing.
     """
 
     def __init__(
@@ -45,23 +48,28 @@ class FlukeDataModule(pl.LightningDataModule):
         batch_size: int = 16,
         num_workers: int | None = None,
         seed: int = 0,
-        augmentation: A.Compose | None = None,
+        augmentation: Augmentation | None = None,
+        test_root: str | Path | None = None,
+        mask_threshold: int = 108,
     ) -> None:
         super().__init__()
         if not isinstance(size, list | tuple) or len(size) != 2:
             raise InputError(f"data.size={size} must be [height,width]")
-        self.size = (whole("size", size[0]), whole("size", size[1]))
-        self.batch_size = whole("batch_size", batch_size)
+        self.size = (whole("data.size", size[0]), whole("data.size", size[1]))
+        self.batch_size = whole("data.batch_size", batch_size)
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self.num_workers = (
             min(8, (cpus or 1) // 2)
             if num_workers is None
-            else whole("num_workers", num_workers, least=0)
+            else whole("data.num_workers", num_workers, least=0)
         )
         self.seed = seed
         self.augmentation = augmentation
+        self.test_root = test_root
+        self.mask_threshold = whole("data.mask_threshold", mask_threshold, least=0, most=254)
         self.train_set: FlukeDataset | None = None
         self.val_set: FlukeDataset | None = None
+        self.test_set: FlukeDataset | None = None
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches of augmented photos, in an order of their own each epoch."""
@@ -70,6 +78,16 @@ class FlukeDataModule(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Sample]:
         """Batches of every validation photo, in order."""
         return self._loader(self.val_set)
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """Batches of every test photo, in order."""
+        return self._loader(self.test_set)
+
+    def _real_test_set(self) -> FlukeDataset | None:
+        if self.test_root is None:
+            return None
+        pairs = load_pairs(self.test_root, self.size, self.mask_threshold)
+        return FlukeDataset(_cached(pairs, range(len(pairs.stems))))
 
     def _loader(self, dataset: FlukeDataset, sampler: Sampler | None = None) -> DataLoader[Sample]:
         return DataLoader(
@@ -92,7 +110,6 @@ class FolderDataModule(FlukeDataModule):
 
     Args:
         root: the folder.
-        mask_threshold: grey above it is fluke.
         val_count: photos to validate on, where neither folds nor val.txt say so.
         folds: number of folds for cross-validation.
         fold: the one to validate on, from 0.
@@ -102,7 +119,6 @@ class FolderDataModule(FlukeDataModule):
     def __init__(
         self,
         root: str | Path,
-        mask_threshold: int = 108,
         val_count: int = 50,
         folds: int | None = None,
         fold: int | None = None,
@@ -110,10 +126,11 @@ class FolderDataModule(FlukeDataModule):
     ) -> None:
         super().__init__(**loading)
         self.root = Path(root)
-        self.mask_threshold = mask_threshold
-        self.val_count, self.folds, self.fold = whole("val_count", val_count), folds, fold
+        self.val_count = whole("data.val_count", val_count)
         if (folds is None) != (fold is None):
             raise InputError("data.folds and data.fold go together; give both or neither")
+        self.folds = None if folds is None else whole("data.folds", folds, least=2)
+        self.fold = None if fold is None else whole("data.fold", fold, least=0)
 
     def setup(self, stage: str | None = None) -> None:
         """Read, check and split the pairs, once.
@@ -129,22 +146,38 @@ class FolderDataModule(FlukeDataModule):
         val = [i for i, stem in enumerate(pairs.stems) if stem in validation]
         if not train:
             raise InputError(f"{self.root}: every pair is for validation; shorten val.txt")
+        if not pairs.masks[train].any():
+            raise InputError(
+                f"{self.root}: no training mask has a fluke; see to data.mask_threshold="
+                f"{self.mask_threshold} and to the masks"
+            )
         log.info("%d pairs to train on, %d to validate", len(train), len(val))
         self.train_set = FlukeDataset(_cached(pairs, train), self.augmentation, self.seed)
         self.val_set = FlukeDataset(_cached(pairs, val))
+        self.test_set = self._real_test_set()
 
     def split(self, pairs: Pairs) -> list[str]:
         """Return the validation stems of these pairs."""
         val_list, groups_list = self.root / "val.txt", self.root / "groups.csv"
-        if self.folds is None and val_list.exists():
-            chosen = read_stems(val_list, pairs.stems)
-            _warn_of_twins(pairs, chosen, val_list)
-            return chosen
-        individuals = read_individuals(groups_list) if groups_list.exists() else None
+        individuals = read_individuals(groups_list, pairs.stems) if groups_list.exists() else None
         groups = clusters(pairs.stems, pairs.hashes, individuals)
-        if self.folds is None:
+        if self.folds is not None:
+            return split_by_fold(groups, self.folds, self.fold, self.seed)
+        if not val_list.exists():
             return split_by_count(groups, self.val_count, self.seed)
-        return split_by_fold(groups, self.folds, self.fold, self.seed)
+        chosen = read_stems(val_list, pairs.stems)
+        divided = [
+            ", ".join(group) for group in groups if 0 < len({*group} & {*chosen}) < len(group)
+        ]
+        if divided:
+            log.warning(
+                "%s divides %d group(s) of photos that are near-identical or of one individual, so "
+                "validation will look better than it is: %s",
+                val_list,
+                len(divided),
+                "; ".join(divided[:10]),
+            )
+        return chosen
 
 
 class RenderedDataModule(FlukeDataModule):
@@ -153,25 +186,17 @@ class RenderedDataModule(FlukeDataModule):
     Args:
         train_count: photos in an epoch.
         val_count: photos to validate on.
-        test_count: photos for the figure at the end, which chose nothing.
-        test_root: folder of real pairs to take that figure on instead, as `FolderDataModule` reads.
+        test_count: photos for the figure at the end, where `test_root` gives no real ones.
         **loading: see `FlukeDataModule`.
     """
 
     def __init__(
-        self,
-        train_count: int = 400,
-        val_count: int = 50,
-        test_count: int = 100,
-        test_root: str | Path | None = None,
-        **loading,
+        self, train_count: int = 400, val_count: int = 50, test_count: int = 100, **loading
     ) -> None:
         super().__init__(**loading)
-        self.train_count = whole("train_count", train_count)
-        self.val_count = whole("val_count", val_count)
-        self.test_count = whole("test_count", test_count)
-        self.test_root = test_root
-        self.test_set: FlukeDataset | None = None
+        self.train_count = whole("data.train_count", train_count)
+        self.val_count = whole("data.val_count", val_count)
+        self.test_count = whole("data.test_count", test_count)
 
     def setup(self, stage: str | None = None) -> None:
         """Render what is kept; training photos are rendered when their turn comes."""
@@ -185,26 +210,9 @@ class RenderedDataModule(FlukeDataModule):
             RenderedFlukes(self.train_count, self.size, train), self.augmentation, self.seed
         )
         self.val_set = FlukeDataset(RenderedFlukes(self.val_count, self.size, val).cached())
-        if self.test_root is None:
-            self.test_set = FlukeDataset(RenderedFlukes(self.test_count, self.size, test).cached())
-        else:
-            pairs = load_pairs(self.test_root, self.size)
-            self.test_set = FlukeDataset(_cached(pairs, range(len(pairs.stems))))
-
-    def test_dataloader(self) -> DataLoader[Sample]:
-        """Batches of every test photo, in order."""
-        return self._loader(self.test_set)
-
-
-def whole(key: str, value: int, least: int = 1) -> int:
-    """Return a count from the configuration.
-
-    Raises:
-        InputError: it is no whole number, or below `least`.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"data.{key}={value} must be a whole number of at least {least}")
-    return value
+        self.test_set = self._real_test_set() or FlukeDataset(
+            RenderedFlukes(self.test_count, self.size, test).cached()
+        )
 
 
 def _cached(pairs: Pairs, indices: Sequence[int]) -> CachedPhotos:
@@ -216,20 +224,3 @@ def _cached(pairs: Pairs, indices: Sequence[int]) -> CachedPhotos:
 def _one_thread(worker: int) -> None:
     # OpenCV would start a thread for each core in every worker
     cv2.setNumThreads(0)
-
-
-def _warn_of_twins(pairs: Pairs, validation: list[str], val_list: Path) -> None:
-    chosen = set(validation)
-    twins = [
-        f"{pairs.stems[i]} = {pairs.stems[j]}"
-        for i, j in near_identical(pairs.hashes)
-        if (pairs.stems[i] in chosen) != (pairs.stems[j] in chosen)
-    ]
-    if twins:
-        log.warning(
-            "%s divides %d near-identical photo pair(s), so validation will look better than it "
-            "is: %s",
-            val_list,
-            len(twins),
-            ", ".join(twins[:10]),
-        )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from typing import Protocol, TypedDict
 
-import albumentations as A
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from flukeseg.data.augmentation import Augmentation
 from flukeseg.data.synthetic import render
 
 
@@ -33,7 +32,7 @@ class Source(Protocol):
 
 
 class CachedPhotos:
-    """Photos and masks in memory, shared with the workers rather than copied to each.
+    """Photos and masks in memory, as tensors: workers share these rather than copy them.
 
     Args:
         names: N names.
@@ -43,8 +42,8 @@ class CachedPhotos:
 
     def __init__(self, names: list[str], photos: np.ndarray, masks: np.ndarray) -> None:
         self.names = names
-        self.photos = torch.from_numpy(np.ascontiguousarray(photos)).share_memory_()
-        self.masks = torch.from_numpy(np.ascontiguousarray(masks)).share_memory_()
+        self.photos = torch.from_numpy(np.ascontiguousarray(photos))
+        self.masks = torch.from_numpy(np.ascontiguousarray(masks))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -81,20 +80,22 @@ class RenderedFlukes:
 
 
 class FlukeDataset(Dataset[Sample]):
-    """Samples of a source, augmented where a transform is given.
+    """Samples of a source, augmented where an augmentation is given.
 
-    The transform's randomness is seeded anew for every sample from (seed, epoch, index). So no two
+    Its randomness is seeded anew for every sample from (seed, epoch, index). So no two
     workers, ranks or epochs repeat each other, and a picture does not depend on how many workers
     there are or on where a run was interrupted.
 
     Args:
         source: photos and masks.
-        transform: albumentations pipeline, or None for validation.
+        augmentation: for training; None for validation.
         seed: of the run.
     """
 
-    def __init__(self, source: Source, transform: A.Compose | None = None, seed: int = 0) -> None:
-        self.source, self.transform, self.seed = source, transform, seed
+    def __init__(
+        self, source: Source, augmentation: Augmentation | None = None, seed: int = 0
+    ) -> None:
+        self.source, self.augmentation, self.seed = source, augmentation, seed
 
     def __len__(self) -> int:
         return len(self.source)
@@ -103,14 +104,8 @@ class FlukeDataset(Dataset[Sample]):
         """Return a sample by index, or by (epoch, index) as `EpochSampler` gives it."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         name, photo, mask = self.source.get(index, epoch)
-        if self.transform is not None:
-            seeds = np.random.SeedSequence((self.seed, epoch, index)).generate_state(2)
-            self.transform.set_random_state(
-                np.random.default_rng(seeds[0]), random.Random(int(seeds[1]))
-            )
-            augmented = self.transform(image=photo, mask=mask * 255)
-            # the mask was warped as grey levels; half covered is fluke, as when it was resized
-            photo, mask = augmented["image"], augmented["mask"] > 127
+        if self.augmentation is not None:
+            photo, mask = self.augmentation(photo, mask, (self.seed, epoch, index))
         image = torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1)))
         return {
             "image": image.float().div_(255),

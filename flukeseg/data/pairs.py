@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,24 +101,6 @@ def load_pairs(root: str | Path, size: tuple[int, int], mask_threshold: int = 10
         len(pairs.unpaired),
     )
     return pairs
-
-
-def read_stems(path: Path, known: Sequence[str]) -> list[str]:
-    """Stems listed one a line, each of which has to be known.
-
-    Raises:
-        InputError: the list is empty, or names stems that are not among `known`.
-    """
-    stems = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    stems = [stem for stem in stems if stem]
-    if not stems:
-        raise InputError(f"{path} names no stem; write one a line, or remove the file")
-    strangers = sorted(set(stems) - set(known))
-    if strangers:
-        raise InputError(
-            f"{path} names {len(strangers)} stem(s) that have no pair: {', '.join(strangers[:10])}"
-        )
-    return sorted(set(stems))
 
 
 def photo_hash(photo: np.ndarray) -> np.ndarray:

@@ -83,8 +83,8 @@ def split_by_count(groups: Sequence[Sequence[str]], count: int, seed: int) -> li
             chosen += group
     if not chosen:
         raise InputError(
-            f"data.val_count={count} is smaller than every group of photos that belong together; "
-            "raise it"
+            f"data.val_count={count} is smaller than every group of photos that belong together: "
+            f"the smallest of {len(groups)} has {min(map(len, groups))} of {total} photos"
         )
     return sorted(chosen)
 
@@ -108,24 +108,55 @@ def split_by_fold(groups: Sequence[Sequence[str]], folds: int, fold: int, seed: 
     return sorted(bins[fold])
 
 
-def read_individuals(path: Path) -> dict[str, str]:
+def read_individuals(path: Path, known: Sequence[str]) -> dict[str, str]:
     """Read `groups.csv`: a header `stem,individual`, then one photo a line.
 
+    Stems that are not among `known` are left out; a photo without an individual stands alone.
+
     Raises:
-        InputError: a column is missing, or a stem is given two individuals.
+        InputError: a column is missing, a stem is given two individuals, or no stem is known.
     """
     individuals: dict[str, str] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if not {"stem", "individual"} <= set(reader.fieldnames or ()):
-            raise InputError(f"{path} must open with the header line: stem,individual")
-        for row in reader:
-            stem, individual = row["stem"], row["individual"]
-            if not stem or not individual:
-                continue  # an unknown individual stands alone
-            if individuals.setdefault(stem, individual) != individual:
-                raise InputError(f"{path} gives {stem} two individuals; keep one of the lines")
-    return individuals
+    reader = csv.DictReader(read_text(path).splitlines())
+    if not {"stem", "individual"} <= set(reader.fieldnames or ()):
+        raise InputError(f"{path} must open with the header line: stem,individual")
+    for row in reader:
+        stem, individual = row["stem"], row["individual"]
+        if stem and individual and individuals.setdefault(stem, individual) != individual:
+            raise InputError(f"{path} gives {stem} two individuals; keep one of the lines")
+    found = {stem: individuals[stem] for stem in known if stem in individuals}
+    if not found:
+        raise InputError(f"{path} names no photo that is there; give stems without a suffix")
+    return found
+
+
+def read_stems(path: Path, known: Sequence[str]) -> list[str]:
+    """Read `val.txt`: one stem a line, each of which has to be known.
+
+    Raises:
+        InputError: the list is empty, or names stems that are not among `known`.
+    """
+    stems = {line.strip() for line in read_text(path).splitlines()} - {""}
+    if not stems:
+        raise InputError(f"{path} names no stem; write one a line, or remove the file")
+    strangers = sorted(stems - set(known))
+    if strangers:
+        raise InputError(
+            f"{path} names {len(strangers)} stem(s) that have no pair: {', '.join(strangers[:10])}"
+        )
+    return sorted(stems)
+
+
+def read_text(path: Path) -> str:
+    """Read a list that a user wrote, with or without the mark that Windows puts first.
+
+    Raises:
+        InputError: it is no UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not in UTF-8; save it again as such") from None
 
 
 def _draw(group: Sequence[str], seed: int) -> bytes:

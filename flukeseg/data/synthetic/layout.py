@@ -26,7 +26,7 @@ def draw_frame(
         room = 1 / aspect - tall * scale
         top = room * rng.uniform(0.05, 0.7) if room > 0 else 0.0
     else:
-        share = rng.uniform(0.35, 0.8) if kind == "medium" else np.exp(rng.uniform(-2.9, -1.05))
+        share = rng.uniform(0.35, 0.8) if kind == "medium" else np.exp(rng.uniform(-2.4, -1.05))
         scale = share / wide
         aspect = float(rng.choice([1.33, 1.5, 1.78, 2.3, 3.0], p=[0.2, 0.4, 0.2, 0.12, 0.08]))
         left = rng.uniform(0.02, 0.98 - share)
