@@ -10,7 +10,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -116,12 +116,9 @@ def run_dir(name: str, ckpt_path: str | None) -> str:
     # made here and now, so that two runs that start in one second do not share it
     for number in itertools.count(1):
         folder = runs / (date if number == 1 else f"{date}-{number}")
-        try:
+        with suppress(FileExistsError):
             folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return str(folder)
-    raise AssertionError
+            return str(folder)
 
 
 def _near_option(key: str) -> str:
