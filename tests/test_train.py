@@ -14,7 +14,7 @@ from conftest import EXPERIMENTS, ROOT, TINY, read_metrics, write_pairs
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from flukeseg.command_line import run_dir
+from flukeseg.command_line import quiet_lightning, run_dir
 from flukeseg.data.datamodule import FolderDataModule
 from flukeseg.model.segmenter import SegmentationModule
 from flukeseg.processor import choose_precision
@@ -149,7 +149,8 @@ def test_the_average_is_what_is_judged(run_train, shared_pairs):
         shared_pairs, val_count=4, size=(32, 64), num_workers=0, test_root=shared_pairs
     )
     trainer = pl.Trainer(logger=False, accelerator="cpu", precision=choose_precision("auto"))
-    (figures,) = trainer.test(module, data, verbose=False)
+    with quiet_lightning():
+        (figures,) = trainer.test(module, data, verbose=False)
     assert f"held out: {figures['test/dice']:.4f} a photo" in (folder / "train.log").read_text()
 
 
