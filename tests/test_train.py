@@ -25,6 +25,15 @@ def the_run(name: str) -> Path:
     return folder
 
 
+def wait_for_checkpoint(process: subprocess.Popen, runs: Path) -> None:
+    """Wait until the only run of a program has ended its first epoch."""
+    deadline = time.monotonic() + 120
+    while not list(runs.glob("*/checkpoints/last.ckpt")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def folder_data(root: Path) -> list[str]:
     return ["data=folder", f"data.root={root}", "data.val_count=4", "+experiment=seresnet34"]
 
@@ -102,11 +111,7 @@ def test_killed_and_resumed_is_as_unbroken(run_train, shared_pairs, schedule):
     ]  # fmt: skip
     command = [sys.executable, "-m", "flukeseg.train", *settings, "name=killed"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        deadline = time.monotonic() + 120
-        while not list(Path("outputs").glob("killed/*/checkpoints/last.ckpt")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for_checkpoint(process, Path("outputs/killed"))
         time.sleep(0.3)
         os.kill(process.pid, signal.SIGKILL)
     killed = the_run("killed")
@@ -169,10 +174,7 @@ def test_ctrl_c_keeps_the_best_checkpoint(tmp_path, shared_pairs):
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.glob("outputs/stopped/*/checkpoints/last.ckpt")):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for_checkpoint(process, tmp_path / "outputs/stopped")
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
     assert process.returncode != 0
