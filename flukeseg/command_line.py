@@ -25,16 +25,41 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 """Configuration lies beside the package; flukeseg runs from a clone."""
 
 
+PATHS = frozenset({
+    "checkpoint", "source", "output", "data.root", "data.test_root", "model.start_from",
+    "model.encoder_weights",
+})  # fmt: skip
+"""Options that hold a path."""
+
+
 def run(job: Callable[[], None]) -> None:
     """Run a job's Hydra main; errors in the options themselves are told in a sentence too."""
     # otherwise Hydra prints a report of its own and exits, and a typo becomes six lines
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    if not {"-m", "--multirun"} & set(sys.argv):  # there a comma parts the values to try
+        sys.argv[1:] = [quote_path(argument) for argument in sys.argv[1:]]
     try:
         with told_in_a_sentence():
             job()
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def quote_path(argument: str) -> str:
+    """Put a path in the quotes that Hydra wants about `=`, brackets, commas and letters like é.
+
+    Our own checkpoints are called `epoch=011-dice=0.7351.ckpt`.
+    """
+    key, equals, value = argument.partition("=")
+    if key.lstrip("+") not in PATHS or not equals or value in ("", "null", "???"):
+        return argument
+    # a list is of one's own quoting, as is what is quoted already
+    if value[0] in "'\"[":
+        return argument
+    # backslashes count double only before a quote
+    escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value)
+    return f"{key}='{escaped}'"
 
 
 @contextmanager
@@ -87,7 +112,10 @@ def explain(error: BaseException) -> str:
             return f"{key[1] if key else link} has no value; give it on the command line"
     text = str(error)
     if isinstance(error, OverrideParseException):
-        return f"{error.override} cannot be read as an option; write key=value"
+        return (
+            f"{error.override} cannot be read as an option; write key=value, the value in "
+            "quotes if it has commas, brackets or ="
+        )
     if key := re.search(r"Could not override '([^']+)'", text):
         return f"there is no option {key[1]}{_near_option(key[1])}"
     if isinstance(error, InstantiationException):

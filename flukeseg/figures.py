@@ -11,9 +11,11 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-TRUTH, PREDICTION = (0, 255, 0), (255, 0, 255)
-"""RGB of the two contours: green and magenta keep apart on sea, skin and snow, and for most
-colour-blind eyes."""
+from flukeseg.data.photos import resize_photo
+from flukeseg.masks.products import OUTLINE, draw_outline
+
+TRUTH = (0, 255, 0)
+"""RGB of a true outline: green beside a prediction's magenta, for most colour-blind eyes too."""
 
 SHEET_CELL = 384
 """Width in pixels that photos on a sheet are enlarged to about, so that captions fit."""
@@ -56,11 +58,14 @@ def draw_contours(
         A new H×W×3 uint8 RGB.
     """
     drawn = photo.copy()
-    for mask, colour in ((truth, TRUTH), (predicted, PREDICTION)):
+    for mask, colour in ((truth, TRUTH), (predicted, OUTLINE)):
         if mask is not None:
-            lines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(drawn, lines, -1, colour, 1)
+            draw_outline(drawn, mask, colour)
     return drawn
+
+
+GALLERY_CELL = 256, 160
+"""Width and height in pixels of a gallery's cell."""
 
 
 class Cell(NamedTuple):
@@ -91,6 +96,26 @@ def draw_sheet(rows: Mapping[str, Sequence[Cell]], path: Path) -> None:
     cv2.imwrite(str(path), cv2.cvtColor(np.vstack(sheet), cv2.COLOR_RGB2BGR))
 
 
+def draw_gallery(cells: Sequence[Cell], rows: int = 6, columns: int = 6) -> np.ndarray:
+    """Arrange up to rows × columns photos of any size on white, names below.
+
+    Returns:
+        H×W×3 uint8 RGB, of one size however few the photos.
+    """
+    width, height = GALLERY_CELL
+    sheet = np.full((rows * (height + 18), columns * width, 3), 255, np.uint8)
+    for number, (caption, photo, *_) in enumerate(cells):
+        top, left = number // columns * (height + 18), number % columns * width
+        scale = min((width - 8) / photo.shape[1], (height - 8) / photo.shape[0])
+        fitted = resize_photo(
+            photo, (max(1, round(photo.shape[0] * scale)), max(1, round(photo.shape[1] * scale)))
+        )
+        y, x = top + (height - fitted.shape[0]) // 2, left + (width - fitted.shape[1]) // 2
+        sheet[y : y + fitted.shape[0], x : x + fitted.shape[1]] = fitted
+        _write_caption(sheet[top + height : top + height + 18, left : left + width], caption, 0)
+    return sheet
+
+
 def _enlarge(image: np.ndarray, scale: int) -> np.ndarray:
     # whole pixels, so that the contour still shows the very mask
     return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
@@ -98,7 +123,9 @@ def _enlarge(image: np.ndarray, scale: int) -> np.ndarray:
 
 def _captioned(photo: np.ndarray, caption: str) -> np.ndarray:
     strip = np.zeros((18, photo.shape[1], 3), np.uint8)
-    cv2.putText(
-        strip, caption, (3, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA
-    )
+    _write_caption(strip, caption, 255)
     return np.vstack([strip, photo])
+
+
+def _write_caption(strip: np.ndarray, caption: str, grey: int) -> None:
+    cv2.putText(strip, caption, (3, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (grey,) * 3, 1, cv2.LINE_AA)

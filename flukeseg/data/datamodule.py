@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytorch_lightning as pl
 import torch
@@ -15,6 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from flukeseg.data.augmentation import Augmentation
 from flukeseg.data.dataset import CachedPhotos, EpochSampler, FlukeDataset, RenderedFlukes, Sample
+from flukeseg.data.loading import loading_processes, one_thread
 from flukeseg.data.pairs import Pairs, load_pairs
 from flukeseg.data.splits import (
     clusters,
@@ -57,12 +56,7 @@ class FlukeDataModule(pl.LightningDataModule):
             raise InputError(f"data.size={size} must be [height,width]")
         self.size = (whole("data.size", size[0]), whole("data.size", size[1]))
         self.batch_size = whole("data.batch_size", batch_size)
-        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self.num_workers = (
-            min(8, (cpus or 1) // 2)
-            if num_workers is None
-            else whole("data.num_workers", num_workers, least=0)
-        )
+        self.num_workers = loading_processes("data.num_workers", num_workers)
         self.seed = seed
         self.augmentation = augmentation
         self.test_root = test_root
@@ -96,7 +90,7 @@ class FlukeDataModule(pl.LightningDataModule):
             sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            worker_init_fn=_one_thread,
+            worker_init_fn=one_thread,
             pin_memory=torch.cuda.is_available(),
         )
 
@@ -219,8 +213,3 @@ def _cached(pairs: Pairs, indices: Sequence[int]) -> CachedPhotos:
     return CachedPhotos(
         [pairs.stems[i] for i in indices], pairs.photos[list(indices)], pairs.masks[list(indices)]
     )
-
-
-def _one_thread(worker: int) -> None:
-    # OpenCV would start a thread for each core in every worker
-    cv2.setNumThreads(0)

@@ -69,6 +69,16 @@ def opened(
         ) from error
 
 
+def exif_orientation(image: Image.Image) -> int:
+    """Give the EXIF orientation of an opened image, 1 to 8; 1 where there is none."""
+    try:
+        # Not `image.getexif`: a PNG's decodes the picture to look for more.
+        orientation = Image.Image.getexif(image).get(_EXIF_ORIENTATION)
+    except Exception:  # a photo with damaged EXIF is a photo all the same
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
 def _identify(path: str | Path, stream: BinaryIO) -> Image.Image:
     start = stream.read(16)
     if not start:
@@ -113,13 +123,7 @@ def _geometry(image: Image.Image, stream: BinaryIO) -> tuple[int, tuple[int, int
         width, height = image.tag_v2[_TIFF_WIDTH], image.tag_v2[_TIFF_HEIGHT]
     elif image.format == "PNG" and "exif" not in image.info:
         _find_late_exif(image, stream)
-    try:
-        # Not `image.getexif`: a PNG's decodes the picture to look for more.
-        orientation = Image.Image.getexif(image).get(_EXIF_ORIENTATION)
-    except Exception:  # a photo with damaged EXIF is a photo all the same
-        orientation = None
-    if orientation not in range(1, 9):
-        orientation = 1
+    orientation = exif_orientation(image)
     size = (width, height) if orientation >= 5 else (height, width)
     # A TIFF comes upright out of Pillow's decoder.
     return 1 if image.format == "TIFF" else orientation, size

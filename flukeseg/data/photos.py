@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from flukeseg.data.decoding import opened
+from flukeseg.data.decoding import exif_orientation, opened
 from flukeseg.errors import InputError
 
 # 100 million pixels are 300 MB of RGB: above what cameras make, below what a machine chokes on.
@@ -88,6 +88,16 @@ def photo_size(path: str | Path) -> tuple[int, int]:
         return size
 
 
+def photo_orientation(path: str | Path) -> int:
+    """Give the EXIF orientation that the file states, 1 to 8, from its header alone.
+
+    Raises:
+        InputError: as `photo_size`.
+    """
+    with opened(path) as (image, _, _):
+        return exif_orientation(image)
+
+
 def find_photos(folder: str | Path) -> list[Path]:
     """List the image files directly in a folder, sorted by name, whatever the suffix's case.
 
@@ -120,6 +130,11 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize an H×W mask of 0 and 1 to (height, width) uint8: 1 where over half the area is 1."""
     # In float: as integers the averages would be rounded before they are compared.
     return (_resize(mask.astype(np.float32), size, cv2.INTER_LINEAR) > 0.5).astype(np.uint8)
+
+
+def resize_map(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize H×W float32 to (height, width): by area where it shrinks, linearly where it grows."""
+    return _resize(values, size, cv2.INTER_LINEAR)
 
 
 def _resize(image: np.ndarray, size: tuple[int, int], growing: int) -> np.ndarray:

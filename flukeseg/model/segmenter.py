@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,6 +18,7 @@ from flukeseg.errors import InputError
 from flukeseg.model.losses import BCEDiceLoss
 from flukeseg.model.metrics import SoftDice, photo_dice
 from flukeseg.model.network import FlukeUNet
+from flukeseg.model.tta import PLAIN, Averaged, View, average_views
 from flukeseg.model.weights import load_network
 
 SCHEDULES = ("plateau", "cosine", None)
@@ -66,6 +67,8 @@ class SegmentationModule(pl.LightningModule):
         if start_from:
             load_network(network, start_from)
         self.network = network.to(memory_format=torch.channels_last)
+        self.companions = nn.ModuleList()
+        self.views: tuple[View, ...] = (PLAIN,)
         self.loss = loss or BCEDiceLoss()
         self.val_dice, self.test_dice = MeanMetric(), MeanMetric()
         self.val_soft_dice, self.test_soft_dice = SoftDice(), SoftDice()
@@ -87,6 +90,13 @@ class SegmentationModule(pl.LightningModule):
     def test_step(self, batch: Sample, batch_index: int) -> dict[str, Tensor]:
         """As `validation_step`, on photos that chose nothing."""
         return self._judge("test", batch, self.test_dice, self.test_soft_dice)
+
+    def predict_step(self, batch: Mapping[str, Any], batch_index: int = 0) -> Averaged:
+        """Return the probability of a batch's `image`, averaged over views and networks.
+
+        `views` holds the views, `companions` the networks of other folds.
+        """
+        return average_views([self.network, *self.companions], batch["image"], self.views)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimiser and its schedule."""

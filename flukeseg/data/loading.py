@@ -1,0 +1,26 @@
+"""Loading processes: how many, and how each behaves."""
+
+from __future__ import annotations
+
+import os
+
+import cv2
+
+from flukeseg.errors import whole
+
+
+def loading_processes(key: str, wanted: int | None) -> int:
+    """Return the number that an option gave; for None half the processors, at most 8.
+
+    Raises:
+        InputError: it is no whole number of at least 0.
+    """
+    if wanted is not None:
+        return whole(key, wanted, least=0)
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(8, (cpus or 1) // 2)
+
+
+def one_thread(worker: int) -> None:
+    """Keep OpenCV from starting a thread for each core in every loading process."""
+    cv2.setNumThreads(0)

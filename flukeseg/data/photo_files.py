@@ -1,0 +1,98 @@
+"""Batches of any photos on disk, at the network's size, for prediction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from flukeseg.data.loading import one_thread
+from flukeseg.data.photos import photo_orientation, read_photo, resize_photo
+from flukeseg.data.sources import Source
+from flukeseg.errors import InputError
+
+
+class PhotoFile(NamedTuple):
+    """A photo as it was found.
+
+    `size`: (height, width), upright; (0, 0) where it could not be read, and then `problem` says
+    why. `orientation`: EXIF's, 1 to 8. `seconds`: of reading.
+    """
+
+    source: Source
+    size: tuple[int, int] = (0, 0)
+    orientation: int = 1
+    problem: str = ""
+    seconds: float = 0.0
+
+
+class PhotoBatch(TypedDict):
+    """`image`: N×3×H×W float32 RGB in 0..1, one for each readable photo of `files`, in their order,
+    and then empty ones up to the size of a batch."""
+
+    image: torch.Tensor
+    files: list[PhotoFile]
+
+
+class PhotoFiles(Dataset[tuple[PhotoFile, np.ndarray | None]]):
+    """Photos read one by one; those that cannot be read say why and stop nothing.
+
+    Only the small image is passed on: a photo of its own size would wait in memory for the network.
+
+    Args:
+        sources: the files.
+        size: (height, width) of what the network sees.
+        max_pixels: photos with more are not decoded.
+    """
+
+    def __init__(self, sources: Sequence[Source], size: tuple[int, int], max_pixels: int) -> None:
+        self.sources, self.size, self.max_pixels = sources, size, max_pixels
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, index: int) -> tuple[PhotoFile, np.ndarray | None]:
+        """Return a file and its photo H×W×3 uint8 RGB at the network's size, or None."""
+        source, started = self.sources[index], time.perf_counter()
+        try:
+            photo = read_photo(source.path, self.max_pixels)
+            orientation = photo_orientation(source.path)
+        except InputError as error:
+            reason = str(error).removeprefix(source.path).strip()
+            return PhotoFile(source, problem=reason, seconds=time.perf_counter() - started), None
+        small = resize_photo(photo, self.size)
+        seconds = time.perf_counter() - started
+        return PhotoFile(source, photo.shape[:2], orientation, seconds=seconds), small
+
+
+def photo_loader(photos: PhotoFiles, batch_size: int, num_workers: int) -> DataLoader[PhotoBatch]:
+    """Batches of every photo, in order, the last one too.
+
+    Each is filled up with empty photos to `batch_size`: how a library adds up depends on a batch's
+    size, and a mask must not depend on which photos were missing when a run was started again.
+    """
+
+    return DataLoader(
+        photos,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        collate_fn=partial(_collate, batch_size=batch_size, size=photos.size),
+        worker_init_fn=one_thread,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _collate(
+    samples: list[tuple[PhotoFile, np.ndarray | None]], batch_size: int, size: tuple[int, int]
+) -> PhotoBatch:
+    images = np.zeros((batch_size, *size, 3), np.uint8)
+    readable = [small for _, small in samples if small is not None]
+    for image, small in zip(images, readable, strict=False):
+        image[:] = small
+    batch = torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)
+    return {"image": batch, "files": [file for file, _ in samples]}

@@ -1,0 +1,89 @@
+"""A thresholded mask -> its flukes: islands removed, holes filled, each fluke told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from flukeseg.errors import InputError
+from flukeseg.masks.geometry import tight_box
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What is kept of a mask.
+
+    Args:
+        island_share: components below this share of the largest one's area go; larger ones are
+            flukes of their own. 0.01 to 1.
+        hole_share: holes up to this share of the flukes' area are filled; 0 fills none.
+        min_coverage: below this share of the photo, what is left is no fluke.
+
+    Raises:
+        InputError: a share is out of range.
+    """
+
+    island_share: float = 0.1
+    hole_share: float = 0.05
+    min_coverage: float = 0.0005
+
+    def __post_init__(self) -> None:
+        for name, least in (("island_share", 0.01), ("hole_share", 0.0), ("min_coverage", 0.0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise InputError(f"cleaning.{name}={value} must be a number")
+            if not least <= value <= 1:
+                raise InputError(f"cleaning.{name}={value} must be from {least} to 1")
+
+
+class Cleaned(NamedTuple):
+    """Flukes of a photo.
+
+    `labels`: H×W uint8, 0 where there is none, 1 for the largest fluke, 2 for the next, …
+    `areas`: their pixels, in that order. `removed`: pixels of islands that went.
+    """
+
+    labels: np.ndarray
+    areas: tuple[int, ...]
+    removed: int
+
+
+def clean(mask: np.ndarray, cleaning: Cleaning) -> Cleaned:
+    """Fill a mask's holes, tell its flukes apart and drop what is none.
+
+    Pixels are of one component if they touch at a side or a corner. An empty mask has no flukes.
+
+    Args:
+        mask: H×W uint8, 0 or 1.
+        cleaning: what is kept.
+    """
+    labels = np.zeros(mask.shape, np.uint8)
+    box = tight_box(mask)
+    if box is None:
+        return Cleaned(labels, (), 0)
+    part = _filled(box.cut(mask), cleaning.hole_share)
+    _, components, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
+    areas = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
+    areas[0] = 0  # the background
+    # stable: of two equal ones, the upper
+    order = np.argsort(-areas, kind="stable")
+    kept = order[areas[order] >= max(1.0, cleaning.island_share * areas.max())]
+    total = int(areas[kept].sum())
+    if total < cleaning.min_coverage * mask.size:
+        return Cleaned(labels, (), int(areas.sum()))
+    new_label = np.zeros(len(areas), np.uint8)
+    new_label[kept] = np.arange(1, len(kept) + 1)
+    box.cut(labels)[:] = new_label[components]
+    return Cleaned(labels, tuple(int(area) for area in areas[kept]), int(areas.sum()) - total)
+
+
+def _filled(mask: np.ndarray, share: float) -> np.ndarray:
+    """Fill holes up to a share of the mask's area. Pixels of a hole touch at their sides."""
+    ground = np.pad((mask == 0).astype(np.uint8), 1, constant_values=1)
+    _, holes, stats, _ = cv2.connectedComponentsWithStats(ground, connectivity=4)
+    fill = stats[:, cv2.CC_STAT_AREA] <= share * np.count_nonzero(mask)
+    fill[[0, holes[0, 0]]] = False  # the mask, and what is outside it
+    return mask | fill[holes[1:-1, 1:-1]].astype(np.uint8)

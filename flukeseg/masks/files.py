@@ -1,0 +1,109 @@
+"""Products of a prediction -> files, encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from flukeseg.errors import InputError, whole
+from flukeseg.masks.prediction import Prediction
+
+FILE_PRODUCTS = (
+    "mask", "probability", "uncertainty", "overlay", "cutout", "white", "crop", "rgbm",
+)  # fmt: skip
+"""Products that each photo has files of."""
+
+NEED_PHOTO = frozenset({"overlay", "cutout", "white", "crop", "rgbm"})
+
+
+@dataclass(frozen=True)
+class ProductSettings:
+    """Which products are made, and how.
+
+    Args:
+        products: names of `FILE_PRODUCTS`; `mask` is made in any case.
+        crop_margin: of `crop`, a share of the box's sides on each side.
+        probability_bits: 8 or 16, of `probability` and `uncertainty`.
+        rgbm_size: (height, width) of a second `rgbm`, resized; None for none.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    products: tuple[str, ...] = ("mask",)
+    crop_margin: float = 0.05
+    probability_bits: int = 8
+    rgbm_size: tuple[int, int] | None = (256, 512)
+
+    def __post_init__(self) -> None:
+        if self.probability_bits not in (8, 16):
+            raise InputError(f"probability_bits={self.probability_bits} must be 8 or 16")
+        margin = self.crop_margin
+        if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin <= 2:
+            raise InputError(f"crop_margin={margin} must be from 0 to 2")
+        if self.rgbm_size is not None:
+            if not isinstance(self.rgbm_size, list | tuple) or len(self.rgbm_size) != 2:
+                raise InputError(f"rgbm_size={self.rgbm_size} must be [height,width] or null")
+            for side in self.rgbm_size:
+                whole("rgbm_size", side, most=10_000)
+
+
+def encode_products(
+    prediction: Prediction, name: str, settings: ProductSettings
+) -> Iterator[tuple[str, bytes]]:
+    """Encode a photo's products one by one, each with its path inside the output folder.
+
+    Of several flukes, cut-outs and crops have a file each: `name.png`, `name.fluke2.png`, ….
+    Where there is no fluke there is nothing to cut out; the mask is then empty.
+
+    Args:
+        prediction: with its photo, if a product needs that.
+        name: of the photo's files, without suffix.
+        settings: which products.
+    """
+    yield f"mask/{name}.png", _png(prediction.mask)
+    wanted = set(settings.products)
+    top = 2**settings.probability_bits - 1
+    if "probability" in wanted:
+        yield f"probability/{name}.png", _png(_whole_numbers(prediction.probability, top))
+    if "uncertainty" in wanted:
+        # a standard deviation of values in 0..1 is at most 0.5; after a single view it is unknown
+        spread = np.nan_to_num(prediction.uncertainty * 2)
+        yield f"uncertainty/{name}.png", _png(_whole_numbers(spread, top))
+    if "overlay" in wanted:
+        yield f"overlay/{name}.jpg", encode_jpeg(prediction.overlay())
+    for index in range(len(prediction.areas)):
+        own = name if index == 0 else f"{name}.fluke{index + 1}"
+        if "cutout" in wanted:
+            yield f"cutout/{own}.png", _png(prediction.cutout(index))
+        if "white" in wanted:
+            yield f"white/{own}.png", _png(prediction.white(index))
+        if "crop" in wanted:
+            yield f"crop/{own}.png", _png(prediction.crop(index, settings.crop_margin))
+    if "rgbm" in wanted:
+        yield f"rgbm/{name}.png", _png(prediction.rgbm())
+        if settings.rgbm_size is not None:
+            height, width = settings.rgbm_size
+            small = prediction.rgbm((height, width))
+            yield f"rgbm_{width}x{height}/{name}.png", _png(small)
+
+
+def encode_jpeg(image: np.ndarray) -> bytes:
+    """Encode H×W×3 uint8 RGB for looking at."""
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def _png(image: np.ndarray) -> bytes:
+    if image.ndim == 3:
+        to_bgr = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
+        image = cv2.cvtColor(image, to_bgr)
+    # OpenCV's own level and strategy: of all, among the fastest, and smaller than most
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def _whole_numbers(values: np.ndarray, top: int) -> np.ndarray:
+    scaled = (values * np.float32(top)).round()
+    return scaled.astype(np.uint8 if top == 255 else np.uint16)

@@ -1,0 +1,83 @@
+"""Boxes and outlines of masks, in pixels of the upright photo, origin at its top-left corner."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+
+class Box(NamedTuple):
+    """Whole pixels: columns x to x + width - 1 and rows y to y + height - 1."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def cut(self, image: np.ndarray) -> np.ndarray:
+        """Return this part of an H×W or H×W×C array, as a view."""
+        return image[self.y : self.y + self.height, self.x : self.x + self.width]
+
+    def grow(self, margin: float, size: tuple[int, int]) -> Box:
+        """Return a box wider by `margin` of its sides on each side, inside (height, width)."""
+        across, down = round(margin * self.width), round(margin * self.height)
+        left, top = max(0, self.x - across), max(0, self.y - down)
+        right = min(size[1], self.x + self.width + across)
+        bottom = min(size[0], self.y + self.height + down)
+        return Box(left, top, right - left, bottom - top)
+
+
+class RotatedBox(NamedTuple):
+    """The smallest rectangle of any direction about all of a mask's pixels.
+
+    `x`, `y`: its centre; `width`: the longer side; `angle`: of that side, in degrees, in -90 < a ≤
+    90, positive where its right end is lower, as the y axis points down.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    angle: float
+
+
+def tight_box(mask: np.ndarray) -> Box | None:
+    """Return the box about a mask H×W uint8, 0 or more; None where it is empty."""
+    box = Box(*cv2.boundingRect(mask))
+    return box if box.width else None
+
+
+def rotated_box(mask: np.ndarray) -> RotatedBox | None:
+    """Return the smallest rectangle about a mask H×W uint8; None where it is empty."""
+    box = tight_box(mask)
+    if box is None:
+        return None
+    # the ends of each row are all of the convex hull; pixels count with their corners
+    part = box.cut(mask) > 0
+    rows = np.flatnonzero(part.any(1))
+    left = part[rows].argmax(1)
+    right = box.width - part[rows, ::-1].argmax(1)
+    corners = [(x, y) for x in (left, right) for y in (rows, rows + 1)]
+    points = np.concatenate([np.stack(corner, 1) for corner in corners]).astype(np.float32)
+    (x, y), (width, height), angle = cv2.minAreaRect(points)
+    if width < height:
+        width, height, angle = height, width, angle + 90
+    angle = 90 - (90 - angle) % 180
+    return RotatedBox(x + box.x, y + box.y, width, height, angle)
+
+
+def outlines(mask: np.ndarray, holes: bool = True) -> list[np.ndarray]:
+    """Return the closed outlines of a mask H×W uint8, those of holes too, each K×2 int32 x, y.
+
+    They run through the outermost pixels, as whole numbers of columns and rows.
+    """
+    which = cv2.RETR_LIST if holes else cv2.RETR_EXTERNAL
+    lines, _ = cv2.findContours(mask, which, cv2.CHAIN_APPROX_NONE)
+    return [line[:, 0] for line in lines]
+
+
+def touches_frame(mask: np.ndarray) -> int:
+    """Count the pixels of a mask H×W, 0 or 1, along the frame's most occupied side."""
+    return int(max(mask[0].sum(), mask[-1].sum(), mask[:, 0].sum(), mask[:, -1].sum()))

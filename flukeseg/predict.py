@@ -1,0 +1,144 @@
+"""Masks of any photos: `python -m flukeseg.predict checkpoint=RUN source=PHOTOS output=DIR`."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from flukeseg import command_line
+from flukeseg.data.loading import loading_processes
+from flukeseg.data.photo_files import PhotoFiles, photo_loader
+from flukeseg.data.sources import find_sources, name_sources
+from flukeseg.errors import InputError, whole
+from flukeseg.masks.files import FILE_PRODUCTS, ProductSettings
+from flukeseg.masks.prediction import MaskSettings
+from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints, name_checkpoint
+from flukeseg.model.tta import views_of
+from flukeseg.prediction_folder import PredictionFolder
+from flukeseg.prediction_table import gather
+from flukeseg.processor import choose_precision
+from flukeseg.writing import ProductWriter
+
+log = logging.getLogger(__name__)
+
+OF_ALL = ("coco", "gallery")
+"""Products that are made of all photos together."""
+
+
+def predict(cfg: DictConfig) -> list[dict[str, Any]]:
+    """Predict on every photo of `cfg.source` and leave its products in `cfg.output`.
+
+    Returns:
+        The rows of `predictions.csv`.
+
+    Raises:
+        InputError: something in the configuration cannot be used, or the output not be written. A
+            photo that cannot be read is a row of the table instead.
+    """
+    products = wanted_products(cfg.products)
+    masks = MaskSettings(
+        threshold=cfg.threshold,
+        cleaning=hydra.utils.instantiate(cfg.cleaning),
+        review=hydra.utils.instantiate(cfg.review),
+    )
+    made = ProductSettings(
+        products=tuple(p for p in products if p in FILE_PRODUCTS),
+        crop_margin=cfg.crop_margin,
+        probability_bits=cfg.probability_bits,
+        rgbm_size=cfg.rgbm_size and tuple(cfg.rgbm_size),
+    )
+    max_pixels = whole("max_pixels", cfg.max_pixels)
+    batch_size = whole("batch_size", cfg.batch_size)
+    num_workers = loading_processes("num_workers", cfg.num_workers)
+    views = views_of(cfg.tta)
+    given = cfg.checkpoint if OmegaConf.is_list(cfg.checkpoint) else [cfg.checkpoint]
+    checkpoints = [find_checkpoint(path) for path in given]
+    folder = PredictionFolder(cfg.output)
+    paths = find_sources(cfg.source, leave_out=cfg.output)
+    module = load_checkpoints(checkpoints)
+    module.views = views
+    name = "; ".join(name_checkpoint(path) for path in checkpoints)
+    with folder.held():
+        folder.settle({"checkpoint": name, **settings_of_masks(cfg)})
+        before = folder.rows()
+        sources = name_sources(paths, {key: row["name"] for key, row in before.items()})
+        missing = [
+            source
+            for source in sources
+            if source.key not in before or not folder.is_done(before[source.key], made.products)
+        ]
+        if len(missing) < len(sources):
+            log.info("%d of %d photos are done already", len(sources) - len(missing), len(sources))
+        if missing:
+            writer = ProductWriter(
+                folder,
+                masks,
+                made,
+                constants={"checkpoint": name, "threshold": masks.threshold},
+                max_pixels=max_pixels,
+                total=len(missing),
+            )
+            trainer = hydra.utils.instantiate(
+                cfg.trainer,
+                precision=choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
+                callbacks=[writer],
+                enable_progress_bar=False,
+                enable_checkpointing=False,
+                _convert_="all",
+            )
+            photos = PhotoFiles(missing, module.size, max_pixels)
+            loader = photo_loader(photos, batch_size, num_workers)
+            trainer.predict(module, loader, return_predictions=False)
+        rows = gather(folder, products, max_pixels)
+    report(rows, folder.folder)
+    return rows
+
+
+def wanted_products(products: Any) -> tuple[str, ...]:
+    """Return the products of the option, `mask` among them.
+
+    Raises:
+        InputError: it is no list, or there is no such product.
+    """
+    known = (*FILE_PRODUCTS, *OF_ALL)
+    wanted = [products] if isinstance(products, str) else products
+    if unknown := [p for p in wanted or () if p not in known]:
+        raise InputError(f"products={unknown[0]} is not one of {', '.join(known)}")
+    return tuple(p for p in known if p == "mask" or p in (wanted or ()))
+
+
+def settings_of_masks(cfg: DictConfig) -> dict[str, Any]:
+    """Return what may not change among the masks of one folder, by the option's name."""
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    kept = ("tta", "threshold", "cleaning", "review", "crop_margin", "probability_bits")
+    return {key: settings[key] for key in (*kept, "rgbm_size")}
+
+
+def report(rows: list[dict[str, Any]], folder: Path) -> None:
+    """Say how many photos came to what, and where to look."""
+    kinds = Counter(row["status"].split(":")[0] for row in rows)
+    log.info("%d photos: %s", len(rows), ", ".join(f"{n} {kind}" for kind, n in kinds.items()))
+    unreadable = [row for row in rows if row["status"].startswith("unreadable")]
+    for row in unreadable[:10]:
+        log.warning("%s %s", row["path"], row["status"])
+    if len(unreadable) > 10:
+        log.warning("and %d more, in the table", len(unreadable) - 10)
+    if to_review := sum(bool(row.get("review")) for row in rows):
+        log.info("%d to review: sort the table by confidence", to_review)
+    log.info("table: %s", folder / "predictions.csv")
+
+
+@hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="predict")
+def main(cfg: DictConfig) -> None:
+    """Predict from the command line."""
+    with command_line.told_in_a_sentence(), command_line.quiet_lightning():
+        predict(cfg)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,134 @@
+"""What is made of all photos of a prediction run together: table, COCO file, contact sheets."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from flukeseg.data.photo_files import PhotoFile
+from flukeseg.data.photos import read_mask, read_photo
+from flukeseg.errors import InputError
+from flukeseg.figures import Cell, draw_gallery
+from flukeseg.masks.cleaning import Cleaning, clean
+from flukeseg.masks.coco import annotations, write_coco
+from flukeseg.masks.files import encode_jpeg
+from flukeseg.masks.geometry import tight_box
+from flukeseg.masks.prediction import Prediction
+from flukeseg.masks.products import white
+from flukeseg.prediction_folder import PredictionFolder
+
+Row = Mapping[str, Any]
+
+COLUMNS = (
+    "path", "status", "width", "height", "exif_orientation", "flukes",
+    "box_x", "box_y", "box_width", "box_height",
+    "rotated_x", "rotated_y", "rotated_width", "rotated_height", "rotated_angle",
+    "coverage", "confidence", "disagreement", "review",
+    "mask", "checkpoint", "threshold", "seconds",
+)  # fmt: skip
+"""Of `predictions.csv`: pixels, degrees, shares of 0 to 1. The boxes are the largest fluke's."""
+
+
+def describe(file: PhotoFile, prediction: Prediction | None) -> dict[str, Any]:
+    """Put a photo's prediction in a row; None is one that could not be read."""
+    row: dict[str, Any] = {"path": file.source.path}
+    if prediction is None:
+        return row | {"status": f"unreadable: {file.problem}"}
+    height, width = file.size
+    row |= {
+        "status": "ok" if prediction.areas else "no_fluke",
+        "width": width,
+        "height": height,
+        "exif_orientation": file.orientation,
+        "flukes": len(prediction.areas),
+        "coverage": round(prediction.coverage, 6),
+        "confidence": round(prediction.confidence, 6),
+        "review": "; ".join(prediction.reasons),
+    }
+    if not math.isnan(prediction.disagreement):
+        row["disagreement"] = round(prediction.disagreement, 6)
+    if prediction.areas:
+        row |= {f"box_{k}": v for k, v in prediction.boxes[0]._asdict().items()}
+        rotated = prediction.rotated_boxes[0]._asdict()
+        row |= {f"rotated_{k}": round(v, 2) for k, v in rotated.items()}
+    return row
+
+
+def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -> list[Row]:
+    """Write `predictions.csv`, and `coco.json` and `gallery/` where wanted, from the journal.
+
+    It can be done again at any time; nothing but the journal, the masks and the photos is read.
+
+    Args:
+        folder: the output.
+        products: `coco` and `gallery` are made here.
+        max_pixels: of the photos on the contact sheets.
+
+    Returns:
+        The rows of all photos, sorted by path.
+    """
+    rows = sorted(folder.rows().values(), key=lambda row: row["path"])
+    with (
+        folder.writing(folder.folder / "predictions.csv") as partial,
+        # a name that is no UTF-8 is written with its bytes as \\udc.., so that tables can be read
+        partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
+    masked = [row for row in rows if "width" in row]
+    if "coco" in products:
+        with folder.writing(folder.folder / "coco.json") as partial:
+            write_coco(partial, _images(masked), _annotations(folder, masked, max_pixels))
+    if "gallery" in products:
+        _write_gallery(folder, masked, max_pixels)
+    return rows
+
+
+def _images(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(rows, start=1):
+        size = {"width": row["width"], "height": row["height"]}
+        yield {"id": number, "file_name": row["path"], **size}
+
+
+def _annotations(
+    folder: PredictionFolder, rows: Sequence[Row], max_pixels: int
+) -> Iterator[dict[str, Any]]:
+    # whatever is in a mask was kept by cleaning, and its components are its flukes
+    everything = Cleaning(island_share=0.01, hole_share=0, min_coverage=0)
+    for number, row in enumerate(rows, start=1):
+        if row["flukes"]:
+            mask = read_mask(folder.folder / row["mask"], max_pixels=max_pixels)
+            labels, areas, _ = clean(mask, everything)
+            for annotation in annotations(labels, len(areas)):
+                yield {"image_id": number, **annotation}
+
+
+def _write_gallery(folder: PredictionFolder, rows: Sequence[Row], max_pixels: int) -> None:
+    place = folder.folder / "gallery"
+    count = 0
+    with ThreadPoolExecutor(2) as threads:
+        pending = iter(rows)
+        while sheet := list(islice(pending, 36)):
+            cells = list(threads.map(lambda row: _cell(folder, row, max_pixels), sheet))
+            count += 1
+            folder.write(place / f"{count:04d}.jpg", encode_jpeg(draw_gallery(cells)))
+    for path in place.glob("*.jpg"):
+        if not (path.stem.isdigit() and int(path.stem) <= count):  # of an earlier, longer run
+            path.unlink()
+
+
+def _cell(folder: PredictionFolder, row: Row, max_pixels: int) -> Cell:
+    try:
+        photo = read_photo(row["key"], max_pixels)
+        mask = read_mask(folder.folder / row["mask"], max_pixels=max_pixels)
+    except InputError:  # moved since
+        return Cell(f"{row['name']}: gone", np.full((1, 2, 3), 200, np.uint8))
+    box = tight_box(mask)
+    return Cell(row["name"], photo if box is None else white(photo, mask, box))

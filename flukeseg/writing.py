@@ -1,0 +1,151 @@
+"""The callback that makes a prediction run's files while the network looks at the next photos."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import BoundedSemaphore
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import BasePredictionWriter
+from tqdm import tqdm
+
+from flukeseg.data.photo_files import PhotoBatch, PhotoFile
+from flukeseg.data.photos import read_photo
+from flukeseg.errors import InputError
+from flukeseg.masks.files import NEED_PHOTO, ProductSettings, encode_products
+from flukeseg.masks.prediction import MaskSettings, make_prediction
+from flukeseg.model.tta import Averaged
+from flukeseg.prediction_folder import PredictionFolder
+from flukeseg.prediction_table import describe
+
+THREADS = 2
+"""That enlarge, clean, encode and write; all of these leave Python's lock to the others."""
+
+Looks = tuple[np.ndarray, np.ndarray, float]
+
+
+class ProductWriter(BasePredictionWriter):
+    """Makes the products of each photo and enters it in the journal, in threads of its own.
+
+    Args:
+        folder: the output.
+        masks: how masks are made.
+        products: what is made of them.
+        constants: columns that are the same for every photo.
+        max_pixels: photos with more are not decoded.
+        total: number of photos, for the progress bar.
+    """
+
+    def __init__(
+        self,
+        folder: PredictionFolder,
+        masks: MaskSettings,
+        products: ProductSettings,
+        constants: dict[str, Any],
+        max_pixels: int,
+        total: int,
+    ) -> None:
+        super().__init__(write_interval="batch")
+        self.folder, self.masks, self.products = folder, masks, products
+        self.constants, self.max_pixels, self.total = constants, max_pixels, total
+        self.photo_is_needed = bool(NEED_PHOTO & set(products.products))
+        self.threads: ThreadPoolExecutor | None = None
+        self.problem: BaseException | None = None
+        self.started = 0.0
+
+    def on_predict_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Start threads and progress bar."""
+        self.threads = ThreadPoolExecutor(THREADS)
+        # where writing is slower the network waits, and memory stays flat
+        self.room = BoundedSemaphore(8 * THREADS)
+        self.bar = tqdm(total=self.total, unit="photo", smoothing=0.05, dynamic_ncols=True)
+
+    def on_predict_batch_start(self, *_: Any) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def write_on_batch_end(
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        prediction: Averaged,
+        batch_indices: Sequence[int] | None,
+        batch: PhotoBatch,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Hand each photo of a batch to a thread.
+
+        Raises:
+            InputError: an earlier photo's files could not be written.
+        """
+        files = batch["files"]
+        seconds = (time.perf_counter() - self.started) / len(files)
+        probability, spread, disagreement = (values.cpu().numpy() for values in prediction)
+        readable = iter(range(len(probability)))
+        for file in files:
+            looks = None
+            if not file.problem:
+                i = next(readable)
+                looks = probability[i, 0], spread[i, 0], float(disagreement[i])
+            self.room.acquire()
+            self.threads.submit(self._finish, file, looks, seconds)
+        if self.problem:
+            raise self.problem
+
+    def on_predict_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Wait for the threads.
+
+        Raises:
+            InputError: a photo's files could not be written.
+        """
+        self.teardown(trainer, module, "predict")
+        if self.problem:
+            raise self.problem
+
+    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Wait for the threads, after an error or Ctrl-C too."""
+        if self.threads:
+            self.threads.shutdown()
+            self.bar.close()
+            self.threads = None
+
+    def _finish(self, file: PhotoFile, looks: Looks | None, seconds: float) -> None:
+        try:
+            if not self.problem:
+                self._make_and_enter(file, looks, seconds)
+                self.bar.update()
+        except BaseException as error:  # raised again where the batches are handed out
+            self.problem = error
+        finally:
+            self.room.release()
+
+    def _make_and_enter(self, file: PhotoFile, looks: Looks | None, seconds: float) -> None:
+        started = time.perf_counter()
+        photo = prediction = None
+        if looks is not None and self.photo_is_needed:
+            try:
+                # read again, since waiting for the network all photos would fill the memory
+                photo = read_photo(file.source.path, self.max_pixels)
+            except InputError as error:  # it was there a moment ago
+                file, looks = file._replace(problem=str(error)), None
+        names = []
+        if looks is not None:
+            prediction = make_prediction(*looks, file.size, self.masks, photo)
+            for name, content in encode_products(prediction, file.source.name, self.products):
+                self.folder.write(self.folder.folder / name, content)
+                names.append(name)
+        row = describe(file, prediction) | self.constants
+        if names:
+            row["mask"] = names[0]
+        row["seconds"] = round(file.seconds + seconds + time.perf_counter() - started, 3)
+        products = sorted({"mask", *self.products.products})
+        self.folder.add_row(
+            row
+            | {"key": file.source.key, "name": file.source.name}
+            | {"files": names, "products": products}
+        )
