@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -23,3 +24,14 @@ def whole(key: str, value: Any, least: int = 1, most: int | None = None) -> int:
         return value
     bound = f"of at least {least}" if most is None else f"from {least} to {most}"
     raise InputError(f"{key}={value} must be a whole number {bound}")
+
+
+def pair_of_sides(key: str, value: Any) -> tuple[int, int]:
+    """Return the (height, width) in pixels that an option gave.
+
+    Raises:
+        InputError: it is no pair of whole numbers of at least 1.
+    """
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        raise InputError(f"{key}={value} must be [height,width]")
+    return whole(key, value[0], most=30_000), whole(key, value[1], most=30_000)

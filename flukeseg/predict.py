@@ -14,7 +14,7 @@ from flukeseg import command_line
 from flukeseg.data.loading import loading_processes
 from flukeseg.data.photo_files import PhotoFiles, photo_loader
 from flukeseg.data.sources import find_sources, name_sources
-from flukeseg.errors import InputError, whole
+from flukeseg.errors import InputError, pair_of_sides, whole
 from flukeseg.masks.files import FILE_PRODUCTS, ProductSettings
 from flukeseg.masks.prediction import MaskSettings
 from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints, name_checkpoint
@@ -50,12 +50,13 @@ def predict(cfg: DictConfig) -> list[dict[str, Any]]:
         products=tuple(p for p in products if p in FILE_PRODUCTS),
         crop_margin=cfg.crop_margin,
         probability_bits=cfg.probability_bits,
-        rgbm_size=cfg.rgbm_size and tuple(cfg.rgbm_size),
+        rgbm_size=None if cfg.rgbm_size is None else pair_of_sides("rgbm_size", cfg.rgbm_size),
     )
     max_pixels = whole("max_pixels", cfg.max_pixels)
     batch_size = whole("batch_size", cfg.batch_size)
     num_workers = loading_processes("num_workers", cfg.num_workers)
     views = views_of(cfg.tta)
+    size = None if cfg.size is None else pair_of_sides("size", cfg.size)
     given = cfg.checkpoint if OmegaConf.is_list(cfg.checkpoint) else [cfg.checkpoint]
     checkpoints = [find_checkpoint(path) for path in given]
     folder = PredictionFolder(cfg.output)
@@ -91,7 +92,7 @@ def predict(cfg: DictConfig) -> list[dict[str, Any]]:
                 enable_checkpointing=False,
                 _convert_="all",
             )
-            photos = PhotoFiles(missing, module.size, max_pixels)
+            photos = PhotoFiles(missing, size or module.size, max_pixels)
             loader = photo_loader(photos, batch_size, num_workers)
             trainer.predict(module, loader, return_predictions=False)
         rows = gather(folder, products, max_pixels)
@@ -115,7 +116,7 @@ def wanted_products(products: Any) -> tuple[str, ...]:
 def settings_of_masks(cfg: DictConfig) -> dict[str, Any]:
     """Return what may not change among the masks of one folder, by the option's name."""
     settings = OmegaConf.to_container(cfg, resolve=True)
-    kept = ("tta", "threshold", "cleaning", "review", "crop_margin", "probability_bits")
+    kept = ("size", "tta", "threshold", "cleaning", "review", "crop_margin", "probability_bits")
     return {key: settings[key] for key in (*kept, "rgbm_size")}
 
 

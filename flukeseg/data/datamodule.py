@@ -22,7 +22,7 @@ from flukeseg.data.splits import (
     split_by_count,
     split_by_fold,
 )
-from flukeseg.errors import InputError, whole
+from flukeseg.errors import InputError, pair_of_sides, whole
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +52,7 @@ class FlukeDataModule(pl.LightningDataModule):
         mask_threshold: int = 108,
     ) -> None:
         super().__init__()
-        if not isinstance(size, list | tuple) or len(size) != 2:
-            raise InputError(f"data.size={size} must be [height,width]")
-        self.size = (whole("data.size", size[0]), whole("data.size", size[1]))
+        self.size = pair_of_sides("data.size", size)
         self.batch_size = whole("data.batch_size", batch_size)
         self.num_workers = loading_processes("data.num_workers", num_workers)
         self.seed = seed

@@ -47,6 +47,17 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 def read_mask(path: str | Path, threshold: int = 108, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a mask as H×W uint8, upright: 1 where its grey, 0 to 255, is above `threshold`.
 
+    Raises:
+        InputError: as `read_mask_levels`.
+    """
+    return (read_mask_levels(path, threshold, max_pixels) > threshold).astype(np.uint8)
+
+
+def read_mask_levels(
+    path: str | Path, threshold: int = 108, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
+    """Read a mask's grey levels as H×W uint8, 0 to 255, upright; above `threshold` is fluke.
+
     Colours, of a palette too, count by their grey; transparent parts are not fluke. 108 is the
     reference's, whose masks have JPEG-like levels in between. A mask may be empty, but one that
     only looks empty is an error: values 0 and 1, dark colours, or a shape that is in the alpha.
@@ -69,13 +80,12 @@ def read_mask(path: str | Path, threshold: int = 108, max_pixels: int = MAX_PIXE
                 f"{path} holds the values 0 and 1 instead of grey levels up to 255: "
                 "multiply the mask by 255 and save it again"
             )
-        mask = (grey > threshold).astype(np.uint8)
-        if hidden and not mask.any():
+        if hidden and grey.max() <= threshold:
             raise InputError(
                 f"{path} has colours or transparency but no grey level above {threshold}: "
                 "save the mask with white for fluke and black for the rest"
             )
-        return _upright(mask, orientation, size)
+        return _upright(grey, orientation, size)
 
 
 def photo_size(path: str | Path) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from flukeseg.errors import InputError, whole
+from flukeseg.errors import InputError
 from flukeseg.masks.prediction import Prediction
 
 FILE_PRODUCTS = (
@@ -44,11 +44,6 @@ class ProductSettings:
         margin = self.crop_margin
         if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin <= 2:
             raise InputError(f"crop_margin={margin} must be from 0 to 2")
-        if self.rgbm_size is not None:
-            if not isinstance(self.rgbm_size, list | tuple) or len(self.rgbm_size) != 2:
-                raise InputError(f"rgbm_size={self.rgbm_size} must be [height,width] or null")
-            for side in self.rgbm_size:
-                whole("rgbm_size", side, most=10_000)
 
 
 def encode_products(
