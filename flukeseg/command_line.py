@@ -26,7 +26,8 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
 PATHS = frozenset({
-    "checkpoint", "source", "output", "data.root", "data.test_root", "model.start_from",
+    "checkpoint", "source", "output", "predictions", "truth", "runs", "data.root",
+    "data.test_root", "model.start_from",
     "model.encoder_weights",
 })  # fmt: skip
 """Options that hold a path."""

@@ -94,7 +94,11 @@ def predict(cfg: DictConfig) -> list[dict[str, Any]]:
             )
             photos = PhotoFiles(missing, size or module.size, max_pixels)
             loader = photo_loader(photos, batch_size, num_workers)
-            trainer.predict(module, loader, return_predictions=False)
+            try:
+                trainer.predict(module, loader, return_predictions=False)
+            except SystemExit:  # how Lightning ends after Ctrl-C
+                log.info("stopped; what is done is kept: start again to go on")
+                raise
         rows = gather(folder, products, max_pixels)
     report(rows, folder.folder)
     return rows

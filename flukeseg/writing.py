@@ -103,12 +103,15 @@ class ProductWriter(BasePredictionWriter):
         Raises:
             InputError: a photo's files could not be written.
         """
-        self.teardown(trainer, module, "predict")
+        self._wait()
         if self.problem:
             raise self.problem
 
-    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Wait for the threads, after an error or Ctrl-C too."""
+    def on_exception(self, *_: Any) -> None:
+        """Let the threads end what they have begun, after Ctrl-C too."""
+        self._wait()
+
+    def _wait(self) -> None:
         if self.threads:
             self.threads.shutdown()
             self.bar.close()

@@ -1,0 +1,224 @@
+"""How good masks are: `python -m flukeseg.evaluate predictions=DIR truth=DIR output=DIR`."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from flukeseg import command_line
+from flukeseg.data import stress
+from flukeseg.errors import InputError, pair_of_sides
+from flukeseg.evaluation.labelled import render_pairs, stressed_pairs, validation_names
+from flukeseg.evaluation.pairing import Truth, find_guesses, find_truth, pair
+from flukeseg.evaluation.report import write_report
+from flukeseg.evaluation.results import Pairs, Result, Table, judge_pairs, write_figures
+from flukeseg.evaluation.statistics import compare
+from flukeseg.evaluation.thresholds import threshold_table
+from flukeseg.predict import predict
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(cfg: DictConfig) -> dict[str, Any]:
+    """Judge masks and leave `per_photo.csv`, `summary.json` and `report.html` in `cfg.output`.
+
+    Returns:
+        What is in `summary.json`.
+
+    Raises:
+        InputError: something in the configuration, the masks or the data cannot be used.
+    """
+    forms = [key for key in ("predictions", "checkpoint", "runs") if cfg[key] is not None]
+    if len(forms) != 1:
+        raise InputError(
+            "give predictions=DIR truth=DIR, or checkpoint=RUN data=…, or runs=SWEEP"
+            + (f", not {' and '.join(forms)}" if forms else "")
+        )
+    output = Path(cfg.output)
+    tables: list[Table] = []
+    if cfg.predictions is not None:
+        results = judge_folders(cfg)
+    elif cfg.runs is not None:
+        results, tables = judge_folds(cfg, output)
+    else:
+        results, tables = judge_checkpoint(cfg, output)
+    first, *others = results
+    comparisons = {
+        f"{other.name} less {first.name}": compare(other.rows, first.rows) for other in others
+    }
+    summary = write_figures(output, results, comparisons, tables)
+    title = f"Fluke masks: {', '.join(one.name for one in results)}"
+    write_report(output / "report.html", title, results, comparisons, tables, cfg.max_pixels)
+    for one in results:
+        log.info("%s", one.headline)
+    for heading, meaning, rows in tables:
+        log.info("%s: %s", heading, meaning)
+        log.info("%s", "\n".join("  ".join(f"{cell:>13}" for cell in row) for row in rows))
+    log.info("look at: %s", output / "report.html")
+    return summary
+
+
+def judge_folders(cfg: DictConfig) -> list[Result]:
+    """Judge folders of masks against one folder of true ones."""
+    if cfg.truth is None:
+        raise InputError("truth has no value; give the folder of true masks")
+    truths = find_truth(cfg.truth)
+    folders = [cfg.predictions] if isinstance(cfg.predictions, str) else list(cfg.predictions)
+    names = {str(folder): Path(folder).name for folder in folders}
+    if len(set(names.values())) < len(names):
+        names = {folder: folder for folder in names}
+    return [
+        judge_pairs(names[str(folder)], pair(truths, find_guesses(folder)), cfg.max_pixels)
+        for folder in folders
+    ]
+
+
+def judge_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], list[Table]]:
+    """Predict on labelled photos with every setting asked for, and judge."""
+    truths = labelled_photos(cfg, output)
+    sizes = [None] if cfg.sizes is None else [pair_of_sides("sizes", size) for size in cfg.sizes]
+    settings = list(itertools.product(sizes, several(cfg.tta), several(cfg.threshold)))
+    results = []
+    for size, tta, threshold in settings:
+        name = ", ".join(
+            text
+            for text, values in (
+                (f"{size[1]} × {size[0]}" if size else "", sizes),
+                (str(tta), several(cfg.tta)),
+                (f"threshold {threshold}", several(cfg.threshold)),
+            )
+            if len(values) > 1
+        )
+        own = predict_and_pair(
+            cfg, truths, output / "predictions" / (slug(name) or "plain"),
+            size=size, tta=tta, threshold=threshold,
+        )  # fmt: skip
+        results.append(judge_pairs(name or "as asked", own, cfg.max_pixels))
+    if not cfg.stress:
+        return results, []
+    if len(results) > 1:
+        raise InputError("stress=true takes one size, one tta and one threshold")
+    return results, [stress_table(cfg, output, truths, results[0])]
+
+
+def labelled_photos(cfg: DictConfig, output: Path) -> dict[str, Truth]:
+    """Return the photos of `data=` that are to be judged, with their truth."""
+    if cfg.data is None:
+        raise InputError("data has no value; give data=folder data.root=DIR, or data=synthetic")
+    if cfg.subset not in ("val", "all"):
+        raise InputError(f"subset={cfg.subset} must be val or all")
+    if "root" not in cfg.data:  # rendered: written down, so that they are looked at as photos are
+        size = pair_of_sides("photo_size", cfg.photo_size)
+        return find_truth(render_pairs(output / "rendered", cfg.data.test_count, size, cfg.seed))
+    truths = find_truth(cfg.data.root)
+    if cfg.subset == "all":
+        return truths
+    data = hydra.utils.instantiate(cfg.data, augmentation=None, _convert_="all")
+    return {name: truths[name] for name in validation_names(data)}
+
+
+def judge_folds(cfg: DictConfig, output: Path) -> tuple[list[Result], list[Table]]:
+    """Judge each photo by the run whose validation fold it was in."""
+    configs = sorted(Path(cfg.runs).glob("*/config.yaml"))
+    if not configs:
+        raise InputError(
+            f"runs={cfg.runs} holds no runs; name the folder of a sweep over data.fold"
+        )
+    truths: dict[str, Truth] = {}
+    pairs: Pairs = {}
+    fold_of: dict[str, int] = {}
+    for path in configs:
+        run = OmegaConf.load(path)
+        if run.data.get("fold") is None:
+            raise InputError(f"{path.parent} is not a run of one fold; train it with data.fold=")
+        truths |= find_truth(run.data.root)
+        data = hydra.utils.instantiate(run.data, augmentation=None, _convert_="all")
+        names = validation_names(data)
+        if twice := sorted(set(names) & pairs.keys()):
+            raise InputError(
+                f"{twice[0]} is in two folds; {cfg.runs} must hold each fold once, of one seed"
+            )
+        pairs |= predict_and_pair(
+            cfg,
+            {name: truths[name] for name in names},
+            output / "predictions" / f"fold_{run.data.fold}",
+            checkpoint=str(path.parent),
+            products=["mask", "probability"],
+        )
+        fold_of |= dict.fromkeys(names, run.data.fold)
+    if lacking := sorted(truths.keys() - pairs.keys()):
+        raise InputError(
+            f"{len(lacking)} photos are in no fold of {cfg.runs} (say {lacking[0]}); train the "
+            "folds that are missing"
+        )
+    judged = judge_pairs("out of fold", dict(sorted(pairs.items())), cfg.max_pixels)
+    cleaning = hydra.utils.instantiate(cfg.cleaning)
+    return [judged], [threshold_table(judged.pairs, fold_of, cleaning, cfg.max_pixels)]
+
+
+def stress_table(
+    cfg: DictConfig, output: Path, truths: Mapping[str, Truth], plain: Result
+) -> Table:
+    """Judge the same photos under each condition; what each costs against the plain ones."""
+    header = ["condition", "Dice", "difference", "95 % interval", "Boundary IoU 2 %", "missed"]
+    rows = [header, ["plain", *_cost(plain, plain)]]
+    for condition in stress.CONDITIONS:
+        folder = stressed_pairs(output / "stress" / condition, condition, truths, cfg.max_pixels)
+        pairs = predict_and_pair(cfg, find_truth(folder), output / "predictions" / condition)
+        rows.append([condition, *_cost(judge_pairs(condition, pairs, cfg.max_pixels), plain)])
+    meaning = f"The same photos under other conditions (stress suite, version {stress.VERSION})."
+    return "Stress", meaning, rows
+
+
+def predict_and_pair(
+    cfg: DictConfig, truths: Mapping[str, Truth], folder: Path, **changes: Any
+) -> Pairs:
+    """Predict on labelled photos into a folder of their own, and match."""
+    if without := [name for name, truth in truths.items() if truth.photo is None]:
+        raise InputError(f"the mask {truths[without[0]].mask} has no photo beside it in images/")
+    folder.mkdir(parents=True, exist_ok=True)
+    photos = folder / "photos.txt"
+    lines = "".join(f"{truth.photo.resolve()}\n" for truth in truths.values())
+    photos.write_text(lines, encoding="utf-8", errors="surrogateescape")
+    asked = {"source": str(photos), "output": str(folder), "products": ["mask"], **changes}
+    predict(OmegaConf.merge(cfg, asked))
+    return pair(dict(truths), find_guesses(folder))
+
+
+def several(value: Any) -> list[Any]:
+    """Return an option's values, of which there may be one."""
+    return list(value) if OmegaConf.is_list(value) else [value]
+
+
+def slug(name: str) -> str:
+    """Return a folder's name for a result."""
+    return "_".join(name.replace("×", "x").replace(",", " ").split())
+
+
+def _cost(one: Result, plain: Result) -> Iterable[str]:
+    figures, change = one.summary["figures"], compare(one.rows, plain.rows)["dice"]
+    low, high = change["ci95"]
+    return (
+        f"{figures['dice']['mean']:.3f}",
+        f"{change['difference']:+.3f}",
+        f"{low:+.3f} to {high:+.3f}",
+        f"{figures['boundary_iou_2']['mean']:.3f}",
+        f"{figures['missed']['mean']:.3f}",
+    )
+
+
+@hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="evaluate")
+def main(cfg: DictConfig) -> None:
+    """Evaluate from the command line."""
+    with command_line.told_in_a_sentence(), command_line.quiet_lightning():
+        evaluate(cfg)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,1 @@
+"""How good the masks of many photos are: pairing, judging, statistics, report."""

@@ -1,0 +1,118 @@
+"""The figures of every photo, in as many processes as there are cores."""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+import os
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from flukeseg.data.photos import MAX_PIXELS, read_mask_levels
+from flukeseg.errors import InputError
+from flukeseg.evaluation.pairing import Guess, Truth
+from flukeseg.masks.metrics import photo_figures
+
+MASK_THRESHOLD = 108
+"""Grey above it is fluke, as in the reference's masks, which have JPEG-like levels."""
+
+SOFT = 0.02
+"""A share of pixels between dark and light grey above which a mask was not meant to be binary."""
+
+Row = dict[str, Any]
+
+
+def judge(pairs: Mapping[str, tuple[Truth, Guess]], max_pixels: int = MAX_PIXELS) -> list[Row]:
+    """Judge every pair, in order.
+
+    Returns:
+        A row for each: `name`, `note` on what is odd about it, the figures of `photo_figures`,
+        `coverage` of the truth and `predicted_coverage`, and `confidence`, `review`, `seconds` of
+        the prediction.
+
+    Raises:
+        InputError: masks cannot be read or differ in size; all of them are named, up to ten.
+    """
+    tasks = [(name, truth, guess, max_pixels) for name, (truth, guess) in pairs.items()]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = min(cores or 1, 1 + len(tasks) // 50)
+    if workers == 1:
+        rows = [_judge_told(task) for task in tasks]
+    else:
+        # spawned: a process that has computed with torch cannot be forked safely
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
+            found = pool.map(_judge_told, tasks, chunksize=16)
+            rows = list(tqdm(found, total=len(tasks), unit="mask", desc="judging", leave=False))
+    if problems := [row for row in rows if isinstance(row, str)]:
+        more = f"\n… and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise InputError("\n".join(problems[:10]) + more)
+    return rows
+
+
+def read_edge(path: Path) -> np.ndarray:
+    """Read a trailing edge: CSV with columns x and y in pixels; K×2 float64, empty rows are NaN.
+
+    Raises:
+        InputError: it is no such table.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [
+                (float(row["x"] or "nan"), float(row["y"] or "nan")) for row in csv.DictReader(file)
+            ]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no table of pixels with columns x and y ({error})") from error
+    return np.array(rows, np.float64).reshape(-1, 2)
+
+
+def _one_thread() -> None:
+    cv2.setNumThreads(0)
+
+
+def _judge_told(task: tuple[str, Truth, Guess, int]) -> Row | str:
+    try:
+        return _judge_one(*task)
+    except InputError as error:
+        return str(error)
+
+
+def _judge_one(name: str, truth: Truth, guess: Guess, max_pixels: int) -> Row:
+    true, true_is_soft = _read(truth.mask, max_pixels)
+    if guess.mask is None:
+        predicted, soft, note = np.zeros_like(true), False, "no prediction: judged as empty"
+    else:
+        predicted, soft = _read(guess.mask, max_pixels)
+        note = ""
+        if predicted.shape != true.shape:
+            sizes = [f"{mask.shape[1]} × {mask.shape[0]}" for mask in (predicted, true)]
+            raise InputError(
+                f"{guess.mask} is {sizes[0]} and {truth.mask} {sizes[1]} pixels: bring the "
+                "prediction to the photo's size, best its probabilities before they are thresholded"
+            )
+    kinds = [kind for kind, is_so in (("prediction", soft), ("truth", true_is_soft)) if is_so]
+    if kinds:
+        note = f"{' and '.join(kinds)} not binary: grey above {MASK_THRESHOLD} is taken as fluke"
+    edge = None if truth.edge is None else read_edge(truth.edge)
+    return {
+        "name": name,
+        "note": note,
+        **photo_figures(predicted, true, edge if edge is not None and len(edge) else None),
+        "coverage": float(true.mean()),
+        "predicted_coverage": float(predicted.mean()),
+        "confidence": guess.confidence,
+        "review": guess.review,
+        "seconds": guess.seconds,
+    }
+
+
+def _read(path: Path, max_pixels: int) -> tuple[np.ndarray, bool]:
+    levels = read_mask_levels(path, MASK_THRESHOLD, max_pixels)
+    between = np.count_nonzero((levels > 32) & (levels < 224))
+    return (levels > MASK_THRESHOLD).astype(np.uint8), between > SOFT * levels.size

@@ -1,0 +1,74 @@
+"""Labelled folders to judge on: the validation photos, rendered ones, stressed ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from flukeseg.data import stress
+from flukeseg.data.datamodule import FlukeDataModule
+from flukeseg.data.photos import read_mask, read_photo
+from flukeseg.data.synthetic import render
+from flukeseg.evaluation.pairing import Truth
+
+
+def validation_names(data: FlukeDataModule) -> list[str]:
+    """Return the names of the photos that a data module validates on."""
+    data.setup()
+    return list(data.val_set.source.names)
+
+
+def render_pairs(folder: Path, count: int, size: tuple[int, int], seed: int) -> Path:
+    """Write rendered photos of (height, width) with exact masks and trailing edges."""
+    settings = {"count": count, "size": list(size), "seed": seed}
+    if _is_done(folder, settings):
+        return folder
+    for number in tqdm(range(count), unit="photo", desc="rendering", leave=False):
+        # far from the seeds that are trained on
+        picture = render((seed, 0xE7A1, number), size)
+        name = f"rendered_{number:04d}"
+        _write(folder / "images" / f"{name}.png", picture.image[..., ::-1])
+        _write(folder / "masks" / f"{name}.png", picture.mask * 255)
+        if len(picture.trailing_edge):
+            lines = [f"{x:.3f},{y:.3f}\n" for x, y in picture.trailing_edge]
+            edge = folder / "edges" / f"{name}.csv"
+            edge.parent.mkdir(parents=True, exist_ok=True)
+            edge.write_text("x,y\n" + "".join(lines), encoding="utf-8")
+    return _done(folder, settings)
+
+
+def stressed_pairs(
+    folder: Path, condition: str, truths: Mapping[str, Truth], max_pixels: int
+) -> Path:
+    """Write photos and masks as they are under a condition of the stress suite."""
+    settings = {"condition": condition, "version": stress.VERSION, "photos": sorted(truths)}
+    if _is_done(folder, settings):
+        return folder
+    for name, truth in truths.items():
+        photo = read_photo(truth.photo, max_pixels)
+        mask = read_mask(truth.mask, max_pixels=max_pixels)
+        photo, mask = stress.stress(condition, photo, mask, name)
+        _write(folder / "images" / f"{name}.png", photo[..., ::-1])
+        _write(folder / "masks" / f"{name}.png", mask * 255)
+    return _done(folder, settings)
+
+
+def _write(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+
+
+def _is_done(folder: Path, settings: dict[str, object]) -> bool:
+    path = folder / "made.json"
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8")) == settings
+
+
+def _done(folder: Path, settings: dict[str, object]) -> Path:
+    # written last, so that a folder that a killed run left is made anew
+    (folder / "made.json").write_text(json.dumps(settings), encoding="utf-8")
+    return folder

@@ -1,0 +1,141 @@
+"""Predicted and true masks of the same photos, from folders, matched by name."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from flukeseg.data.photos import IMAGE_SUFFIXES
+from flukeseg.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+class Truth(NamedTuple):
+    """What is known of a photo: its mask; its trailing edge and the photo itself, or None."""
+
+    mask: Path
+    edge: Path | None = None
+    photo: Path | None = None
+
+
+class Guess(NamedTuple):
+    """A predicted mask, None where there is none; what its maker thought of it, or NaN and "".
+
+    `seconds`: that it took.
+    """
+
+    mask: Path | None = None
+    confidence: float = math.nan
+    review: str = ""
+    seconds: float = math.nan
+    probability: Path | None = None
+
+
+def find_truth(folder: str | Path) -> dict[str, Truth]:
+    """List the true masks of a folder by name: path without suffix.
+
+    A labelled folder has `masks/`, and beside it `images/` and `edges/` (trailing edges, a CSV
+    with columns x, y in pixels); any other is a folder of masks.
+
+    Raises:
+        InputError: there is no such folder, it holds no masks, or two of one name.
+    """
+    folder = Path(folder)
+    masks = folder / "masks" if (folder / "masks").is_dir() else folder
+    photos = _by_name("truth", folder / "images") if (folder / "images").is_dir() else {}
+    edges = folder / "edges"
+    found = {
+        name: Truth(
+            path,
+            edge if (edge := edges / f"{name}.csv").is_file() else None,
+            photos.get(name),
+        )
+        for name, path in _by_name("truth", masks).items()
+    }
+    if not found:
+        raise InputError(f"truth={folder} has no masks; name a folder of masks or of pairs")
+    return found
+
+
+def find_guesses(folder: str | Path) -> dict[str, Guess]:
+    """List predicted masks by name: of any tool's folder of masks, or of `flukeseg.predict`.
+
+    Raises:
+        InputError: as `find_truth`.
+    """
+    folder = Path(folder)
+    table = folder / "predictions.csv"
+    if table.is_file() and (folder / "mask").is_dir():
+        found = {}
+        with table.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                # one that could not be read has no mask, and is named as its photo
+                name = str(Path(row["mask"] or f"mask/{Path(row['path']).name}").with_suffix(""))
+                name = name.removeprefix("mask/")
+                probability = folder / "probability" / f"{name}.png"
+                found[name] = Guess(
+                    folder / row["mask"] if row["mask"] else None,
+                    float(row["confidence"] or math.nan),
+                    row["review"],
+                    float(row["seconds"] or math.nan),
+                    probability if probability.is_file() else None,
+                )
+        return found
+    found = {name: Guess(path) for name, path in _by_name("predictions", folder).items()}
+    if not found:
+        raise InputError(
+            f"predictions={folder} has no masks; name a folder of masks or an output of "
+            "flukeseg.predict"
+        )
+    return found
+
+
+def pair(
+    truths: dict[str, Truth], guesses: dict[str, Guess], names: Collection[str] | None = None
+) -> dict[str, tuple[Truth, Guess]]:
+    """Match by name. A truth without prediction counts as a mask that is empty, and is told so.
+
+    Args:
+        truths: by name.
+        guesses: by name; those without truth are left out, and told.
+        names: the photos to judge; None is all.
+
+    Raises:
+        InputError: nothing matches.
+    """
+    wanted = truths if names is None else {name: truths[name] for name in names}
+    missing = sorted(wanted.keys() - guesses.keys())
+    surplus = sorted(guesses.keys() - truths.keys())
+    if len(missing) == len(wanted):
+        raise InputError(
+            f"no prediction bears the name of a true mask (say {missing[0]}, but {surplus[0]})"
+            if surplus
+            else f"there is no prediction for {missing[0]} or any other true mask"
+        )
+    for found, meaning in (
+        (missing, "without a prediction, judged as empty masks"),
+        (surplus, "predictions without truth, left out"),
+    ):
+        if found:
+            named = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
+            log.warning("%d %s: %s", len(found), meaning, named)
+    return {name: (truth, guesses.get(name, Guess())) for name, truth in sorted(wanted.items())}
+
+
+def _by_name(key: str, folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise InputError(f"{key}={folder} is not a folder; name a folder of masks")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise InputError(f"{found[name]} and {path} have the same name; keep one of them")
+        found[name] = path
+    return found

@@ -1,0 +1,251 @@
+"""Plots of results as SVG and pictures of masks as JPEG, both to stand inside a page.
+
+No plot holds a word of the user's (a result's name can be any text): legends are the page's.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import cv2
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from flukeseg.data.photos import read_mask, read_photo, resize_mask, resize_photo
+from flukeseg.errors import InputError
+from flukeseg.evaluation.judging import MASK_THRESHOLD
+from flukeseg.evaluation.pairing import Guess, Truth
+from flukeseg.evaluation.statistics import BAD, Rows
+from flukeseg.figures import TRUTH
+from flukeseg.masks.geometry import Box, tight_box
+from flukeseg.masks.products import OUTLINE, draw_outline
+
+
+class Look(NamedTuple):
+    """How one of several results is drawn; `glyph` is its marker as a letter, for the legend."""
+
+    colour: str
+    dash: tuple[float, ...]
+    marker: str
+    glyph: str
+
+
+# colours of Okabe and Ito (2008), which colour-blind eyes tell apart; no two share dash or marker
+LOOKS = (
+    Look("#0072b2", (), "o", "●"),
+    Look("#d55e00", (5, 2), "^", "▲"),
+    Look("#009e73", (1.5, 1.5), "s", "■"),
+    Look("#cc79a7", (6, 2, 1.5, 2), "D", "◆"),
+    Look("#56b4e9", (3, 1), "v", "▼"),
+    Look("#000000", (8, 3), "*", "★"),
+)
+
+MISSED, FALSE = (230, 159, 0), (86, 180, 233)
+"""RGB of fluke that was not found and of found fluke that is none: of the same set, and bright."""
+
+PICTURE = 640, 480
+"""Width and height in pixels that a picture fits in."""
+ENLARGED = 4  # times at most: beyond, a picture of a few pixels looks like more than it is
+MANY = 400  # points: more are drawn as one picture, which is then the smaller
+
+DISTANCE = np.logspace(-1, 2, 31)  # % of the fluke's width, ten bins a decade
+
+
+def look(number: int) -> Look:
+    """Return the look of a result by its place among them."""
+    return LOOKS[number % len(LOOKS)]
+
+
+def draw_distributions(results: Sequence[Rows]) -> str:
+    """Draw histograms of overlap and of distances: bars of one result, steps of several."""
+    panels = {
+        "dice": "Dice",
+        "boundary_iou_2": "Boundary IoU, 2 % of the diagonal",
+        "assd": "Mean surface distance, % of the fluke's width",
+        "trailing_mean": "Trailing edge, mean, % of the fluke's width",
+    }
+    columns = {name: [_known(rows, name) for rows in results] for name in panels}
+    columns = {name: found for name, found in columns.items() if any(map(len, found))}
+    down, across = (1, len(columns)) if len(columns) < 4 else (2, 2)
+    figure = Figure(figsize=(10.4, 2.9 * down), layout="constrained")
+    panes = figure.subplots(down, across, squeeze=False).flat
+    for axes, (name, found) in zip(panes, columns.items(), strict=True):
+        if name in ("dice", "boundary_iou_2"):
+            lowest = math.floor(min(values.min(initial=0.8) for values in found) * 10) / 10
+            edges = np.linspace(lowest, 1, 41)
+            axes.set_xlim(lowest - (1 - lowest) / 100, 1 + (1 - lowest) / 100)
+        else:
+            edges = DISTANCE
+            found = [values.clip(edges[0], edges[-1]) for values in found]
+            axes.set(xscale="log", xlim=(edges[0] / 1.05, edges[-1] * 1.05))
+            axes.set_xticks([0.1, 1, 10, 100], ["≤ 0.1", "1", "10", "≥ 100"])
+        for number, values in enumerate(found):
+            counts = np.histogram(values, edges)[0]
+            filled = {"fill": True, "alpha": 0.75} if len(found) == 1 else {"linewidth": 1.6}
+            dash = (0, look(number).dash) if look(number).dash else "solid"
+            axes.stairs(counts, edges, color=look(number).colour, linestyle=dash, **filled)
+        axes.set(xlabel=panels[name], ylabel="photos", ylim=(0, None))
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        _tidy(axes)
+    return _svg(figure, "distributions", "Histograms of the photos' figures")
+
+
+def draw_coverage(results: Sequence[Rows]) -> str | None:
+    """Draw Dice against the true mask's share of the frame; None where no photo has a fluke."""
+    figure = Figure(figsize=(10.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    everything = []
+    for number, rows in enumerate(results):
+        points = [(100 * row["coverage"], row["dice"]) for row in rows if row["coverage"] > 0]
+        if points:
+            _scatter(axes, np.array(points), number)
+            everything += points
+    if not everything:
+        return None
+    axes.set(xscale="log", xlabel="the fluke's share of the photo", ylabel="Dice")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(lambda share, _: f"{share:g} %")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(_below(dice for _, dice in everything), 1.02)
+    _tidy(axes)
+    return _svg(figure, "coverage", "Dice of each photo against the fluke's share of the photo")
+
+
+def draw_calibration(rows: Rows, fit: Sequence[Sequence[float]], number: int) -> str:
+    """Draw Dice against confidence, with what confidence ought to be and what it is worth."""
+    known = [row for row in rows if not math.isnan(row["confidence"])]
+    points = np.array([(row["confidence"], row["dice"]) for row in known])
+    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.55", linestyle="--", label="confidence = Dice")
+    axes.axhline(BAD, color="0.55", linestyle=":", label=f"Dice {BAD:g}")
+    _scatter(axes, points, number)
+    axes.plot(*zip(*fit, strict=True), color="black", linewidth=1.6, label="Dice to be expected")
+    limits = _below(points.ravel()), 1.02
+    axes.set(xlabel="confidence", ylabel="Dice", xlim=limits, ylim=limits)
+    axes.legend(loc="best", framealpha=0.9)
+    _tidy(axes)
+    return _svg(figure, f"calibration-{number}", "Dice of each photo against its confidence")
+
+
+class Pictures(NamedTuple):
+    """A photo with both outlines, and where the masks differ, as data URIs of JPEGs.
+
+    `share`: of the photo's area that is shown.
+    """
+
+    outlines: str
+    errors: str
+    share: float
+
+
+def draw_masks(truth: Truth, guess: Guess, max_pixels: int) -> Pictures:
+    """Show what a mask gets wrong, cut to the masks where they are small in the frame.
+
+    Without a photo that can be read, the ground is grey. The truth's outline is the broader one:
+    it can be seen where both are the same.
+
+    Raises:
+        InputError: a mask cannot be read.
+    """
+    true = read_mask(truth.mask, MASK_THRESHOLD, max_pixels)
+    predicted = np.zeros_like(true)
+    if guess.mask is not None:
+        predicted = read_mask(guess.mask, MASK_THRESHOLD, max_pixels)
+    box = _about(true | predicted)
+    scale = min(PICTURE[0] / box.width, PICTURE[1] / box.height, ENLARGED)
+    size = max(1, round(box.height * scale)), max(1, round(box.width * scale))
+    ground = _photo(truth, box, true.shape, size, max_pixels)
+    share = box.width * box.height / true.size
+    true, predicted = (resize_mask(box.cut(mask), size) for mask in (true, predicted))
+    outlined = ground.copy()
+    draw_outline(outlined, true, TRUTH, 4)
+    draw_outline(outlined, predicted, OUTLINE, 2)
+    grey = cv2.cvtColor(ground, cv2.COLOR_RGB2GRAY) // 3
+    errors = np.stack([np.where(true & predicted, grey + 70, grey)] * 3, axis=-1).astype(np.uint8)
+    errors[(true > 0) & (predicted == 0)] = MISSED
+    errors[(true == 0) & (predicted > 0)] = FALSE
+    return Pictures(_jpeg(outlined), _jpeg(errors), share)
+
+
+def _about(masks: np.ndarray) -> Box:
+    """Box about all that is in a mask, with some sea; all of the photo unless that is far more."""
+    height, width = masks.shape
+    whole = Box(0, 0, width, height)
+    box = tight_box(masks)
+    if box is None:
+        return whole
+    margin = max(16, max(box.width, box.height) // 5)
+    left, top = max(0, box.x - margin), max(0, box.y - margin)
+    right = min(width, box.x + box.width + margin)
+    bottom = min(height, box.y + box.height + margin)
+    box = Box(left, top, right - left, bottom - top)
+    return box if box.width * box.height < 0.6 * masks.size else whole
+
+
+def _photo(
+    truth: Truth, box: Box, of: tuple[int, int], size: tuple[int, int], max_pixels: int
+) -> np.ndarray:
+    grey = np.full((*size, 3), 128, np.uint8)
+    if truth.photo is None:
+        return grey
+    try:
+        photo = read_photo(truth.photo, max_pixels)
+    except InputError:
+        return grey
+    # masks may be smaller than the photo
+    down, across = photo.shape[0] / of[0], photo.shape[1] / of[1]
+    rows = slice(int(box.y * down), math.ceil((box.y + box.height) * down))
+    columns = slice(int(box.x * across), math.ceil((box.x + box.width) * across))
+    return resize_photo(photo[rows, columns], size)
+
+
+def _jpeg(image: np.ndarray) -> str:
+    # thin coloured lines: as many pixels of colour as of brightness
+    sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+    how = [cv2.IMWRITE_JPEG_QUALITY, 80, *sampling]
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), how)[1]
+    return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
+
+
+def _known(rows: Rows, name: str) -> np.ndarray:
+    values = np.array([row.get(name, math.nan) for row in rows], np.float64)
+    return values[~np.isnan(values)]
+
+
+def _below(values: Iterable[float]) -> float:
+    return max(0, math.floor(min(values) * 10) / 10) - 0.02
+
+
+def _scatter(axes: Axes, points: np.ndarray, number: int) -> None:
+    how = look(number)
+    drawn = axes.scatter(*points.T, s=14, color=how.colour, marker=how.marker, alpha=0.55, lw=0)
+    drawn.set_rasterized(len(points) > MANY)
+
+
+def _tidy(axes: Axes) -> None:
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _svg(figure: Figure, name: str, what: str) -> str:
+    """Return a figure as an SVG element; `name` begins its ids, which are the page's."""
+    FigureCanvasSVG(figure)  # no window system and no global state
+    page = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        # neither date nor maker: the same data are to give the same bytes
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(page, format="svg", dpi=150, metadata=nothing)
+    svg = page.getvalue()
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg[svg.index("<svg") :])  # known to HTML
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{name}-", svg)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{what}"', 1)

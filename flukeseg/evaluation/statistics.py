@@ -1,0 +1,210 @@
+"""From photos' figures to what can be said of all of them, with how sure one can be of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+from scipy.stats import mannwhitneyu
+
+FIGURES = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "boundary_iou_2": "Boundary IoU, 2 % of the diagonal",
+    "boundary_iou_05": "Boundary IoU, 0.5 % of the diagonal",
+    "surface_dice_1": "Surface Dice, 1 px of 1152",
+    "surface_dice_3": "Surface Dice, 3 px of 1152",
+    "hd95": "HD95, % of the fluke's width",
+    "assd": "Mean surface distance, % of the fluke's width",
+    "trailing_mean": "Trailing edge, mean, % of the fluke's width",
+    "trailing_p95": "Trailing edge, 95th percentile, % of the fluke's width",
+    "trailing_within_05": "Trailing edge within 0.5 % of the fluke's width",
+    "missed": "Missed flukes",
+    "false": "False flukes",
+}
+"""Figures and their names, in the order they are shown."""
+
+LOWER_IS_BETTER = frozenset({"hd95", "assd", "trailing_mean", "trailing_p95", "missed", "false"})
+
+BAD = 0.9
+"""A mask of lower Dice is one that a reviewer ought to find."""
+
+RESAMPLES = 2000  # bootstrap: the ends of a 95 % interval are then good to about a tenth of it
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def summarise(rows: Rows, seed: int = 0) -> dict[str, Any]:
+    """Put photos' figures together.
+
+    Returns:
+        `photos`: their number; `figures`: for each, `mean` with its bootstrap 95 % interval `ci95`
+        (percentile method, photos drawn with replacement), `median`, `worst_5_percent` (the 5th
+        percentile, or the 95th where lower is better), and `n`, the photos it is defined for;
+        `worst`: the ten of lowest Dice; `notes`: how many photos bear each note;
+        `seconds`: the median a photo, or None.
+    """
+    figures = {}
+    for name in FIGURES:
+        values = _column(rows, name)
+        values = values[~np.isnan(values)]
+        if len(values):
+            figures[name] = {
+                "mean": float(values.mean()),
+                "ci95": interval(values, seed),
+                "median": float(np.median(values)),
+                "worst_5_percent": float(
+                    np.percentile(values, 95 if name in LOWER_IS_BETTER else 5)
+                ),
+                "n": len(values),
+            }
+    worst = sorted(rows, key=lambda row: row["dice"])[:10]
+    notes: dict[str, int] = {}
+    for row in rows:
+        if row["note"]:
+            notes[row["note"]] = notes.get(row["note"], 0) + 1
+    seconds = _column(rows, "seconds")
+    return {
+        "photos": len(rows),
+        "figures": figures,
+        "worst": [{"name": row["name"], "dice": row["dice"]} for row in worst],
+        "notes": notes,
+        "seconds": None if np.isnan(seconds).all() else float(np.nanmedian(seconds)),
+    }
+
+
+def interval(values: np.ndarray, seed: int = 0) -> list[float]:
+    """95 % interval of a mean by the bootstrap (Efron 1979), percentile method."""
+    rng = np.random.default_rng(seed)
+    # how often each photo is drawn, some resamples at a time to keep memory flat
+    means = [
+        rng.multinomial(len(values), np.full(len(values), 1 / len(values)), 100) @ values
+        for _ in range(RESAMPLES // 100)
+    ]
+    ends = np.percentile(np.concatenate(means) / len(values), [2.5, 97.5])
+    return [float(end) for end in ends]
+
+
+def compare(rows: Rows, others: Rows, seed: int = 0) -> dict[str, Any]:
+    """Differences of two results on the same photos, first less second, photo by photo.
+
+    Returns:
+        For each figure `difference`, `ci95`, and `n`, the photos it is defined for in both.
+    """
+    second = {row["name"]: row for row in others}
+    both = [row for row in rows if row["name"] in second]
+    compared = {}
+    for name in FIGURES:
+        change = _column(both, name) - _column([second[row["name"]] for row in both], name)
+        change = change[~np.isnan(change)]
+        if len(change):
+            compared[name] = {
+                "difference": float(change.mean()),
+                "ci95": interval(change, seed),
+                "n": len(change),
+            }
+    return compared
+
+
+def calibrate(rows: Rows) -> dict[str, Any] | None:
+    """Fit confidence to the Dice to be expected, and see how well it finds bad masks.
+
+    Returns:
+        None without confidences. `error`: mean |confidence − Dice|; `fitted_error`: the same after
+        the fit, each tenth of the photos by the fit of the others; `fit`: confidence and expected
+        Dice of an isotonic regression over all photos; `bad`: photos under Dice 0.9;
+        `auroc`: that a bad one has less confidence than a good one; `to_look_at`: photos, least
+        confident first, until 95 % of the bad are seen; `flagged`, `flagged_bad`: photos with a
+        review reason, and the bad ones among them. What needs good and bad photos is None where
+        there is but one kind.
+    """
+    confidence, dice = _column(rows, "confidence"), _column(rows, "dice")
+    known = ~np.isnan(confidence)
+    if not known.any():
+        return None
+    flagged = np.array([bool(row["review"]) for row in rows])[known]
+    confidence, dice = confidence[known], dice[known]
+    bad = dice < BAD
+    fold = np.random.default_rng(0).permutation(len(dice)) % 10
+    errors = [
+        np.abs(expected_dice(fit_confidence(confidence[fold != k], dice[fold != k]), c) - d)
+        for k in range(10)
+        for c, d in zip(confidence[fold == k], dice[fold == k], strict=True)
+        if (fold != k).any()
+    ]
+    queue = bad[np.argsort(confidence, kind="stable")]
+    wanted = math.ceil(0.95 * bad.sum())
+    two_kinds = bad.any() and not bad.all()
+    return {
+        "photos": len(dice),
+        "error": float(np.abs(confidence - dice).mean()),
+        "fitted_error": float(np.mean(errors)) if errors else None,
+        "fit": [list(point) for point in fit_confidence(confidence, dice)],
+        "bad": int(bad.sum()),
+        "auroc": float(_auroc(-confidence, bad)) if two_kinds else None,
+        "to_look_at": int(np.searchsorted(np.cumsum(queue), wanted) + 1) if bad.any() else None,
+        "flagged": int(flagged.sum()),
+        "flagged_bad": int((flagged & bad).sum()),
+    }
+
+
+def fit_confidence(confidence: np.ndarray, dice: np.ndarray) -> list[tuple[float, float]]:
+    """Fit Dice as a rising function of confidence; return its corners, both ends of each step."""
+    order = np.argsort(confidence, kind="stable")
+    fit = isotonic_regression(dice[order])
+    corners = []
+    for start, end in zip(fit.blocks[:-1], fit.blocks[1:], strict=True):
+        value = float(fit.x[start])
+        ends = {float(confidence[order[start]]), float(confidence[order[end - 1]])}
+        corners += [(at, value) for at in sorted(ends)]
+    return corners
+
+
+def expected_dice(fit: Sequence[tuple[float, float]], confidence: float) -> float:
+    """Dice to be expected at a confidence, linearly between the corners of a fit."""
+    at, value = zip(*fit, strict=True)
+    return float(np.interp(confidence, at, value))
+
+
+def choose_threshold(dice: np.ndarray, thresholds: np.ndarray, folds: np.ndarray) -> dict[str, Any]:
+    """Choose a threshold by mean Dice, and say what the choice is worth on photos that made none.
+
+    Args:
+        dice: photos × thresholds.
+        thresholds: the choices; 0.5 is one.
+        folds: of each photo.
+
+    Returns:
+        `threshold`, its mean `dice` and that `at_half`, all over all photos, which flatters it;
+        `worth`: mean difference to 0.5 where each fold takes the threshold that is best on the
+        others, with `ci95`.
+    """
+    half = int(np.argmin(np.abs(thresholds - 0.5)))
+    best = int(dice.mean(0).argmax())
+    worth = np.concatenate(
+        [
+            dice[folds == fold, dice[folds != fold].mean(0).argmax()] - dice[folds == fold, half]
+            for fold in np.unique(folds)
+        ]
+    )
+    return {
+        "threshold": float(thresholds[best]),
+        "dice": float(dice[:, best].mean()),
+        "at_half": float(dice[:, half].mean()),
+        "worth": float(worth.mean()),
+        "ci95": interval(worth),
+        "curve": {f"{t:.2f}": float(d) for t, d in zip(thresholds, dice.mean(0), strict=True)},
+    }
+
+
+def _auroc(score: np.ndarray, positive: np.ndarray) -> float:
+    """Chance that a positive scores above a negative, ties half: Mann and Whitney's U."""
+    above = mannwhitneyu(score[positive], score[~positive]).statistic
+    return above / (positive.sum() * (~positive).sum())
+
+
+def _column(rows: Rows, name: str) -> np.ndarray:
+    return np.array([row.get(name, math.nan) for row in rows], np.float64)
