@@ -35,7 +35,9 @@ def render_pairs(folder: Path, count: int, size: tuple[int, int], seed: int) -> 
         _write(folder / "images" / f"{name}.png", picture.image[..., ::-1])
         _write(folder / "masks" / f"{name}.png", picture.mask * 255)
         if len(picture.trailing_edge):
-            lines = [f"{x:.3f},{y:.3f}\n" for x, y in picture.trailing_edge]
+            lines = [
+                ",\n" if np.isnan(x) else f"{x:.3f},{y:.3f}\n" for x, y in picture.trailing_edge
+            ]
             edge = folder / "edges" / f"{name}.csv"
             edge.parent.mkdir(parents=True, exist_ok=True)
             edge.write_text("x,y\n" + "".join(lines), encoding="utf-8")

@@ -170,8 +170,9 @@ def draw_masks(truth: Truth, guess: Guess, max_pixels: int) -> Pictures:
     outlined = ground.copy()
     draw_outline(outlined, true, TRUTH, 4)
     draw_outline(outlined, predicted, OUTLINE, 2)
-    grey = cv2.cvtColor(ground, cv2.COLOR_RGB2GRAY) // 3
-    errors = np.stack([np.where(true & predicted, grey + 70, grey)] * 3, axis=-1).astype(np.uint8)
+    grey = cv2.cvtColor(ground, cv2.COLOR_RGB2GRAY) // 4
+    # so much lighter that a black fluke is lighter than white foam
+    errors = np.stack([grey + 100 * (true & predicted)] * 3, axis=-1)
     errors[(true > 0) & (predicted == 0)] = MISSED
     errors[(true == 0) & (predicted > 0)] = FALSE
     return Pictures(_jpeg(outlined), _jpeg(errors), share)
@@ -228,8 +229,9 @@ def _below(values: Iterable[float]) -> float:
 
 def _scatter(axes: Axes, points: np.ndarray, number: int) -> None:
     how = look(number)
-    drawn = axes.scatter(*points.T, s=14, color=how.colour, marker=how.marker, alpha=0.55, lw=0)
-    drawn.set_rasterized(len(points) > MANY)
+    many = len(points) > MANY
+    drawn = axes.scatter(*points.T, s=12 if many else 26, c=how.colour, marker=how.marker, lw=0)
+    drawn.set(alpha=0.4 if many else 0.6, rasterized=many)
 
 
 def _tidy(axes: Axes) -> None:

@@ -39,7 +39,7 @@ class Rendering:
     of a pixel is fluke or stock: above the water and not behind splash; lone drops before it do
     not count. `trailing_edge` is N × 2 float32: x, y in pixels (the top-left pixel's centre is at
     0.5, 0.5) of the trailing edge from tip over notch to tip, where it bounds the mask; of two
-    flukes one after the other; (0, 2) where there is none.
+    flukes one after the other; a row of NaN parts what is not joined; (0, 2) where there is none.
     """
 
     image: np.ndarray
@@ -91,7 +91,7 @@ def _paint_whale(
     # a fluke held level sheds water over its trailing edge; an upright one has shed it
     shedding = abs(whale.pose.pitch) > 0.9 and whale.pose.arch > 0
     if drips.uniform() < (0.75 if shedding else 0.06):
-        curtain = paint_curtain(drips, frame, edge, wide) * (1 - cover) * (1 - lobes)
+        curtain = paint_curtain(drips, frame, edge[np.isfinite(edge[:, 0])], wide) * (1 - cover) * (1 - lobes)
         splash, solid = np.maximum(splash, curtain), np.maximum(solid, curtain)
     wet = np.flatnonzero(splash.any(1))
     if len(wet):
@@ -105,7 +105,7 @@ def _paint_whale(
 
 
 def _visible(path: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The points of a trailing edge that lie within two pixels of the mask's outline."""
+    """The parts of a trailing edge within two pixels of the mask's outline, NaN between them."""
     outline = cv2.morphologyEx(
         mask,
         cv2.MORPH_GRADIENT,
@@ -114,8 +114,14 @@ def _visible(path: np.ndarray, mask: np.ndarray) -> np.ndarray:
         borderValue=0,
     )
     near = cv2.dilate(outline, np.ones((3, 3), np.uint8))
-    x, y = np.floor(path).astype(int).T
-    return path[near[y, x] > 0]
+    seen = np.isfinite(path[:, 0])
+    x, y = np.floor(path[seen]).astype(int).T
+    seen[seen] = near[y, x] > 0
+    # one row of NaN stands for a whole gap, and none at either end
+    path = np.where(seen[:, None], path, np.float32(np.nan))
+    after_one_seen = np.concatenate([[False], seen[:-1]])
+    path = path[seen | after_one_seen]
+    return path[:-1] if len(path) and np.isnan(path[-1, 0]) else path
 
 
 def render(seed: int | Sequence[int], size: tuple[int, int] = (192, 384)) -> Rendering:
@@ -146,7 +152,7 @@ def render(seed: int | Sequence[int], size: tuple[int, int] = (192, 384)) -> Ren
     for who, where in places:
         mask, path = _paint_whale(wet, who, where, around)
         coverage = np.maximum(coverage, mask)
-        paths.append(path)
+        paths += [path, np.full((1, 2), np.nan, np.float32)]
     photo, kept = photograph(lens, image, mount, frame.slope, frame.aspect)
     truth = (coverage > 0.5).astype(np.uint8)
     if kept is not None:

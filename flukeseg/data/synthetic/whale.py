@@ -78,7 +78,7 @@ def layers(whale: Whale, frame: Frame) -> list[Layer]:
 
 
 def trailing_edge(whale: Whale, frame: Frame) -> np.ndarray:
-    """The trailing edge, tip to tip, as far as it lies in the picture."""
+    """The trailing edge, tip to tip; NaN where it lies outside the picture."""
     matrix = _to_pixels(whale, frame)
     halves = []
     for lobe, mesh in zip((whale.outline.left, whale.outline.right), whale.parts[:2], strict=True):
@@ -94,4 +94,5 @@ def trailing_edge(whale: Whale, frame: Frame) -> np.ndarray:
     path = (path @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
     height, width = frame.size
     inside = (path >= 0).all(1) & (path[:, 0] < width) & (path[:, 1] < height)
-    return path[inside]
+    path[~inside] = np.nan
+    return path
