@@ -209,7 +209,7 @@ def _cost(one: Result, plain: Result) -> Iterable[str]:
         f"{change['difference']:+.3f}",
         f"{low:+.3f} to {high:+.3f}",
         f"{figures['boundary_iou_2']['mean']:.3f}",
-        f"{figures['missed']['mean']:.3f}",
+        f"{figures['missed']['mean']:.1%}",
     )
 
 

@@ -1,18 +1,16 @@
-"""Plots of results as SVG and pictures of masks as JPEG, both to stand inside a page.
+"""Plots of results as SVG, to stand inside a page.
 
 No plot holds a word of the user's (a result's name can be any text): legends are the page's.
 """
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import cv2
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,14 +18,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from flukeseg.data.photos import read_mask, read_photo, resize_mask, resize_photo
-from flukeseg.errors import InputError
-from flukeseg.evaluation.judging import MASK_THRESHOLD
-from flukeseg.evaluation.pairing import Guess, Truth
 from flukeseg.evaluation.statistics import BAD, Rows
-from flukeseg.figures import TRUTH
-from flukeseg.masks.geometry import Box, tight_box
-from flukeseg.masks.products import OUTLINE, draw_outline
 
 
 class Look(NamedTuple):
@@ -49,12 +40,6 @@ LOOKS = (
     Look("#000000", (8, 3), "*", "★"),
 )
 
-MISSED, FALSE = (230, 159, 0), (86, 180, 233)
-"""RGB of fluke that was not found and of found fluke that is none: of the same set, and bright."""
-
-PICTURE = 640, 480
-"""Width and height in pixels that a picture fits in."""
-ENLARGED = 4  # times at most: beyond, a picture of a few pixels looks like more than it is
 MANY = 400  # points: more are drawn as one picture, which is then the smaller
 
 DISTANCE = np.logspace(-1, 2, 31)  # % of the fluke's width, ten bins a decade
@@ -135,87 +120,6 @@ def draw_calibration(rows: Rows, fit: Sequence[Sequence[float]], number: int) ->
     axes.legend(loc="best", framealpha=0.9)
     _tidy(axes)
     return _svg(figure, f"calibration-{number}", "Dice of each photo against its confidence")
-
-
-class Pictures(NamedTuple):
-    """A photo with both outlines, and where the masks differ, as data URIs of JPEGs.
-
-    `share`: of the photo's area that is shown.
-    """
-
-    outlines: str
-    errors: str
-    share: float
-
-
-def draw_masks(truth: Truth, guess: Guess, max_pixels: int) -> Pictures:
-    """Show what a mask gets wrong, cut to the masks where they are small in the frame.
-
-    Without a photo that can be read, the ground is grey. The truth's outline is the broader one:
-    it can be seen where both are the same.
-
-    Raises:
-        InputError: a mask cannot be read.
-    """
-    true = read_mask(truth.mask, MASK_THRESHOLD, max_pixels)
-    predicted = np.zeros_like(true)
-    if guess.mask is not None:
-        predicted = read_mask(guess.mask, MASK_THRESHOLD, max_pixels)
-    box = _about(true | predicted)
-    scale = min(PICTURE[0] / box.width, PICTURE[1] / box.height, ENLARGED)
-    size = max(1, round(box.height * scale)), max(1, round(box.width * scale))
-    ground = _photo(truth, box, true.shape, size, max_pixels)
-    share = box.width * box.height / true.size
-    true, predicted = (resize_mask(box.cut(mask), size) for mask in (true, predicted))
-    outlined = ground.copy()
-    draw_outline(outlined, true, TRUTH, 4)
-    draw_outline(outlined, predicted, OUTLINE, 2)
-    grey = cv2.cvtColor(ground, cv2.COLOR_RGB2GRAY) // 4
-    # so much lighter that a black fluke is lighter than white foam
-    errors = np.stack([grey + 100 * (true & predicted)] * 3, axis=-1)
-    errors[(true > 0) & (predicted == 0)] = MISSED
-    errors[(true == 0) & (predicted > 0)] = FALSE
-    return Pictures(_jpeg(outlined), _jpeg(errors), share)
-
-
-def _about(masks: np.ndarray) -> Box:
-    """Box about all that is in a mask, with some sea; all of the photo unless that is far more."""
-    height, width = masks.shape
-    whole = Box(0, 0, width, height)
-    box = tight_box(masks)
-    if box is None:
-        return whole
-    margin = max(16, max(box.width, box.height) // 5)
-    left, top = max(0, box.x - margin), max(0, box.y - margin)
-    right = min(width, box.x + box.width + margin)
-    bottom = min(height, box.y + box.height + margin)
-    box = Box(left, top, right - left, bottom - top)
-    return box if box.width * box.height < 0.6 * masks.size else whole
-
-
-def _photo(
-    truth: Truth, box: Box, of: tuple[int, int], size: tuple[int, int], max_pixels: int
-) -> np.ndarray:
-    grey = np.full((*size, 3), 128, np.uint8)
-    if truth.photo is None:
-        return grey
-    try:
-        photo = read_photo(truth.photo, max_pixels)
-    except InputError:
-        return grey
-    # masks may be smaller than the photo
-    down, across = photo.shape[0] / of[0], photo.shape[1] / of[1]
-    rows = slice(int(box.y * down), math.ceil((box.y + box.height) * down))
-    columns = slice(int(box.x * across), math.ceil((box.x + box.width) * across))
-    return resize_photo(photo[rows, columns], size)
-
-
-def _jpeg(image: np.ndarray) -> str:
-    # thin coloured lines: as many pixels of colour as of brightness
-    sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-    how = [cv2.IMWRITE_JPEG_QUALITY, 80, *sampling]
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), how)[1]
-    return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
 
 
 def _known(rows: Rows, name: str) -> np.ndarray:

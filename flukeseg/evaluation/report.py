@@ -9,15 +9,8 @@ from typing import Any
 import jinja2
 
 from flukeseg.evaluation.judging import MASK_THRESHOLD, Row
-from flukeseg.evaluation.plots import (
-    FALSE,
-    MISSED,
-    draw_calibration,
-    draw_coverage,
-    draw_distributions,
-    draw_masks,
-    look,
-)
+from flukeseg.evaluation.pictures import FALSE, MISSED, draw_masks
+from flukeseg.evaluation.plots import draw_calibration, draw_coverage, draw_distributions, look
 from flukeseg.evaluation.results import Result, Table
 from flukeseg.evaluation.statistics import BAD, FIGURES, LOWER_IS_BETTER, RESAMPLES
 from flukeseg.figures import TRUTH

@@ -79,13 +79,12 @@ def summarise(rows: Rows, seed: int = 0) -> dict[str, Any]:
 def interval(values: np.ndarray, seed: int = 0) -> list[float]:
     """95 % interval of a mean by the bootstrap (Efron 1979), percentile method."""
     rng = np.random.default_rng(seed)
-    # how often each photo is drawn, some resamples at a time to keep memory flat
+    # some resamples at a time, to keep memory flat
     means = [
-        rng.multinomial(len(values), np.full(len(values), 1 / len(values)), 100) @ values
+        values[rng.integers(len(values), size=(100, len(values)), dtype=np.int32)].mean(1)
         for _ in range(RESAMPLES // 100)
     ]
-    ends = np.percentile(np.concatenate(means) / len(values), [2.5, 97.5])
-    return [float(end) for end in ends]
+    return [float(end) for end in np.percentile(np.concatenate(means), [2.5, 97.5])]
 
 
 def compare(rows: Rows, others: Rows, seed: int = 0) -> dict[str, Any]:
@@ -130,9 +129,13 @@ def calibrate(rows: Rows) -> dict[str, Any] | None:
     bad = dice < BAD
     fold = np.random.default_rng(0).permutation(len(dice)) % 10
     errors = [
-        np.abs(expected_dice(fit_confidence(confidence[fold != k], dice[fold != k]), c) - d)
+        np.abs(
+            expected_dice(
+                fit_confidence(confidence[fold != k], dice[fold != k]), confidence[fold == k]
+            )
+            - dice[fold == k]
+        )
         for k in range(10)
-        for c, d in zip(confidence[fold == k], dice[fold == k], strict=True)
         if (fold != k).any()
     ]
     queue = bad[np.argsort(confidence, kind="stable")]
@@ -141,7 +144,7 @@ def calibrate(rows: Rows) -> dict[str, Any] | None:
     return {
         "photos": len(dice),
         "error": float(np.abs(confidence - dice).mean()),
-        "fitted_error": float(np.mean(errors)) if errors else None,
+        "fitted_error": float(np.concatenate(errors).mean()) if errors else None,
         "fit": [list(point) for point in fit_confidence(confidence, dice)],
         "bad": int(bad.sum()),
         "auroc": float(_auroc(-confidence, bad)) if two_kinds else None,
@@ -163,10 +166,10 @@ def fit_confidence(confidence: np.ndarray, dice: np.ndarray) -> list[tuple[float
     return corners
 
 
-def expected_dice(fit: Sequence[tuple[float, float]], confidence: float) -> float:
-    """Dice to be expected at a confidence, linearly between the corners of a fit."""
+def expected_dice(fit: Sequence[tuple[float, float]], confidence: np.ndarray) -> np.ndarray:
+    """Dice to be expected at confidences, linearly between the corners of a fit."""
     at, value = zip(*fit, strict=True)
-    return float(np.interp(confidence, at, value))
+    return np.interp(confidence, at, value)
 
 
 def choose_threshold(dice: np.ndarray, thresholds: np.ndarray, folds: np.ndarray) -> dict[str, Any]:
