@@ -81,8 +81,8 @@ def judge_folders(cfg: DictConfig) -> list[Result]:
 
 def judge_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], list[Table]]:
     """Predict on labelled photos with every setting asked for, and judge."""
-    truths = labelled_photos(cfg, output)
     sizes = [None] if cfg.sizes is None else [pair_of_sides("sizes", size) for size in cfg.sizes]
+    truths = labelled_photos(cfg, output)
     settings = list(itertools.product(sizes, several(cfg.tta), several(cfg.threshold)))
     results = []
     for size, tta, threshold in settings:
@@ -109,7 +109,7 @@ def judge_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], list[
 
 def labelled_photos(cfg: DictConfig, output: Path) -> dict[str, Truth]:
     """Return the photos of `data=` that are to be judged, with their truth."""
-    if cfg.data is None:
+    if cfg.get("data") is None:
         raise InputError("data has no value; give data=folder data.root=DIR, or data=synthetic")
     if cfg.subset not in ("val", "all"):
         raise InputError(f"subset={cfg.subset} must be val or all")

@@ -118,12 +118,12 @@ def pair(
             else f"there is no prediction for {missing[0]} or any other true mask"
         )
     for found, meaning in (
-        (missing, "without a prediction, judged as empty masks"),
-        (surplus, "predictions without truth, left out"),
+        (missing, "no prediction, judged as an empty mask"),
+        (surplus, "no truth, left out"),
     ):
         if found:
             named = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
-            log.warning("%d %s: %s", len(found), meaning, named)
+            log.warning("%s (%d): %s", meaning, len(found), named)
     return {name: (truth, guesses.get(name, Guess())) for name, truth in sorted(wanted.items())}
 
 

@@ -91,11 +91,8 @@ def _paint_whale(
     # a fluke held level sheds water over its trailing edge; an upright one has shed it
     shedding = abs(whale.pose.pitch) > 0.9 and whale.pose.arch > 0
     if drips.uniform() < (0.75 if shedding else 0.06):
-        curtain = (
-            paint_curtain(drips, frame, edge[np.isfinite(edge[:, 0])], wide)
-            * (1 - cover)
-            * (1 - lobes)
-        )
+        seen = edge[np.isfinite(edge[:, 0])]
+        curtain = paint_curtain(drips, frame, seen, wide) * (1 - cover) * (1 - lobes)
         splash, solid = np.maximum(splash, curtain), np.maximum(solid, curtain)
     wet = np.flatnonzero(splash.any(1))
     if len(wet):
