@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from flukeseg import command_line
 from flukeseg.data.loading import loading_processes
 from flukeseg.data.photo_files import PhotoFiles, photo_loader
-from flukeseg.data.sources import find_sources, name_sources
+from flukeseg.data.sources import Source, find_sources, name_sources
 from flukeseg.errors import InputError, pair_of_sides, whole
 from flukeseg.masks.files import FILE_PRODUCTS, ProductSettings
 from flukeseg.masks.prediction import MaskSettings
@@ -59,7 +61,17 @@ def predict(cfg: DictConfig) -> list[dict[str, Any]]:
     size = None if cfg.size is None else pair_of_sides("size", cfg.size)
     given = cfg.checkpoint if OmegaConf.is_list(cfg.checkpoint) else [cfg.checkpoint]
     checkpoints = [find_checkpoint(path) for path in given]
-    folder = PredictionFolder(cfg.output)
+    shard, shards = read_shard(cfg.shard)
+    trainer = hydra.utils.instantiate(
+        cfg.trainer,
+        precision=choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        _convert_="all",
+    )
+    rank, ranks = trainer.global_rank, trainer.world_size
+    part, parts = shard * ranks + rank, shards * ranks
+    folder = PredictionFolder(cfg.output, "all" if parts == 1 else f"{part + 1}-of-{parts}")
     paths = find_sources(cfg.source, leave_out=cfg.output)
     module = load_checkpoints(checkpoints)
     module.views = views
@@ -68,40 +80,72 @@ def predict(cfg: DictConfig) -> list[dict[str, Any]]:
         folder.settle({"checkpoint": name, **settings_of_masks(cfg)})
         before = folder.rows()
         sources = name_sources(paths, {key: row["name"] for key, row in before.items()})
+        # by their place among all, whatever is done already: parts must not overlap
+        own = sources[shard::shards]
         missing = [
             source
-            for source in sources
+            for source in own
             if source.key not in before or not folder.is_done(before[source.key], made.products)
         ]
-        if len(missing) < len(sources):
-            log.info("%d of %d photos are done already", len(sources) - len(missing), len(sources))
-        if missing:
-            writer = ProductWriter(
-                folder,
-                masks,
-                made,
-                constants={"checkpoint": name, "threshold": masks.threshold},
-                max_pixels=max_pixels,
-                total=len(missing),
+        if cfg.shard == "merge":
+            refuse_missing(missing)
+        elif missing:
+            if len(missing) < len(own):
+                log.info("%d of %d photos are done already", len(own) - len(missing), len(own))
+            mine = missing[rank::ranks]
+            trainer.callbacks.append(
+                ProductWriter(
+                    folder,
+                    masks,
+                    made,
+                    constants={"checkpoint": name, "threshold": masks.threshold},
+                    max_pixels=max_pixels,
+                    total=len(mine),
+                )
             )
-            trainer = hydra.utils.instantiate(
-                cfg.trainer,
-                precision=choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
-                callbacks=[writer],
-                enable_progress_bar=False,
-                enable_checkpointing=False,
-                _convert_="all",
-            )
-            photos = PhotoFiles(missing, size or module.size, max_pixels)
-            loader = photo_loader(photos, batch_size, num_workers)
+            photos = PhotoFiles(mine, size or module.size, max_pixels)
             try:
+                loader = photo_loader(photos, batch_size, num_workers)
                 trainer.predict(module, loader, return_predictions=False)
             except SystemExit:  # how Lightning ends after Ctrl-C
                 log.info("stopped; what is done is kept: start again to go on")
                 raise
+            trainer.strategy.barrier()
+        if shards > 1:
+            log.info("part %s is done; after all parts: the same with shard=merge", cfg.shard)
+            return []
+        if rank > 0:
+            return []
         rows = gather(folder, products, max_pixels)
     report(rows, folder.folder)
     return rows
+
+
+def read_shard(shard: str | None) -> tuple[int, int]:
+    """Return which part of how many an option gave, the first being 0; null and merge are all.
+
+    Raises:
+        InputError: it is no part.
+    """
+    if shard is None or shard == "merge":
+        return 0, 1
+    match = re.fullmatch(r"(\d+)/(\d+)", str(shard))
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise InputError(f"shard={shard} must be like 3/16, from 1/16 to 16/16, or merge")
+    return int(match[1]) - 1, int(match[2])
+
+
+def refuse_missing(missing: Sequence[Source]) -> None:
+    """See that all photos are done.
+
+    Raises:
+        InputError: some are not.
+    """
+    if missing:
+        raise InputError(
+            f"{len(missing)} photos are not done (say {missing[0].path}): run the shards that are "
+            "missing, then merge"
+        )
 
 
 def wanted_products(products: Any) -> tuple[str, ...]:

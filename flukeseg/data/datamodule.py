@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from flukeseg.data.augmentation import Augmentation
 from flukeseg.data.dataset import CachedPhotos, EpochSampler, FlukeDataset, RenderedFlukes, Sample
@@ -32,7 +33,8 @@ class FlukeDataModule(pl.LightningDataModule):
 
     Args:
         size: (height, width) of what the network sees.
-        batch_size: photos a batch; the last, smaller batch is kept.
+        batch_size: photos a batch, of each device; the last, smaller batch is kept.
+        total_batch_size: photos a batch of all devices together, in place of `batch_size`.
         num_workers: loading processes; None is half the processors, at most 8.
         seed: of the split, the order and the augmentation.
         mask_threshold: grey above it is fluke.
@@ -45,6 +47,7 @@ class FlukeDataModule(pl.LightningDataModule):
         self,
         size: tuple[int, int] = (192, 384),
         batch_size: int = 16,
+        total_batch_size: int | None = None,
         num_workers: int | None = None,
         seed: int = 0,
         augmentation: Augmentation | None = None,
@@ -54,6 +57,9 @@ class FlukeDataModule(pl.LightningDataModule):
         super().__init__()
         self.size = pair_of_sides("data.size", size)
         self.batch_size = whole("data.batch_size", batch_size)
+        self.total_batch_size = total_batch_size and whole(
+            "data.total_batch_size", total_batch_size
+        )
         self.num_workers = loading_processes("data.num_workers", num_workers)
         self.seed = seed
         self.augmentation = augmentation
@@ -65,7 +71,10 @@ class FlukeDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches of augmented photos, in an order of their own each epoch."""
-        return self._loader(self.train_set, EpochSampler(len(self.train_set), self.seed))
+        rank, ranks = self._place()
+        batch_size = self._batch_size()
+        sampler = EpochSampler(len(self.train_set), self.seed, batch_size, rank, ranks)
+        return self._loader(self.train_set, sampler)
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Batches of every validation photo, in order."""
@@ -81,11 +90,35 @@ class FlukeDataModule(pl.LightningDataModule):
         pairs = load_pairs(self.test_root, self.size, self.mask_threshold)
         return FlukeDataset(_cached(pairs, range(len(pairs.stems))))
 
-    def _loader(self, dataset: FlukeDataset, sampler: Sampler | None = None) -> DataLoader[Sample]:
+    def _place(self) -> tuple[int, int]:
+        """Which of how many processes this is."""
+        trainer = self.trainer
+        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+    def _batch_size(self) -> int:
+        _, ranks = self._place()
+        if not self.total_batch_size:
+            return self.batch_size
+        if self.total_batch_size % ranks:
+            raise InputError(
+                f"data.total_batch_size={self.total_batch_size} does not divide by {ranks} devices"
+            )
+        return self.total_batch_size // ranks
+
+    def _loader(
+        self, dataset: FlukeDataset, sampler: Iterable[Any] | None = None
+    ) -> DataLoader[Sample]:
+        rank, ranks = self._place()
+        if len(dataset) < ranks:
+            raise InputError(
+                f"{len(dataset)} photos are too few for {ranks} devices: lower trainer.devices, or "
+                "raise data.val_count where they are for validation"
+            )
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
+            batch_size=self._batch_size(),
+            # each photo once, in one of the processes: Lightning's own sampler would repeat some
+            sampler=range(rank, len(dataset), ranks) if sampler is None else sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             worker_init_fn=one_thread,

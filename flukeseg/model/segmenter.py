@@ -117,6 +117,12 @@ class SegmentationModule(pl.LightningModule):
             }
         return {"optimizer": optimizer}
 
+    def on_validation_start(self) -> None:
+        """Validate with the same running statistics of BatchNorm in every process."""
+        if self.trainer.world_size > 1:
+            for buffer in self.network.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
     def on_validation_epoch_end(self) -> None:
         """Step the plateau schedule.
 
