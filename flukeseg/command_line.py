@@ -42,6 +42,15 @@ def run(job: Callable[[], None]) -> None:
     try:
         with told_in_a_sentence():
             job()
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        # Hydra makes the run's folder before the job begins
+        if os.environ.get("FLUKESEG_TRACEBACK") == "1":
+            raise
+        print(
+            f"error: {error.filename} cannot be written ({error.strerror}); name another folder",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
@@ -56,7 +65,7 @@ def quote_path(argument: str) -> str:
     if key.lstrip("+") not in PATHS or not equals or value in ("", "null", "???"):
         return argument
     # a list is of one's own quoting, as is what is quoted already
-    if value[0] in "'\"[":
+    if value[0] in "'\"" or (value[0] == "[" and value[-1] == "]"):
         return argument
     # backslashes count double only before a quote
     escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value)

@@ -42,6 +42,9 @@ def predict(cfg: DictConfig) -> list[dict[str, Any]]:
         InputError: something in the configuration cannot be used, or the output not be written. A
             photo that cannot be read is a row of the table instead.
     """
+    for key in ("checkpoint", "source", "output", "cleaning", "review"):
+        if cfg[key] is None or cfg[key] == []:
+            raise InputError(f"{key}={cfg[key]} must not be empty")
     products = wanted_products(cfg.products)
     masks = MaskSettings(
         threshold=cfg.threshold,
@@ -88,7 +91,7 @@ def predict(cfg: DictConfig) -> list[dict[str, Any]]:
             if source.key not in before or not folder.is_done(before[source.key], made.products)
         ]
         if cfg.shard == "merge":
-            refuse_missing(missing)
+            refuse_missing([source for source in own if source.key not in before])
         elif missing:
             if len(missing) < len(own):
                 log.info("%d of %d photos are done already", len(own) - len(missing), len(own))
@@ -155,7 +158,7 @@ def wanted_products(products: Any) -> tuple[str, ...]:
         InputError: it is no list, or there is no such product.
     """
     known = (*FILE_PRODUCTS, *OF_ALL)
-    wanted = [products] if isinstance(products, str) else products
+    wanted = products if OmegaConf.is_list(products) or products is None else [products]
     if unknown := [p for p in wanted or () if p not in known]:
         raise InputError(f"products={unknown[0]} is not one of {', '.join(known)}")
     return tuple(p for p in known if p == "mask" or p in (wanted or ()))
@@ -174,7 +177,8 @@ def report(rows: list[dict[str, Any]], folder: Path) -> None:
     log.info("%d photos: %s", len(rows), ", ".join(f"{n} {kind}" for kind, n in kinds.items()))
     unreadable = [row for row in rows if row["status"].startswith("unreadable")]
     for row in unreadable[:10]:
-        log.warning("%s %s", row["path"], row["status"])
+        path = row["path"].encode(errors="backslashreplace").decode()
+        log.warning("%s %s", path, row["status"])
     if len(unreadable) > 10:
         log.warning("and %d more, in the table", len(unreadable) - 10)
     if to_review := sum(bool(row.get("review")) for row in rows):

@@ -104,9 +104,14 @@ class PredictionFolder:
         return rows
 
     def is_done(self, row: Mapping[str, Any], products: Sequence[str]) -> bool:
-        """Tell whether a line of the journal has these products, and their files are there."""
-        return set(products) <= set(row["products"]) and all(
-            (self.folder / name).is_file() for name in row["files"]
+        """Tell whether a line of the journal has these products, and their files are there.
+
+        A photo that could not be read is tried again: it may have been copied anew.
+        """
+        return (
+            not row["status"].startswith("unreadable")
+            and set(products) <= set(row["products"])
+            and all((self.folder / name).is_file() for name in row["files"])
         )
 
     def add_row(self, row: Mapping[str, Any]) -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from flukeseg import command_line, train
+from flukeseg import command_line, evaluate, predict, train
+from flukeseg.data.photos import find_photos, read_mask, read_photo, resize_mask, resize_photo
 from flukeseg.data.synthetic import render
+from flukeseg.model.segmenter import SegmentationModule
 
 # networks this small lose more to threads than they gain, above all on a busy machine; and the
 # programs that tests start must add up in the same order
@@ -80,3 +83,62 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
             {name: float(value) for name, value in row.items() if name != "seconds"}
             for row in csv.DictReader(file)
         ]
+
+
+@pytest.fixture(scope="session")
+def tiny_runs(tmp_path_factory: pytest.TempPathFactory, shared_pairs: Path) -> tuple[Path, Path]:
+    """Two run folders, each with a network that has seen a few flukes; to be read only."""
+    pairs = [
+        (
+            resize_photo(read_photo(photo), (32, 64)),
+            resize_mask(read_mask(shared_pairs / "masks" / f"{photo.stem}.png"), (32, 64)),
+        )
+        for photo in find_photos(shared_pairs / "images")[:8]
+    ]
+    images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2) / 255
+    targets = torch.from_numpy(np.stack([mask for _, mask in pairs]))[:, None].float()
+    trainer = pl.Trainer(logger=False, accelerator="cpu", enable_progress_bar=False)
+    runs = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        module = SegmentationModule("test_resnet", size=(32, 64))
+        optimizer = torch.optim.Adam(module.parameters(), lr=5e-3)
+        for _ in range(20):
+            optimizer.zero_grad()
+            module.loss(module(images), targets)["loss"].backward()
+            optimizer.step()
+        trainer.strategy.connect(module)
+        runs.append(tmp_path_factory.mktemp("run"))
+        trainer.save_checkpoint(runs[-1] / f"checkpoints/epoch=00{seed}-dice=0.9000.ckpt")
+        # whoever takes this one instead of the best will not get far
+        (runs[-1] / "checkpoints/last.ckpt").write_text("no checkpoint")
+    return runs[0], runs[1]
+
+
+def predict_with(*overrides: str) -> None:
+    """Run the prediction job with command-line overrides, in the current directory."""
+    GlobalHydra.instance().clear()
+    quick = ["num_workers=0", "trainer.accelerator=cpu"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["flukeseg.predict", *quick, *overrides])
+        command_line.run(predict.main)
+
+
+@pytest.fixture
+def run_predict(tmp_path, monkeypatch):
+    """Run the prediction job with command-line overrides, in a directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    return predict_with
+
+
+@pytest.fixture
+def run_evaluate(tmp_path, monkeypatch):
+    """Run the evaluation job with command-line overrides, in a directory of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*overrides: str) -> None:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["flukeseg.evaluate", *overrides])
+        command_line.run(evaluate.main)
+
+    return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import hashlib
 import itertools
 import logging
 import os
@@ -17,6 +18,10 @@ from flukeseg.data.photos import IMAGE_SUFFIXES
 from flukeseg.errors import InputError
 
 log = logging.getLogger(__name__)
+
+
+LONGEST = 220
+"""Bytes of a name: disks take 255, and products add some."""
 
 
 class Source(NamedTuple):
@@ -50,14 +55,19 @@ def find_sources(source: str | Path, leave_out: str | Path | None = None) -> lis
         InputError: there is no such thing, it has no photos, or a list cannot be read.
     """
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):
         found = _search(path, None if leave_out is None else Path(leave_out).resolve())
-    elif path.suffix.lower() in (".txt", ".csv") and path.is_file():
+    elif path.suffix.lower() in (".txt", ".csv") and os.path.isfile(path):
         found = _read_list(path)
-    elif path.is_file() or path.is_symlink():
+    elif os.path.isfile(path) or os.path.islink(path):
         found = [str(path)]
     elif glob.has_magic(str(source)):
-        found = [name for name in glob.glob(str(source), recursive=True) if not Path(name).is_dir()]  # noqa: PTH207
+        out = None if leave_out is None else Path(leave_out).resolve()
+        found = [
+            name
+            for name in glob.glob(str(source), recursive=True)
+            if not Path(name).is_dir() and out not in Path(_absolute(name)).parents
+        ]
     else:
         raise InputError(
             f"source={source} does not exist; give a photo, a folder, a glob in quotes, or a .txt "
@@ -85,7 +95,8 @@ def name_sources(paths: Sequence[str], known: Mapping[str, str] | None = None) -
     absolute = [_absolute(path) for path in paths]
     root = _common_folder(absolute)
     full = [Path(path).relative_to(root).as_posix() for path in absolute]
-    stems = [str(PurePosixPath(name).with_suffix("")) for name in full]
+    full = [_safe(name) for name in full]
+    stems = [_stem(name) for name in full]
     wanted = Counter(stem.casefold() for stem in stems)
     used = {name.casefold() for name in known.values()}
     named = []
@@ -103,13 +114,30 @@ def name_sources(paths: Sequence[str], known: Mapping[str, str] | None = None) -
     return named
 
 
+def _safe(name: str) -> str:
+    """Change what cannot be a product's name: a folder called as a file is, or one too long."""
+    name = re.sub(r"\.(png|jpg)(?=/)", r"\g<0>~", name, flags=re.IGNORECASE)
+    folder, slash, last = name.rpartition("/")
+    raw = os.fsencode(last)
+    if len(raw) <= LONGEST:
+        return name
+    digest = hashlib.sha256(raw).hexdigest()[:12]
+    suffix = PurePosixPath(last).suffix[-9:]
+    return f"{folder}{slash}{raw[: LONGEST - 40].decode(errors='ignore')}~{digest}{suffix}"
+
+
+def _stem(name: str) -> str:
+    stem = str(PurePosixPath(name).with_suffix(""))
+    return stem if stem.rpartition("/")[2].strip(".") else name  # of `...jpg` it would be `..`
+
+
 def _absolute(path: str) -> str:
     # not Path.resolve: a link is a file of its own
-    return os.path.abspath(path)  # noqa: PTH100
+    return os.path.abspath(path)
 
 
 def _common_folder(absolute: Sequence[str]) -> str:
-    parents = {os.path.dirname(path) for path in absolute}  # noqa: PTH120
+    parents = {os.path.dirname(path) for path in absolute}
     try:
         return os.path.commonpath(parents)
     except ValueError as error:  # two drives of Windows
@@ -117,6 +145,8 @@ def _common_folder(absolute: Sequence[str]) -> str:
 
 
 def _search(folder: Path, leave_out: Path | None) -> list[str]:
+    if folder.resolve() == leave_out:
+        raise InputError(f"output={folder} is the source itself; name a folder in it or elsewhere")
     found, others = [], Counter()
     walk = os.walk(folder, onerror=lambda error: found.append(str(error.filename)))
     for parent, folders, files in walk:
@@ -131,7 +161,7 @@ def _search(folder: Path, leave_out: Path | None) -> list[str]:
             if name.startswith("."):  # macOS puts a `._x.jpg` that is no photo beside `x.jpg`
                 continue
             if suffix in IMAGE_SUFFIXES:
-                found.append(os.path.join(parent, name))  # noqa: PTH118
+                found.append(os.path.join(parent, name))
             else:
                 others[suffix or "no suffix"] += 1
     if others:
@@ -156,7 +186,7 @@ def _read_list(path: Path) -> list[str]:
     except csv.Error as error:
         raise InputError(f"source={path} is not a CSV file ({error})") from error
     return [
-        str(beside) if (beside := path.parent / name).exists() else name
+        beside if os.path.exists(beside := str(path.parent / name)) else name
         for name in names
         if name.strip()
     ]

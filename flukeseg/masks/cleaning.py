@@ -11,6 +11,9 @@ import numpy as np
 from flukeseg.errors import InputError
 from flukeseg.masks.geometry import tight_box
 
+MOST = 255
+"""Flukes of a photo, as labels have 8 bits; nobody has seen as many."""
+
 
 @dataclass(frozen=True)
 class Cleaning:
@@ -68,9 +71,10 @@ def clean(mask: np.ndarray, cleaning: Cleaning) -> Cleaned:
     _, components, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
     areas[0] = 0  # the background
-    # stable: of two equal ones, the upper
-    order = np.argsort(-areas, kind="stable")
-    kept = order[areas[order] >= max(1.0, cleaning.island_share * areas.max())]
+    # of two equal ones the upper, then the left
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    order = np.lexsort((left, top, -areas))
+    kept = order[areas[order] >= max(1.0, cleaning.island_share * areas.max())][:MOST]
     total = int(areas[kept].sum())
     if total < cleaning.min_coverage * mask.size:
         return Cleaned(labels, (), int(areas.sum()))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from flukeseg.data.photos import resize_photo
 from flukeseg.errors import InputError
 from flukeseg.masks.prediction import Prediction
 
@@ -15,6 +16,8 @@ FILE_PRODUCTS = (
     "mask", "probability", "uncertainty", "overlay", "cutout", "white", "crop", "rgbm",
 )  # fmt: skip
 """Products that each photo has files of."""
+
+LONGEST_JPEG = 65_500  # pixels a side, which the format cannot exceed
 
 NEED_PHOTO = frozenset({"overlay", "cutout", "white", "crop", "rgbm"})
 
@@ -88,6 +91,10 @@ def encode_products(
 
 def encode_jpeg(image: np.ndarray) -> bytes:
     """Encode H×W×3 uint8 RGB for looking at."""
+    scale = LONGEST_JPEG / max(image.shape[:2])
+    if scale < 1:
+        height, width = image.shape[:2]
+        image = resize_photo(image, (max(1, int(height * scale)), max(1, int(width * scale))))
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 

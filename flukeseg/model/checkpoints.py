@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,9 +18,10 @@ def find_checkpoint(path: str | Path) -> Path:
         InputError: there is none.
     """
     path = Path(path)
-    if path.is_file():
+    # not Path.is_file and its kin, which raise on a name that is too long
+    if os.path.isfile(path):  # noqa: PTH113
         return path
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112
         raise InputError(f"checkpoint={path} does not exist; give a run's folder or a .ckpt file")
     for folder in (path / "checkpoints", path):
         if best := [p for p in folder.glob("*.ckpt") if p.name != "last.ckpt"]:
