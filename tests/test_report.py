@@ -12,7 +12,7 @@ import pytest
 
 from flukeseg.data.synthetic import render
 from flukeseg.evaluation.pairing import find_guesses, find_truth, pair
-from flukeseg.evaluation.plots import FALSE, MISSED, draw_masks
+from flukeseg.evaluation.pictures import FALSE, MISSED, draw_masks
 from flukeseg.evaluation.report import label, shown, sum_up, verdict, write_report
 from flukeseg.evaluation.results import Result, judge_pairs
 from flukeseg.evaluation.statistics import FIGURES, calibrate, compare, summarise

@@ -136,7 +136,7 @@ def calibrate(rows: Rows) -> dict[str, Any] | None:
             - dice[fold == k]
         )
         for k in range(10)
-        if (fold != k).any()
+        if (fold != k).any() and (fold == k).any()
     ]
     queue = bad[np.argsort(confidence, kind="stable")]
     wanted = math.ceil(0.95 * bad.sum())
