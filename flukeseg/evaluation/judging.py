@@ -41,7 +41,8 @@ def judge(pairs: Mapping[str, tuple[Truth, Guess]], max_pixels: int = MAX_PIXELS
     """
     tasks = [(name, truth, guess, max_pixels) for name, (truth, guess) in pairs.items()]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    workers = min(cores or 1, 1 + len(tasks) // 50)
+    # a process takes seconds to begin
+    workers = min(cores or 1, 1 + len(tasks) // 300)
     if workers == 1:
         rows = [_judge_told(task) for task in tasks]
     else:

@@ -1,0 +1,59 @@
+"""What it is worth to enlarge probabilities rather than masks, on flukes 3000 pixels wide.
+
+`python -m pytest -m slow -s tests/test_upsampling.py` prints the figures; with
+FLUKESEG_CHECKPOINT=FILE those of a network too, else only of probabilities that know the answer.
+"""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from flukeseg.data.photos import resize_map, resize_photo
+from flukeseg.data.synthetic import render
+from flukeseg.masks.metrics import photo_figures
+from flukeseg.model.checkpoints import load_checkpoints
+
+SIZE, SEEN = (1500, 3000), (192, 384)
+FIGURES = ("dice", "boundary_iou_05", "surface_dice_1", "assd", "trailing_mean")
+
+
+def known(picture) -> np.ndarray:
+    """Share of each of the network's pixels that is fluke."""
+    return resize_map(picture.mask.astype(np.float32), SEEN)
+
+
+def looked_at(picture) -> np.ndarray:
+    """Probability that a network gives."""
+    module = load_checkpoints([Path(os.environ["FLUKESEG_CHECKPOINT"])])
+    photo = torch.from_numpy(resize_photo(picture.image, SEEN)).permute(2, 0, 1)[None] / 255
+    with torch.inference_mode():
+        return module.predict_step({"image": photo}).probability[0, 0].numpy()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("probability", [known, looked_at])
+def test_enlarged_probabilities_keep_the_edge(probability):
+    if probability is looked_at and "FLUKESEG_CHECKPOINT" not in os.environ:
+        pytest.skip("no FLUKESEG_CHECKPOINT")
+    soft, hard = [], []
+    for seed in range(12):
+        picture = render((88, seed), SIZE)
+        if picture.mask.mean() < 0.005 or not len(picture.trailing_edge):
+            continue
+        p = probability(picture)
+        mask = (p > 0.5).astype(np.uint8)
+        steps = cv2.resize(mask, SIZE[::-1], interpolation=cv2.INTER_NEAREST)
+        smooth = (resize_map(p, SIZE) > 0.5).astype(np.uint8)
+        for found, way in ((smooth, soft), (steps, hard)):
+            figures = photo_figures(found, picture.mask, picture.trailing_edge)
+            way.append([figures[name] for name in FIGURES])
+    print(
+        f"\n{probability.__name__}: {len(soft)} flukes {SIZE[1]} × {SIZE[0]}, seen at {SEEN[1]} wide"
+    )
+    for name, s, h in zip(FIGURES, np.mean(soft, 0), np.mean(hard, 0), strict=True):
+        print(f"  {name}: soft {s:.4f}, hard {h:.4f}")
+    assert np.mean(soft, 0)[1] > np.mean(hard, 0)[1]
