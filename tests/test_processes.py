@@ -53,8 +53,12 @@ def test_processes_share_the_batches_of_one(length, batch_size, ranks, epoch):
 
 
 def test_two_processes_learn_as_one_in_one_folder(run_train, shared_pairs, tmp_path):
-    settings = [*folder_data(shared_pairs), *TINY, "trainer.max_epochs=4", "model.optimizer.lr=3e-4"]
-    settings += ["data.total_batch_size=8", "callbacks.early_stopping=null"]
+    settings = [*folder_data(shared_pairs), *TINY, "trainer.max_epochs=4"]
+    settings += [
+        "data.total_batch_size=8",
+        "model.optimizer.lr=3e-4",
+        "callbacks.early_stopping=null",
+    ]
     run("train", *settings, *TWO, "name=two", folder=tmp_path)
     run_train(*settings, "name=one")
     (folder,) = (tmp_path / "outputs/two").iterdir()
