@@ -51,7 +51,7 @@ def test_enlarged_probabilities_keep_the_edge(probability):
         for found, way in ((smooth, soft), (steps, hard)):
             figures = photo_figures(found, picture.mask, picture.trailing_edge)
             way.append([figures[name] for name in FIGURES])
-    print(print(f"\n{probability.__name__}: {len(soft)} flukes of {SIZE}, seen at {SEEN}"))
+    print(f"\n{probability.__name__}: {len(soft)} flukes of {SIZE}, seen at {SEEN}")
     for name, s, h in zip(FIGURES, np.mean(soft, 0), np.mean(hard, 0), strict=True):
         print(f"  {name}: soft {s:.4f}, hard {h:.4f}")
     assert np.mean(soft, 0)[1] > np.mean(hard, 0)[1]
