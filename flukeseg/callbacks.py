@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 
 from flukeseg.data.dataset import FlukeDataset, Sample
 from flukeseg.figures import Cell, draw_curves, draw_sheet
+from flukeseg.loggers import log_picture
 
 
 class EarlyStop(EarlyStopping):
@@ -55,6 +56,8 @@ class EpochTable(pl.Callback):
         self.rows.append(row)
         if trainer.is_global_zero:
             self._write()
+        for logger in trainer.loggers:  # the module's figures it has already
+            logger.log_metrics({"lr": row["lr"], "seconds": row["seconds"]}, trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows, for the checkpoint."""
@@ -137,6 +140,8 @@ class PhotoSheets(pl.Callback):
         }
         cells = {title: [self._cell(dataset[i], i) for i in row] for title, row in rows.items()}
         draw_sheet(cells, self.folder / name)
+        for logger in trainer.loggers:
+            log_picture(logger, self.folder / name, trainer.global_step)
 
     def _cell(self, sample: Sample, i: int) -> Cell:
         photo = (sample["image"] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()

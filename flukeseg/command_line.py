@@ -33,6 +33,17 @@ PATHS = frozenset({
 """Options that hold a path."""
 
 
+USER_ERRORS = (InputError, HydraException, OmegaConfBaseException, MisconfigurationException)
+"""What the user can mend."""
+
+PLUGIN_ERRORS = {
+    "No trials are completed": "every trial failed; above is why",
+    'Could not detect "srun"': "there is no srun here; start the sweep where Slurm is, or give "
+    "hydra/launcher=joblib",
+}
+"""What Hydra's samplers and launchers say in exceptions of their own, and what we say."""
+
+
 def run(job: Callable[[], None]) -> None:
     """Run a job's Hydra main; errors in the options themselves are told in a sentence too."""
     # otherwise Hydra prints a report of its own and exits, and a typo becomes six lines
@@ -51,6 +62,12 @@ def run(job: Callable[[], None]) -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+    except (ValueError, RuntimeError) as error:
+        for sign, sentence in PLUGIN_ERRORS.items():
+            if sign in str(error):
+                print(f"error: {sentence}", file=sys.stderr)
+                sys.exit(1)
+        raise
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
@@ -80,12 +97,7 @@ def told_in_a_sentence() -> Iterator[None]:
     """
     try:
         yield
-    except (
-        InputError,
-        HydraException,
-        OmegaConfBaseException,
-        MisconfigurationException,
-    ) as error:
+    except USER_ERRORS as error:
         if os.environ.get("FLUKESEG_TRACEBACK") == "1":
             raise
         print(f"error: {explain(error)}", file=sys.stderr)
@@ -128,6 +140,8 @@ def explain(error: BaseException) -> str:
         )
     if key := re.search(r"Could not override '([^']+)'", text):
         return f"there is no option {key[1]}{_near_option(key[1])}"
+    if plugin := re.search(r"Could not find 'hydra/\w+/(joblib|submitit_\w+|optuna)'", text):
+        return f"{plugin[1]} needs: pip install -e '.[sweep]'"
     if isinstance(error, InstantiationException):
         # whatever a library says of an argument that it does not take
         part = re.search(r"full_key: (\S+)", text)
@@ -141,22 +155,35 @@ def run_dir(name: str, ckpt_path: str | None) -> str:
     Raises:
         InputError: there is none to go on with.
     """
-    runs = Path("outputs") / name
+    return _folder(Path("outputs") / name, "", ckpt_path, "checkpoints/last.ckpt")
+
+
+def sweep_dir(name: str, ckpt_path: str | None) -> str:
+    """Folder for a sweep, as `run_dir`."""
+    return _folder(Path("outputs") / name, "sweep_", ckpt_path, "sweep.yaml")
+
+
+def _folder(runs: Path, prefix: str, ckpt_path: str | None, sign: str) -> str:
     if ckpt_path == "last":
-        found = sorted(runs.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+        found = list(runs.glob(f"{prefix}*/{sign}"))
         if not found:
             raise InputError(
-                f"ckpt_path=last finds no checkpoints/last.ckpt in {runs}/*; leave it out to start "
-                "anew"
+                f"ckpt_path=last finds no {sign} in {runs}/{prefix}*; leave it out to start anew"
             )
-        return str(found[-1].parent.parent)
+        newest = max(found, key=lambda path: (path.stat().st_mtime, path))
+        return str(newest.parents[sign.count("/")])
     date = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     # made here and now, so that two runs that start in one second do not share it
     for number in itertools.count(1):
-        folder = runs / (date if number == 1 else f"{date}-{number}")
+        folder = runs / f"{prefix}{date}{'' if number == 1 else f'-{number}'}"
         with suppress(FileExistsError):
             folder.mkdir(parents=True)
             return str(folder)
+
+
+# where jobs in other processes import it; cached, so that every part of one run is given one folder
+for resolver in (run_dir, sweep_dir):
+    OmegaConf.register_new_resolver(resolver.__name__, resolver, use_cache=True, replace=True)
 
 
 def _near_option(key: str) -> str:

@@ -22,7 +22,7 @@ from flukeseg.masks.prediction import MaskSettings
 from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints, name_checkpoint
 from flukeseg.model.tta import views_of
 from flukeseg.prediction_folder import PredictionFolder
-from flukeseg.prediction_table import gather
+from flukeseg.prediction_table import Tally, gather
 from flukeseg.processor import choose_precision
 from flukeseg.writing import ProductWriter
 
@@ -32,11 +32,11 @@ OF_ALL = ("coco", "gallery")
 """Products that are made of all photos together."""
 
 
-def predict(cfg: DictConfig) -> list[dict[str, Any]]:
+def predict(cfg: DictConfig) -> Counter[str]:
     """Predict on every photo of `cfg.source` and leave its products in `cfg.output`.
 
     Returns:
-        The rows of `predictions.csv`.
+        How many photos came to which status; of a part of them, nothing.
 
     Raises:
         InputError: something in the configuration cannot be used, or the output not be written. A
@@ -81,17 +81,13 @@ def predict(cfg: DictConfig) -> list[dict[str, Any]]:
     name = "; ".join(name_checkpoint(path) for path in checkpoints)
     with folder.held():
         folder.settle({"checkpoint": name, **settings_of_masks(cfg)})
-        before = folder.rows()
-        sources = name_sources(paths, {key: row["name"] for key, row in before.items()})
+        names, done = folder.progress(made.products)
+        sources = name_sources(paths, names)
         # by their place among all, whatever is done already: parts must not overlap
         own = sources[shard::shards]
-        missing = [
-            source
-            for source in own
-            if source.key not in before or not folder.is_done(before[source.key], made.products)
-        ]
+        missing = [source for source in own if source.key not in done]
         if cfg.shard == "merge":
-            refuse_missing([source for source in own if source.key not in before])
+            refuse_missing([source for source in own if source.key not in names])
         elif missing:
             if len(missing) < len(own):
                 log.info("%d of %d photos are done already", len(own) - len(missing), len(own))
@@ -116,12 +112,12 @@ def predict(cfg: DictConfig) -> list[dict[str, Any]]:
             trainer.strategy.barrier()
         if shards > 1:
             log.info("part %s is done; after all parts: the same with shard=merge", cfg.shard)
-            return []
+            return Counter()
         if rank > 0:
-            return []
-        rows = gather(folder, products, max_pixels)
-    report(rows, folder.folder)
-    return rows
+            return Counter()
+        tally = gather(folder, products, max_pixels)
+    report(tally, folder.folder)
+    return tally.kinds
 
 
 def read_shard(shard: str | None) -> tuple[int, int]:
@@ -171,18 +167,17 @@ def settings_of_masks(cfg: DictConfig) -> dict[str, Any]:
     return {key: settings[key] for key in (*kept, "rgbm_size")}
 
 
-def report(rows: list[dict[str, Any]], folder: Path) -> None:
+def report(tally: Tally, folder: Path) -> None:
     """Say how many photos came to what, and where to look."""
-    kinds = Counter(row["status"].split(":")[0] for row in rows)
-    log.info("%d photos: %s", len(rows), ", ".join(f"{n} {kind}" for kind, n in kinds.items()))
-    unreadable = [row for row in rows if row["status"].startswith("unreadable")]
-    for row in unreadable[:10]:
+    kinds = ", ".join(f"{number} {kind}" for kind, number in tally.kinds.items())
+    log.info("%d photos: %s", tally.kinds.total(), kinds)
+    for row in tally.unreadable:
         path = row["path"].encode(errors="backslashreplace").decode()
         log.warning("%s %s", path, row["status"])
-    if len(unreadable) > 10:
-        log.warning("and %d more, in the table", len(unreadable) - 10)
-    if to_review := sum(bool(row.get("review")) for row in rows):
-        log.info("%d to review: sort the table by confidence", to_review)
+    if (more := tally.kinds["unreadable"] - len(tally.unreadable)) > 0:
+        log.warning("and %d more, in the table", more)
+    if tally.to_review:
+        log.info("%d to review: sort the table by confidence", tally.to_review)
     log.info("table: %s", folder / "predictions.csv")
 
 

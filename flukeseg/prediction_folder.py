@@ -10,7 +10,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,16 +92,18 @@ class PredictionFolder:
                 "output, or give the same settings"
             )
 
-    def rows(self) -> dict[str, dict[str, Any]]:
-        """Return the journals' lines of all parts by `key`; of several, the last."""
-        rows = {}
-        for path in sorted(self._state.glob("journal-*.jsonl")):
-            with path.open(encoding="utf-8") as file:
-                for line in file:
-                    if line.endswith("\n"):  # or it was being written when the process was killed
-                        row = json.loads(line)
-                        rows[row["key"]] = row
-        return rows
+    def rows(self) -> JournalRows:
+        """Return the lines of all parts' journals."""
+        return JournalRows(sorted(self._state.glob("journal-*.jsonl")))
+
+    def progress(self, products: Sequence[str]) -> tuple[dict[str, str], set[str]]:
+        """Return the names given so far, by key, and the keys of those that have these products."""
+        names, done = {}, set()
+        for row in self.rows():
+            names[row["key"]] = row["name"]
+            if self.is_done(row, products):
+                done.add(row["key"])
+        return names, done
 
     def is_done(self, row: Mapping[str, Any], products: Sequence[str]) -> bool:
         """Tell whether a line of the journal has these products, and their files are there.
@@ -153,6 +155,39 @@ class PredictionFolder:
                 f"{path} cannot be written ({error.strerror or error}); what was done before is "
                 "kept: make room or name another output, and start again"
             ) from error
+
+
+class JournalRows:
+    """Lines of journals, sorted by path; of several for one photo, the last.
+
+    Only their places are kept in memory. They can be gone through more than once.
+
+    Args:
+        journals: the files.
+    """
+
+    def __init__(self, journals: Sequence[Path]) -> None:
+        self.journals = journals
+        places: dict[str, tuple[str, int, int]] = {}
+        for number, journal in enumerate(journals):
+            with journal.open("rb") as file:
+                start = 0
+                for line in file:
+                    if line.endswith(b"\n"):  # or it was being written when a process was killed
+                        row = json.loads(line)
+                        places[row["key"]] = row["path"], number, start
+                    start += len(line)
+        self.places = sorted(places.values())
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        with ExitStack() as stack:
+            files = [stack.enter_context(journal.open("rb")) for journal in self.journals]
+            for _, number, start in self.places:
+                files[number].seek(start)
+                yield json.loads(files[number].readline())
 
 
 def _end_last_line(journal: Path) -> None:

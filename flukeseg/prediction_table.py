@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +36,9 @@ COLUMNS = (
 """Of `predictions.csv`: pixels, degrees, shares of 0 to 1. The boxes are the largest fluke's."""
 
 
+SHOWN = 10  # unreadable photos that are told at the end; the others are in the table
+
+
 def describe(file: PhotoFile, prediction: Prediction | None) -> dict[str, Any]:
     """Put a photo's prediction in a row; None is one that could not be read."""
     row: dict[str, Any] = {"path": file.source.path}
@@ -60,7 +64,15 @@ def describe(file: PhotoFile, prediction: Prediction | None) -> dict[str, Any]:
     return row
 
 
-def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -> list[Row]:
+class Tally(NamedTuple):
+    """What a run came to: photos by status, how many to review, and some that were unreadable."""
+
+    kinds: Counter[str]
+    to_review: int
+    unreadable: list[Row]
+
+
+def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -> Tally:
     """Write `predictions.csv`, and `coco.json` and `gallery/` where wanted, from the journal.
 
     It can be done again at any time; nothing but the journal, the masks and the photos is read.
@@ -70,10 +82,10 @@ def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -
         products: `coco` and `gallery` are made here.
         max_pixels: of the photos on the contact sheets.
 
-    Returns:
-        The rows of all photos, sorted by path.
+    Memory does not grow with the rows, but for where each stands.
     """
-    rows = sorted(folder.rows().values(), key=lambda row: row["path"])
+    rows = folder.rows()
+    tally = Tally(Counter(), 0, [])
     with (
         folder.writing(folder.folder / "predictions.csv") as partial,
         # a name that is no UTF-8 is written with its bytes as \\udc.., so that tables can be read
@@ -81,28 +93,37 @@ def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -
     ):
         table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         table.writeheader()
-        table.writerows(rows)
-    masked = [row for row in rows if "width" in row]
+        for row in rows:
+            table.writerow(row)
+            kind = row["status"].split(":")[0]
+            tally.kinds[kind] += 1
+            tally = tally._replace(to_review=tally.to_review + bool(row.get("review")))
+            if kind == "unreadable" and len(tally.unreadable) < SHOWN:
+                tally.unreadable.append(row)
     if "coco" in products:
         with folder.writing(folder.folder / "coco.json") as partial:
-            write_coco(partial, _images(masked), _annotations(folder, masked, max_pixels))
+            write_coco(partial, _images(rows), _annotations(folder, rows, max_pixels))
     if "gallery" in products:
-        _write_gallery(folder, masked, max_pixels)
-    return rows
+        _write_gallery(folder, _masked(rows), max_pixels)
+    return tally
 
 
-def _images(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(rows, start=1):
+def _masked(rows: Iterable[Row]) -> Iterator[Row]:
+    return (row for row in rows if "width" in row)
+
+
+def _images(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(_masked(rows), start=1):
         size = {"width": row["width"], "height": row["height"]}
         yield {"id": number, "file_name": row["path"], **size}
 
 
 def _annotations(
-    folder: PredictionFolder, rows: Sequence[Row], max_pixels: int
+    folder: PredictionFolder, rows: Iterable[Row], max_pixels: int
 ) -> Iterator[dict[str, Any]]:
     # whatever is in a mask was kept by cleaning, and its components are its flukes
     everything = Cleaning(island_share=0.01, hole_share=0, min_coverage=0)
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(_masked(rows), start=1):
         if row["flukes"]:
             mask = read_mask(folder.folder / row["mask"], max_pixels=max_pixels)
             labels, areas, _ = clean(mask, everything)
@@ -110,12 +131,11 @@ def _annotations(
                 yield {"image_id": number, **annotation}
 
 
-def _write_gallery(folder: PredictionFolder, rows: Sequence[Row], max_pixels: int) -> None:
+def _write_gallery(folder: PredictionFolder, rows: Iterator[Row], max_pixels: int) -> None:
     place = folder.folder / "gallery"
     count = 0
     with ThreadPoolExecutor(2) as threads:
-        pending = iter(rows)
-        while sheet := list(islice(pending, 36)):
+        while sheet := list(islice(rows, 36)):
             cells = list(threads.map(lambda row: _cell(folder, row, max_pixels), sheet))
             count += 1
             folder.write(place / f"{count:04d}.jpg", encode_jpeg(draw_gallery(cells)))

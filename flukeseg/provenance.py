@@ -30,7 +30,7 @@ PACKAGES = (
     "hydra-core",
 )
 
-MAY_CHANGE = ("ckpt_path", "folder", "data.num_workers", "trainer.", "callbacks.")
+MAY_CHANGE = ("ckpt_path", "folder", "data.num_workers", "trainer.", "callbacks.", "logger")
 """What a resumed run may be given anew: it changes how long and where it learns, not from what."""
 
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import hydra
 import pytorch_lightning as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import WeightAveraging
 
-from flukeseg import command_line
+from flukeseg import command_line, multirun
 from flukeseg.errors import InputError, whole
+from flukeseg.loggers import make_logger
 from flukeseg.model.segmenter import SegmentationModule
 from flukeseg.processor import choose_precision
 from flukeseg.provenance import refuse_changes, write_provenance
+from flukeseg.runs import write_result
 
 log = logging.getLogger(__name__)
-
-# cached, so that every part of one run is given one folder
-OmegaConf.register_new_resolver("run_dir", command_line.run_dir, use_cache=True, replace=True)
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
@@ -37,7 +39,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
     whole("seed", cfg.seed, least=0, most=2**32 - 1)
     whole("trainer.max_epochs", cfg.trainer.max_epochs, least=0)
     resume_from = last_checkpoint(cfg, folder)
+    logger = make_logger(cfg.get("logger"))
     write_provenance(cfg, folder)
+    (folder / "result.json").unlink(missing_ok=True)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule = hydra.utils.instantiate(cfg.data, _convert_="all")
     datamodule.setup()  # a problem in the data is told before a network is built
@@ -48,8 +52,11 @@ def train(cfg: DictConfig) -> dict[str, float]:
         cfg.trainer,
         precision=choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
         callbacks=callbacks,
+        logger=logger,
         _convert_="all",
     )
+    if logger:
+        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     log.info("computing in %s on %s", trainer.precision, trainer.strategy.root_device)
     try:
         trainer.fit(module, datamodule, ckpt_path=resume_from)
@@ -60,7 +67,10 @@ def train(cfg: DictConfig) -> dict[str, float]:
         raise
     best = trainer.checkpoint_callback and trainer.checkpoint_callback.best_model_path
     if not best:  # fast_dev_run, or no epoch at all
-        return {name: float(value) for name, value in trainer.callback_metrics.items()}
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if trainer.is_global_zero:
+            write_result(folder, {"figures": figures, "checkpoint": None})
+        return figures
     # with callbacks=ema the checkpoint holds the average; its callback would swap it out
     trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]
     module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
@@ -70,6 +80,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     figures = {name: value for result in results for name, value in result.items()}
     if trainer.is_global_zero:
         report(figures, best, folder)
+        # last, for it says that all is done
+        write_result(folder, {"figures": figures, "checkpoint": os.path.relpath(best, folder)})
     return figures
 
 
@@ -131,8 +143,11 @@ def report(figures: dict[str, float], best: str, folder: Path) -> None:
 @hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="train")
 def main(cfg: DictConfig) -> float | None:
     """Train from the command line; the validation Dice is what a sweep compares."""
-    with command_line.told_in_a_sentence(), command_line.quiet_lightning():
-        return train(cfg).get("val/dice")
+    with command_line.quiet_lightning():
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return multirun.run_job(cfg, train)
+        with command_line.told_in_a_sentence():
+            return train(cfg).get("val/dice")
 
 
 if __name__ == "__main__":
