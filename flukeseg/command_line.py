@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from omegaconf import OmegaConf
@@ -24,11 +25,9 @@ from flukeseg.errors import InputError
 CONF = Path(__file__).resolve().parent.parent / "conf"
 """Configuration lies beside the package; flukeseg runs from a clone."""
 
-
 PATHS = frozenset({
     "checkpoint", "source", "output", "predictions", "truth", "runs", "data.root",
-    "data.test_root", "model.start_from",
-    "model.encoder_weights",
+    "data.test_root", "model.start_from", "model.encoder_weights",
 })  # fmt: skip
 """Options that hold a path."""
 
@@ -38,8 +37,7 @@ USER_ERRORS = (InputError, HydraException, OmegaConfBaseException, Misconfigurat
 
 PLUGIN_ERRORS = {
     "No trials are completed": "every trial failed; above is why",
-    'Could not detect "srun"': "there is no srun here; start the sweep where Slurm is, or give "
-    "hydra/launcher=joblib",
+    'Could not detect "srun"': "there is no srun here; start the sweep where Slurm is",
 }
 """What Hydra's samplers and launchers say in exceptions of their own, and what we say."""
 
@@ -57,16 +55,11 @@ def run(job: Callable[[], None]) -> None:
         # Hydra makes the run's folder before the job begins
         if os.environ.get("FLUKESEG_TRACEBACK") == "1":
             raise
-        print(
-            f"error: {error.filename} cannot be written ({error.strerror}); name another folder",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+        _end(f"{error.filename} cannot be written ({error.strerror}); name another folder")
     except (ValueError, RuntimeError) as error:
         for sign, sentence in PLUGIN_ERRORS.items():
             if sign in str(error):
-                print(f"error: {sentence}", file=sys.stderr)
-                sys.exit(1)
+                _end(sentence)
         raise
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -100,8 +93,7 @@ def told_in_a_sentence() -> Iterator[None]:
     except USER_ERRORS as error:
         if os.environ.get("FLUKESEG_TRACEBACK") == "1":
             raise
-        print(f"error: {explain(error)}", file=sys.stderr)
-        sys.exit(1)
+        _end(explain(error))
 
 
 @contextmanager
@@ -170,8 +162,7 @@ def _folder(runs: Path, prefix: str, ckpt_path: str | None, sign: str) -> str:
             raise InputError(
                 f"ckpt_path=last finds no {sign} in {runs}/{prefix}*; leave it out to start anew"
             )
-        newest = max(found, key=lambda path: (path.stat().st_mtime, path))
-        return str(newest.parents[sign.count("/")])
+        return str(max(found, key=lambda p: (p.stat().st_mtime, p)).parents[sign.count("/")])
     date = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     # made here and now, so that two runs that start in one second do not share it
     for number in itertools.count(1):
@@ -184,6 +175,11 @@ def _folder(runs: Path, prefix: str, ckpt_path: str | None, sign: str) -> str:
 # where jobs in other processes import it; cached, so that every part of one run is given one folder
 for resolver in (run_dir, sweep_dir):
     OmegaConf.register_new_resolver(resolver.__name__, resolver, use_cache=True, replace=True)
+
+
+def _end(sentence: str) -> NoReturn:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(1)
 
 
 def _near_option(key: str) -> str:

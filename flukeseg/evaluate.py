@@ -99,7 +99,7 @@ def judge_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], list[
             cfg, truths, output / "predictions" / (slug(name) or "plain"),
             size=size, tta=tta, threshold=threshold,
         )  # fmt: skip
-        results.append(judge_pairs(name or "as asked", own, cfg.max_pixels))
+        results.append(judge_pairs(name or name_of(cfg.checkpoint), own, cfg.max_pixels))
     if not cfg.stress:
         return results, []
     if len(results) > 1:
@@ -189,6 +189,14 @@ def predict_and_pair(
     asked = {"source": str(photos), "output": str(folder), "products": ["mask"], **changes}
     predict(OmegaConf.merge(cfg, asked))
     return pair(dict(truths), find_guesses(folder))
+
+
+def name_of(checkpoint: Any) -> str:
+    """Return what to call the result of a checkpoint: its run's name and date, or its file's."""
+    if OmegaConf.is_list(checkpoint):
+        return f"mean of {len(checkpoint)} checkpoints"
+    path = Path(checkpoint)
+    return "/".join(path.resolve().parts[-2:]) if path.is_dir() else path.name
 
 
 def several(value: Any) -> list[Any]:
