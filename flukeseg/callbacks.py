@@ -107,6 +107,7 @@ class PhotoSheets(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Draw the sheet where this epoch is the best so far."""
+        self._gather(trainer)
         mean = float(np.mean(self.dice)) if self.dice else 0.0
         if not trainer.sanity_checking and mean > self.best:
             self.best = mean
@@ -117,6 +118,7 @@ class PhotoSheets(pl.Callback):
 
     def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Draw the sheet of the test set."""
+        self._gather(trainer)
         self._draw(trainer, trainer.test_dataloaders.dataset, "held_out.jpg")
 
     def state_dict(self) -> dict[str, Any]:
@@ -127,9 +129,18 @@ class PhotoSheets(pl.Callback):
         """Go on from a checkpoint's best Dice."""
         self.best = state_dict["best"]
 
+    def _gather(self, trainer: pl.Trainer) -> None:
+        """Bring together what several processes saw, each of them every nth photo."""
+        if (ranks := trainer.world_size) == 1:
+            return
+        parts: list[Any] = [None] * ranks
+        torch.distributed.all_gather_object(parts, (self.dice, self.predicted))
+        places = [divmod(i, ranks) for i in range(sum(len(dice) for dice, _ in parts))]
+        self.dice = [parts[rank][0][i] for i, rank in places]
+        self.predicted = [parts[rank][1][i] for i, rank in places]
+
     def _draw(self, trainer: pl.Trainer, dataset: FlukeDataset, name: str) -> None:
-        # each process sees its own part of the photos only
-        if trainer.world_size > 1:
+        if not trainer.is_global_zero:
             return
         order = np.argsort(self.dice, kind="stable")[::-1]
         middle = max(0, (len(order) - self.count) // 2)

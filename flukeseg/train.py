@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.utilities import rank_zero_only
 
 from flukeseg import command_line, multirun
 from flukeseg.errors import InputError, whole
@@ -35,6 +36,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     Raises:
         InputError: something in the configuration or the data cannot be used.
     """
+    if rank_zero_only.rank > 0:  # one process tells
+        logging.getLogger("flukeseg").setLevel(logging.WARNING)
     folder = Path(cfg.folder)
     whole("seed", cfg.seed, least=0, most=2**32 - 1)
     whole("trainer.max_epochs", cfg.trainer.max_epochs, least=0)
