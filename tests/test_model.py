@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
+from flukeseg.masks.metrics import boundary_iou
 from flukeseg.model.losses import BCEDiceLoss
-from flukeseg.model.metrics import SoftDice, photo_dice
+from flukeseg.model.metrics import SoftDice, photo_boundary_iou, photo_dice
 from flukeseg.model.network import FlukeUNet, resolve_encoder
 from flukeseg.model.segmenter import SegmentationModule, cosine_with_warmup
 
@@ -232,3 +234,15 @@ def test_cosine_rises_then_falls():
     assert max(factors) == factors[9] == 1
     assert factors[9:] == sorted(factors[9:], reverse=True)
     assert factors[-1] == pytest.approx(0.01, abs=1e-3)
+
+
+def test_boundary_iou_is_that_of_the_metrics():
+    masks = np.stack([render((6, i), (48, 96)).mask for i in range(12)])
+    masks[5] = 0
+    others = np.roll(masks, 2, axis=2)
+    others[7] = 0
+    tensors = (torch.from_numpy(stack)[:, None].float() for stack in (others, masks))
+    predicted, true = tensors
+    found = photo_boundary_iou(predicted - 0.5, true)
+    expected = [boundary_iou(p, t) for p, t in zip(others, masks, strict=True)]
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)

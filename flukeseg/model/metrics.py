@@ -3,8 +3,11 @@ elsewhere; these choose a checkpoint."""
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchmetrics import Metric
 
 
@@ -17,6 +20,28 @@ def photo_dice(logits: Tensor, target: Tensor) -> Tensor:
     overlap = (predicted & true).sum(1).float()
     total = predicted.sum(1).float() + true.sum(1)
     return torch.where(total > 0, 2 * overlap / total.clamp(min=1), torch.ones_like(total))
+
+
+def photo_boundary_iou(logits: Tensor, target: Tensor, share: float = 0.02) -> Tensor:
+    """IoU of the bands inside both masks' edges, of each photo, at network size and threshold 0.5.
+
+    The band is `share` of the diagonal wide, as in `flukeseg.masks.metrics.boundary_iou`, which
+    judges at the photo's own size. Logits and targets N×1×H×W; returns N float32 in 0..1. Both
+    masks empty is 1; one of them empty is 0.
+    """
+    thick = max(1, round(share * math.hypot(*logits.shape[-2:])))
+    predicted, true = (_band(mask.float(), thick) for mask in (logits > 0, target > 0.5))
+    union = (predicted | true).flatten(1).sum(1)
+    overlap = (predicted & true).flatten(1).sum(1).float()
+    return torch.where(union > 0, overlap / union.clamp(min=1), torch.ones_like(overlap))
+
+
+def _band(mask: Tensor, thick: int) -> Tensor:
+    """Pixels of a mask N×1×H×W within `thick` of its edge; beyond the frame there is no mask."""
+    outside = F.pad(1 - mask, [thick] * 4, value=1.0)
+    # the square in two steps, which is many times faster
+    across = F.max_pool2d(outside, (1, 2 * thick + 1), stride=1)
+    return (mask > 0) & (F.max_pool2d(across, (2 * thick + 1, 1), stride=1) > 0)
 
 
 class SoftDice(Metric):

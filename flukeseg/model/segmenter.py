@@ -16,7 +16,7 @@ from torchmetrics import MeanMetric
 from flukeseg.data.dataset import Sample
 from flukeseg.errors import InputError
 from flukeseg.model.losses import BCEDiceLoss
-from flukeseg.model.metrics import SoftDice, photo_dice
+from flukeseg.model.metrics import SoftDice, photo_boundary_iou, photo_dice
 from flukeseg.model.network import FlukeUNet
 from flukeseg.model.tta import PLAIN, Averaged, View, average_views
 from flukeseg.model.weights import load_network
@@ -28,7 +28,8 @@ class SegmentationModule(pl.LightningModule):
     """Learns fluke masks; the figures it logs are at network size.
 
     Logged: `train/loss` and its parts, `val/loss` and its parts, `val/dice` (mean over photos, at
-    threshold 0.5), `val/soft_dice` (the reference's: probabilities, all pixels pooled).
+    threshold 0.5), `val/boundary_iou` (the same of bands along the edge), `val/soft_dice` (the
+    reference's: probabilities, all pixels pooled).
 
     Args:
         encoder: see `FlukeUNet`.
@@ -71,6 +72,7 @@ class SegmentationModule(pl.LightningModule):
         self.views: tuple[View, ...] = (PLAIN,)
         self.loss = loss or BCEDiceLoss()
         self.val_dice, self.test_dice = MeanMetric(), MeanMetric()
+        self.val_edge, self.test_edge = MeanMetric(), MeanMetric()
         self.val_soft_dice, self.test_soft_dice = SoftDice(), SoftDice()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -85,11 +87,11 @@ class SegmentationModule(pl.LightningModule):
 
     def validation_step(self, batch: Sample, batch_index: int) -> dict[str, Tensor]:
         """Add a batch to the figures; return `dice` N and `predicted` N×H×W bool for pictures."""
-        return self._judge("val", batch, self.val_dice, self.val_soft_dice)
+        return self._judge("val", batch, self.val_dice, self.val_soft_dice, self.val_edge)
 
     def test_step(self, batch: Sample, batch_index: int) -> dict[str, Tensor]:
         """As `validation_step`, on photos that chose nothing."""
-        return self._judge("test", batch, self.test_dice, self.test_soft_dice)
+        return self._judge("test", batch, self.test_dice, self.test_soft_dice, self.test_edge)
 
     def predict_step(self, batch: Mapping[str, Any], batch_index: int = 0) -> Averaged:
         """Return the probability of a batch's `image`, averaged over views and networks.
@@ -147,13 +149,15 @@ class SegmentationModule(pl.LightningModule):
             del checkpoint["state_dict"][name]
 
     def _judge(
-        self, stage: str, batch: Sample, dice: MeanMetric, soft_dice: SoftDice
+        self, stage: str, batch: Sample, dice: MeanMetric, soft_dice: SoftDice, edge: MeanMetric
     ) -> dict[str, Tensor]:
         logits = self(batch["image"]).float()
         self._log_parts(stage, self.loss(logits, batch["mask"]), batch)
         each = photo_dice(logits, batch["mask"])
         dice.update(each)
         soft_dice.update(logits, batch["mask"])
+        edge.update(photo_boundary_iou(logits, batch["mask"]))
+        self.log(f"{stage}/boundary_iou", edge, on_epoch=True, on_step=False)
         self.log(f"{stage}/dice", dice, on_epoch=True, on_step=False, prog_bar=True)
         self.log(f"{stage}/soft_dice", soft_dice, on_epoch=True, on_step=False, prog_bar=True)
         return {"dice": each, "predicted": logits[:, 0] > 0}
