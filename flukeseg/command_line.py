@@ -145,8 +145,15 @@ def run_dir(name: str, ckpt_path: str | None) -> str:
     """Folder for a run: a new one by date, or with `last` the newest of this name to go on with.
 
     Raises:
-        InputError: there is none to go on with.
+        InputError: there is none to go on with, or several processes would each make their own.
     """
+    # torchrun and srun start all processes alike; Lightning's own are told the folder of the first
+    started = max(int(os.environ.get(key, 1)) for key in ("WORLD_SIZE", "SLURM_NTASKS"))
+    if started > 1 and ckpt_path != "last":
+        raise InputError(
+            f"{started} processes were started together: name one folder for them, such as "
+            f"hydra.run.dir=outputs/{name}/RUN"
+        )
     return _folder(Path("outputs") / name, "", ckpt_path, "checkpoints/last.ckpt")
 
 

@@ -43,8 +43,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
     whole("trainer.max_epochs", cfg.trainer.max_epochs, least=0)
     resume_from = last_checkpoint(cfg, folder)
     logger = make_logger(cfg.get("logger"))
-    write_provenance(cfg, folder)
-    (folder / "result.json").unlink(missing_ok=True)
+    if rank_zero_only.rank == 0:
+        write_provenance(cfg, folder)
+        (folder / "result.json").unlink(missing_ok=True)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule = hydra.utils.instantiate(cfg.data, _convert_="all")
     datamodule.setup()  # a problem in the data is told before a network is built

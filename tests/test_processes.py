@@ -69,6 +69,25 @@ def test_two_processes_learn_as_one_in_one_folder(run_train, shared_pairs, tmp_p
     assert {path.name for path in folder.iterdir()} == {path.name for path in one.iterdir()}
 
 
+def test_processes_started_by_torchrun_share_a_folder(shared_pairs, tmp_path):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    torchrun += ["--master-port=29517", "-m", "flukeseg.train"]
+    options = [*folder_data(shared_pairs), *TINY, *TWO, "name=torchrun"]
+    refused = subprocess.run(
+        [*torchrun, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert refused.returncode != 0
+    assert "name one folder for them" in refused.stderr
+    assert not (tmp_path / "outputs").exists()
+    done = subprocess.run(
+        [*torchrun, *options, "hydra.run.dir=outputs/torchrun/one"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    (folder,) = (tmp_path / "outputs/torchrun").iterdir()
+    assert len(read_metrics(folder)) == 2
+
+
 VALIDATE = """
 import json, sys
 import pytorch_lightning as pl
