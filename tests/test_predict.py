@@ -577,16 +577,6 @@ def test_an_output_keeps_its_checkpoint(run_predict, tiny_runs, sea, capsys):
     )
 
 
-def test_shards_make_up_the_whole(predict_sea, everything, capsys):
-    settings = ["output=out", EVERY, *FOURS]
-    predict_sea(*settings, "shard=1/2")
-    assert "4 photos are not done" in the_error(predict_sea, capsys, *settings, "shard=merge")
-    assert not Path("out/predictions.csv").exists()
-    predict_sea(*settings, "shard=2/2")
-    predict_sea(*settings, "shard=merge")
-    assert files("out") == files(everything.out)
-
-
 def test_one_run_at_a_time(predict_sea, capsys):
     with PredictionFolder("out").held():
         message = the_error(predict_sea, capsys, "output=out")
