@@ -13,14 +13,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import hydra
+import pytorch_lightning as pl
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from flukeseg.errors import InputError
+from flukeseg.processor import choose_precision
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 """Configuration lies beside the package; flukeseg runs from a clone."""
@@ -139,6 +142,12 @@ def explain(error: BaseException) -> str:
         part = re.search(r"full_key: (\S+)", text)
         return f"{part[1] if part else 'configuration'}: {chain[1] if chain[1:] else text}"
     return " ".join(text.split("\nConfig search path")[0].split())
+
+
+def make_trainer(trainer: DictConfig, **arguments: Any) -> pl.Trainer:
+    """Build the trainer of a job's configuration, `precision=auto` settled."""
+    precision = choose_precision(trainer.precision, trainer.accelerator)
+    return hydra.utils.instantiate(trainer, precision=precision, _convert_="all", **arguments)
 
 
 def run_dir(name: str, ckpt_path: str | None) -> str:

@@ -23,7 +23,6 @@ from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints, name_c
 from flukeseg.model.tta import views_of
 from flukeseg.prediction_folder import PredictionFolder
 from flukeseg.prediction_table import Tally, gather
-from flukeseg.processor import choose_precision
 from flukeseg.writing import ProductWriter
 
 log = logging.getLogger(__name__)
@@ -65,12 +64,8 @@ def predict(cfg: DictConfig) -> Counter[str]:
     given = cfg.checkpoint if OmegaConf.is_list(cfg.checkpoint) else [cfg.checkpoint]
     checkpoints = [find_checkpoint(path) for path in given]
     shard, shards = read_shard(cfg.shard)
-    trainer = hydra.utils.instantiate(
-        cfg.trainer,
-        precision=choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
-        enable_progress_bar=False,
-        enable_checkpointing=False,
-        _convert_="all",
+    trainer = command_line.make_trainer(
+        cfg.trainer, enable_progress_bar=False, enable_checkpointing=False
     )
     rank, ranks = trainer.global_rank, trainer.world_size
     part, parts = shard * ranks + rank, shards * ranks

@@ -85,7 +85,7 @@ def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -
     Memory does not grow with the rows, but for where each stands.
     """
     rows = folder.rows()
-    tally = Tally(Counter(), 0, [])
+    kinds, to_review, unreadable = Counter(), 0, []
     with (
         folder.writing(folder.folder / "predictions.csv") as partial,
         # a name that is no UTF-8 is written with its bytes as \\udc.., so that tables can be read
@@ -96,16 +96,16 @@ def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -
         for row in rows:
             table.writerow(row)
             kind = row["status"].split(":")[0]
-            tally.kinds[kind] += 1
-            tally = tally._replace(to_review=tally.to_review + bool(row.get("review")))
-            if kind == "unreadable" and len(tally.unreadable) < SHOWN:
-                tally.unreadable.append(row)
+            kinds[kind] += 1
+            to_review += bool(row.get("review"))
+            if kind == "unreadable" and len(unreadable) < SHOWN:
+                unreadable.append(row)
     if "coco" in products:
         with folder.writing(folder.folder / "coco.json") as partial:
             write_coco(partial, _images(rows), _annotations(folder, rows, max_pixels))
     if "gallery" in products:
         _write_gallery(folder, _masked(rows), max_pixels)
-    return tally
+    return Tally(kinds, to_review, unreadable)
 
 
 def _masked(rows: Iterable[Row]) -> Iterator[Row]:

@@ -19,7 +19,6 @@ from flukeseg import command_line, multirun
 from flukeseg.errors import InputError, whole
 from flukeseg.loggers import make_logger
 from flukeseg.model.segmenter import SegmentationModule
-from flukeseg.processor import choose_precision
 from flukeseg.provenance import refuse_changes, write_provenance
 from flukeseg.runs import write_result
 
@@ -52,13 +51,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     module = hydra.utils.instantiate(cfg.model, _convert_="all")
     see_that_it_runs(module)
     callbacks = [hydra.utils.instantiate(c, _convert_="all") for c in cfg.callbacks.values() if c]
-    trainer = hydra.utils.instantiate(
-        cfg.trainer,
-        precision=choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
-        callbacks=callbacks,
-        logger=logger,
-        _convert_="all",
-    )
+    trainer = command_line.make_trainer(cfg.trainer, callbacks=callbacks, logger=logger)
     if logger:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     log.info("computing in %s on %s", trainer.precision, trainer.strategy.root_device)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -63,17 +65,20 @@ def shared_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def run_job(job: ModuleType, *overrides: str) -> None:
+    """Run a job's module as from the command line, in the current directory."""
+    GlobalHydra.instance().clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [job.__name__, *overrides])
+        command_line.run(job.main)
+
+
 @pytest.fixture
 def run_train(tmp_path, monkeypatch):
     """Run the training job with command-line overrides, in a directory of its own."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*overrides: str) -> None:
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["flukeseg.train", *overrides])
-        command_line.run(train.main)
-
-    return run
+    return partial(run_job, train)
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
@@ -117,11 +122,7 @@ def tiny_runs(tmp_path_factory: pytest.TempPathFactory, shared_pairs: Path) -> t
 
 def predict_with(*overrides: str) -> None:
     """Run the prediction job with command-line overrides, in the current directory."""
-    GlobalHydra.instance().clear()
-    quick = ["num_workers=0", "trainer.accelerator=cpu"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["flukeseg.predict", *quick, *overrides])
-        command_line.run(predict.main)
+    run_job(predict, "num_workers=0", "trainer.accelerator=cpu", *overrides)
 
 
 @pytest.fixture
@@ -136,9 +137,4 @@ def run_evaluate(tmp_path, monkeypatch):
     """Run the evaluation job with command-line overrides, in a directory of its own."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*overrides: str) -> None:
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["flukeseg.evaluate", *overrides])
-        command_line.run(evaluate.main)
-
-    return run
+    return partial(run_job, evaluate)

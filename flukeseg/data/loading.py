@@ -17,10 +17,15 @@ def loading_processes(key: str, wanted: int | None) -> int:
     """
     if wanted is not None:
         return whole(key, wanted, least=0)
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(8, (cpus or 1) // 2)
+    return min(8, available_processors() // 2)
 
 
-def one_thread(worker: int) -> None:
-    """Keep OpenCV from starting a thread for each core in every loading process."""
+def available_processors() -> int:
+    """Return how many processors this process may use."""
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return own or 1
+
+
+def one_thread(worker: int = 0) -> None:
+    """Keep OpenCV from starting a thread for each core in every process of several."""
     cv2.setNumThreads(0)

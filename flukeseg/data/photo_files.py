@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from flukeseg.data.loading import one_thread
-from flukeseg.data.photos import photo_orientation, read_photo, resize_photo
+from flukeseg.data.photos import read_photo_and_orientation, resize_photo
 from flukeseg.data.sources import Source
 from flukeseg.errors import InputError
 
@@ -60,8 +60,7 @@ class PhotoFiles(Dataset[tuple[PhotoFile, np.ndarray | None]]):
         """Return a file and its photo H×W×3 uint8 RGB at the network's size, or None."""
         source, started = self.sources[index], time.perf_counter()
         try:
-            photo = read_photo(source.path, self.max_pixels)
-            orientation = photo_orientation(source.path)
+            photo, orientation = read_photo_and_orientation(source.path, self.max_pixels)
         except InputError as error:
             reason = str(error).removeprefix(source.path).strip()
             return PhotoFile(source, problem=reason, seconds=time.perf_counter() - started), None

@@ -37,11 +37,24 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Raises:
         InputError: the file is missing, is no photo, is damaged, or has more than `max_pixels`.
     """
-    with opened(path, max_pixels) as (image, orientation, size):
+    return read_photo_and_orientation(path, max_pixels)[0]
+
+
+def read_photo_and_orientation(
+    path: str | Path, max_pixels: int = MAX_PIXELS
+) -> tuple[np.ndarray, int]:
+    """Read a photo as `read_photo` does, and the EXIF orientation that the file states, 1 to 8.
+
+    Raises:
+        InputError: as `read_photo`.
+    """
+    with opened(path, max_pixels) as (image, turn, size):
+        stated = exif_orientation(image)
         if _is_deep(image):
-            grey = _to_8_bit(path, image)
-            return _upright(np.stack([grey] * 3, axis=-1), orientation, size)
-        return _upright(np.asarray(_flatten(_colours(image), "white")), orientation, size)
+            colours = np.stack([_to_8_bit(path, image)] * 3, axis=-1)
+        else:
+            colours = np.asarray(_flatten(_colours(image), "white"))
+        return _upright(colours, turn, size), stated
 
 
 def read_mask(path: str | Path, threshold: int = 108, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -96,16 +109,6 @@ def photo_size(path: str | Path) -> tuple[int, int]:
     """
     with opened(path) as (_, _, size):
         return size
-
-
-def photo_orientation(path: str | Path) -> int:
-    """Give the EXIF orientation that the file states, 1 to 8, from its header alone.
-
-    Raises:
-        InputError: as `photo_size`.
-    """
-    with opened(path) as (image, _, _):
-        return exif_orientation(image)
 
 
 def find_photos(folder: str | Path) -> list[Path]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import multiprocessing
-import os
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
+from flukeseg.data.loading import available_processors, one_thread
 from flukeseg.data.photos import MAX_PIXELS, read_mask_levels
 from flukeseg.errors import InputError
 from flukeseg.evaluation.pairing import Guess, Truth
@@ -40,15 +39,14 @@ def judge(pairs: Mapping[str, tuple[Truth, Guess]], max_pixels: int = MAX_PIXELS
         InputError: masks cannot be read or differ in size; all of them are named, up to ten.
     """
     tasks = [(name, truth, guess, max_pixels) for name, (truth, guess) in pairs.items()]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     # a process takes seconds to begin
-    workers = min(cores or 1, 1 + len(tasks) // 300)
+    workers = min(available_processors(), 1 + len(tasks) // 300)
     if workers == 1:
         rows = [_judge_told(task) for task in tasks]
     else:
         # spawned: a process that has computed with torch cannot be forked safely
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
+        with ProcessPoolExecutor(workers, context, initializer=one_thread) as pool:
             found = pool.map(_judge_told, tasks, chunksize=16)
             rows = list(tqdm(found, total=len(tasks), unit="mask", desc="judging", leave=False))
     if problems := [row for row in rows if isinstance(row, str)]:
@@ -71,10 +69,6 @@ def read_edge(path: Path) -> np.ndarray:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is no table of pixels with columns x and y ({error})") from error
     return np.array(rows, np.float64).reshape(-1, 2)
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(0)
 
 
 def _judge_told(task: tuple[str, Truth, Guess, int]) -> Row | str:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -15,6 +14,7 @@ from flukeseg.data.datamodule import FlukeDataModule
 from flukeseg.data.photos import read_mask, read_photo
 from flukeseg.data.synthetic import render
 from flukeseg.evaluation.pairing import Truth
+from flukeseg.masks.files import encode_png
 
 
 def validation_names(data: FlukeDataModule) -> list[str]:
@@ -32,7 +32,7 @@ def render_pairs(folder: Path, count: int, size: tuple[int, int], seed: int) -> 
         # far from the seeds that are trained on
         picture = render((seed, 0xE7A1, number), size)
         name = f"rendered_{number:04d}"
-        _write(folder / "images" / f"{name}.png", picture.image[..., ::-1])
+        _write(folder / "images" / f"{name}.png", picture.image)
         _write(folder / "masks" / f"{name}.png", picture.mask * 255)
         if len(picture.trailing_edge):
             lines = [
@@ -55,14 +55,14 @@ def stressed_pairs(
         photo = read_photo(truth.photo, max_pixels)
         mask = read_mask(truth.mask, max_pixels=max_pixels)
         photo, mask = stress.stress(condition, photo, mask, name)
-        _write(folder / "images" / f"{name}.png", photo[..., ::-1])
+        _write(folder / "images" / f"{name}.png", photo)
         _write(folder / "masks" / f"{name}.png", mask * 255)
     return _done(folder, settings)
 
 
 def _write(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    path.write_bytes(encode_png(image))
 
 
 def _is_done(folder: Path, settings: dict[str, object]) -> bool:

@@ -74,10 +74,7 @@ def _about(masks: np.ndarray) -> Box:
     if box is None:
         return whole
     margin = max(16, max(box.width, box.height) // 5)
-    left, top = max(0, box.x - margin), max(0, box.y - margin)
-    right = min(width, box.x + box.width + margin)
-    bottom = min(height, box.y + box.height + margin)
-    box = Box(left, top, right - left, bottom - top)
+    box = box.pad(margin, margin, masks.shape)
     return box if box.width * box.height < 0.6 * masks.size else whole
 
 

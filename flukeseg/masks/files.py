@@ -62,31 +62,31 @@ def encode_products(
         name: of the photo's files, without suffix.
         settings: which products.
     """
-    yield f"mask/{name}.png", _png(prediction.mask)
+    yield f"mask/{name}.png", encode_png(prediction.mask)
     wanted = set(settings.products)
     top = 2**settings.probability_bits - 1
     if "probability" in wanted:
-        yield f"probability/{name}.png", _png(_whole_numbers(prediction.probability, top))
+        yield f"probability/{name}.png", encode_png(_whole_numbers(prediction.probability, top))
     if "uncertainty" in wanted:
         # a standard deviation of values in 0..1 is at most 0.5; after a single view it is unknown
         spread = np.nan_to_num(prediction.uncertainty * 2)
-        yield f"uncertainty/{name}.png", _png(_whole_numbers(spread, top))
+        yield f"uncertainty/{name}.png", encode_png(_whole_numbers(spread, top))
     if "overlay" in wanted:
         yield f"overlay/{name}.jpg", encode_jpeg(prediction.overlay())
     for index in range(len(prediction.areas)):
         own = name if index == 0 else f"{name}.fluke{index + 1}"
         if "cutout" in wanted:
-            yield f"cutout/{own}.png", _png(prediction.cutout(index))
+            yield f"cutout/{own}.png", encode_png(prediction.cutout(index))
         if "white" in wanted:
-            yield f"white/{own}.png", _png(prediction.white(index))
+            yield f"white/{own}.png", encode_png(prediction.white(index))
         if "crop" in wanted:
-            yield f"crop/{own}.png", _png(prediction.crop(index, settings.crop_margin))
+            yield f"crop/{own}.png", encode_png(prediction.crop(index, settings.crop_margin))
     if "rgbm" in wanted:
-        yield f"rgbm/{name}.png", _png(prediction.rgbm())
+        yield f"rgbm/{name}.png", encode_png(prediction.rgbm())
         if settings.rgbm_size is not None:
             height, width = settings.rgbm_size
             small = prediction.rgbm((height, width))
-            yield f"rgbm_{width}x{height}/{name}.png", _png(small)
+            yield f"rgbm_{width}x{height}/{name}.png", encode_png(small)
 
 
 def encode_jpeg(image: np.ndarray) -> bytes:
@@ -98,7 +98,8 @@ def encode_jpeg(image: np.ndarray) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-def _png(image: np.ndarray) -> bytes:
+def encode_png(image: np.ndarray) -> bytes:
+    """Encode H×W, H×W×3 RGB or H×W×4 RGBA without loss, of 8 or 16 bits."""
     if image.ndim == 3:
         to_bgr = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
         image = cv2.cvtColor(image, to_bgr)

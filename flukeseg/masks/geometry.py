@@ -22,7 +22,10 @@ class Box(NamedTuple):
 
     def grow(self, margin: float, size: tuple[int, int]) -> Box:
         """Return a box wider by `margin` of its sides on each side, inside (height, width)."""
-        across, down = round(margin * self.width), round(margin * self.height)
+        return self.pad(round(margin * self.width), round(margin * self.height), size)
+
+    def pad(self, across: int, down: int, size: tuple[int, int]) -> Box:
+        """Return a box wider by so many pixels on each side, inside (height, width)."""
         left, top = max(0, self.x - across), max(0, self.y - down)
         right = min(size[1], self.x + self.width + across)
         bottom = min(size[0], self.y + self.height + down)
@@ -79,5 +82,5 @@ def outlines(mask: np.ndarray, holes: bool = True) -> list[np.ndarray]:
 
 
 def touches_frame(mask: np.ndarray) -> int:
-    """Count the pixels of a mask H×W, 0 or 1, along the frame's most occupied side."""
-    return int(max(mask[0].sum(), mask[-1].sum(), mask[:, 0].sum(), mask[:, -1].sum()))
+    """Count the pixels of a mask or labels H×W along the frame's most occupied side."""
+    return max(np.count_nonzero(side) for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))

@@ -45,14 +45,14 @@ class Prediction:
     """The flukes of one photo, upright and at its own size.
 
     `probability`: H×W float32 in 0..1. `labels`: H×W uint8, 0 where there is no fluke, 1 the
-    largest, 2 the next, …. `areas`: their pixels. `uncertainty`: H×W float32 in 0..0.5, standard
-    deviation between views, and `disagreement`, 0..1, between their masks; both NaN after a single
-    view. `confidence`: the Dice to be expected, 0..1. `reasons`: why to look at it, if any.
-    `photo`: H×W×3 uint8 RGB, which the pictures need; None where nobody asked for any.
+    largest, 2 the next, …. `areas`: their pixels. `spread`: standard deviation between views,
+    float32 in 0..0.5, at the network's size, and `disagreement`, 0..1, between their masks; both
+    NaN after a single view. `confidence`: the Dice to be expected, 0..1. `reasons`: why to look at
+    it, if any. `photo`: H×W×3 uint8 RGB, which the pictures need; None where nobody asked for any.
     """
 
     probability: np.ndarray
-    uncertainty: np.ndarray
+    spread: np.ndarray
     labels: np.ndarray
     areas: tuple[int, ...]
     disagreement: float
@@ -69,6 +69,11 @@ class Prediction:
     def mask(self) -> np.ndarray:
         """All flukes: H×W uint8, 0 or 255."""
         return np.where(self.labels > 0, np.uint8(255), np.uint8(0))
+
+    @cached_property
+    def uncertainty(self) -> np.ndarray:
+        """Standard deviation between views: H×W float32 in 0..0.5; NaN after a single view."""
+        return resize_map(self.spread, self.size)
 
     @property
     def coverage(self) -> float:
@@ -151,7 +156,7 @@ def make_prediction(
     cleaned = clean(mask, settings.cleaning)
     return Prediction(
         probability=probability,
-        uncertainty=resize_map(spread, size),
+        spread=spread,
         labels=cleaned.labels,
         areas=cleaned.areas,
         disagreement=disagreement,

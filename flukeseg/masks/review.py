@@ -41,12 +41,11 @@ class Review:
             cleaned: the flukes.
             disagreement: see `flukeseg.model.tta.Averaged`; NaN after a single look.
         """
-        mask = (cleaned.labels > 0).astype(np.uint8)
         area = sum(cleaned.areas)
-        coverage = area / mask.size
+        coverage = area / cleaned.labels.size
         found = {
             "empty": area == 0,
-            "cut by the frame": touches_frame(mask) > self.frame * np.sqrt(area),
+            "cut by the frame": touches_frame(cleaned.labels) > self.frame * np.sqrt(area),
             "several flukes": len(cleaned.areas) > 1,
             "splash islands": area > 0 and cleaned.removed > self.islands * area,
             "views disagree": disagreement > self.disagreement,
