@@ -81,7 +81,7 @@ def judge_folders(cfg: DictConfig) -> list[Result]:
 
 def judge_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], list[Table]]:
     """Predict on labelled photos with every setting asked for, and judge."""
-    sizes = [None] if cfg.sizes is None else [pair_of_sides("sizes", size) for size in cfg.sizes]
+    sizes = [cfg.size] if cfg.sizes is None else [pair_of_sides("sizes", s) for s in cfg.sizes]
     truths = labelled_photos(cfg, output)
     settings = list(itertools.product(sizes, several(cfg.tta), several(cfg.threshold)))
     results = []
@@ -89,7 +89,7 @@ def judge_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], list[
         name = ", ".join(
             text
             for text, values in (
-                (f"{size[1]} × {size[0]}" if size else "", sizes),
+                (f"{size[1]} × {size[0]}" if cfg.sizes else "", sizes),
                 (str(tta), several(cfg.tta)),
                 (f"threshold {threshold}", several(cfg.threshold)),
             )
