@@ -13,7 +13,15 @@ import torch
 from torch.utils.data import DataLoader
 
 from flukeseg.data.augmentation import Augmentation
-from flukeseg.data.dataset import CachedPhotos, EpochSampler, FlukeDataset, RenderedFlukes, Sample
+from flukeseg.data.dataset import (
+    CachedPhotos,
+    EpochSampler,
+    FlukeDataset,
+    RenderedFlukes,
+    Sample,
+    Source,
+    Start,
+)
 from flukeseg.data.loading import loading_processes, one_thread
 from flukeseg.data.pairs import Pairs, load_pairs
 from flukeseg.data.splits import (
@@ -23,6 +31,7 @@ from flukeseg.data.splits import (
     split_by_count,
     split_by_fold,
 )
+from flukeseg.data.synthetic import PARTS
 from flukeseg.errors import InputError, pair_of_sides, whole
 
 log = logging.getLogger(__name__)
@@ -39,6 +48,7 @@ class FlukeDataModule(pl.LightningDataModule):
         seed: of the split, the order and the augmentation.
         mask_threshold: grey above it is fluke.
         augmentation: of the training photos, or None.
+        start: a smaller size for the first epochs of training.
         test_root: folder of pairs, read as `FolderDataModule` reads its own, for a figure at the
             end on photos that chose nothing.
     """
@@ -51,6 +61,7 @@ class FlukeDataModule(pl.LightningDataModule):
         num_workers: int | None = None,
         seed: int = 0,
         augmentation: Augmentation | None = None,
+        start: Start | None = None,
         test_root: str | Path | None = None,
         mask_threshold: int = 108,
     ) -> None:
@@ -63,6 +74,7 @@ class FlukeDataModule(pl.LightningDataModule):
         self.num_workers = loading_processes("data.num_workers", num_workers)
         self.seed = seed
         self.augmentation = augmentation
+        self.start = start
         self.test_root = test_root
         self.mask_threshold = whole("data.mask_threshold", mask_threshold, least=0, most=254)
         self.train_set: FlukeDataset | None = None
@@ -83,6 +95,9 @@ class FlukeDataModule(pl.LightningDataModule):
     def test_dataloader(self) -> DataLoader[Sample]:
         """Batches of every test photo, in order."""
         return self._loader(self.test_set)
+
+    def _training_set(self, source: Source) -> FlukeDataset:
+        return FlukeDataset(source, self.augmentation, self.seed, self.start)
 
     def _real_test_set(self) -> FlukeDataset | None:
         if self.test_root is None:
@@ -177,7 +192,7 @@ class FolderDataModule(FlukeDataModule):
                 f"{self.mask_threshold} and to the masks"
             )
         log.info("%d pairs to train on, %d to validate", len(train), len(val))
-        self.train_set = FlukeDataset(_cached(pairs, train), self.augmentation, self.seed)
+        self.train_set = self._training_set(_cached(pairs, train))
         self.val_set = FlukeDataset(_cached(pairs, val))
         self.test_set = self._real_test_set()
 
@@ -212,13 +227,23 @@ class RenderedDataModule(FlukeDataModule):
         train_count: photos in an epoch.
         val_count: photos to validate on.
         test_count: photos for the figure at the end, where `test_root` gives no real ones.
+        without: parts of the renderer that training goes without, see `render`: to measure what
+            each is worth.
         **loading: see `FlukeDataModule`.
     """
 
     def __init__(
-        self, train_count: int = 400, val_count: int = 50, test_count: int = 100, **loading
+        self,
+        train_count: int = 400,
+        val_count: int = 50,
+        test_count: int = 100,
+        without: Sequence[str] = (),
+        **loading,
     ) -> None:
         super().__init__(**loading)
+        if unknown := set(without) - set(PARTS):
+            raise InputError(f"data.without={min(unknown)} is not one of {', '.join(PARTS)}")
+        self.without = tuple(without)
         self.train_count = whole("data.train_count", train_count)
         self.val_count = whole("data.val_count", val_count)
         self.test_count = whole("data.test_count", test_count)
@@ -231,8 +256,8 @@ class RenderedDataModule(FlukeDataModule):
         train, val, test = (
             int(np.random.SeedSequence((self.seed, part)).generate_state(1)[0]) for part in range(3)
         )
-        self.train_set = FlukeDataset(
-            RenderedFlukes(self.train_count, self.size, train), self.augmentation, self.seed
+        self.train_set = self._training_set(
+            RenderedFlukes(self.train_count, self.size, train, self.without)
         )
         self.val_set = FlukeDataset(RenderedFlukes(self.val_count, self.size, val).cached())
         self.test_set = self._real_test_set() or FlukeDataset(

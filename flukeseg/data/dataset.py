@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from flukeseg.data.augmentation import Augmentation
+from flukeseg.data.photos import resize_mask, resize_photo
 from flukeseg.data.synthetic import render
 
 
@@ -28,8 +30,27 @@ class Source(Protocol):
     def __len__(self) -> int:
         """Return the number of photos in an epoch."""
 
-    def get(self, index: int, epoch: int) -> tuple[str, np.ndarray, np.ndarray]:
-        """Return name, photo H×W×3 uint8 RGB and mask H×W uint8 0 or 1."""
+    def get(
+        self, index: int, epoch: int, size: tuple[int, int] | None = None
+    ) -> tuple[str, np.ndarray, np.ndarray]:
+        """Return name, photo H×W×3 uint8 RGB and mask H×W uint8 0 or 1, at a size if given."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A smaller size for the first epochs: most is learnt there, at a fraction of the time.
+
+    Args:
+        size: (height, width).
+        epochs: how many.
+    """
+
+    size: tuple[int, int]
+    epochs: int
+
+    def at(self, epoch: int) -> tuple[int, int] | None:
+        """Return the size of an epoch; None is the final one."""
+        return self.size if epoch < self.epochs else None
 
 
 class CachedPhotos:
@@ -49,9 +70,14 @@ class CachedPhotos:
     def __len__(self) -> int:
         return len(self.names)
 
-    def get(self, index: int, epoch: int) -> tuple[str, np.ndarray, np.ndarray]:
+    def get(
+        self, index: int, epoch: int, size: tuple[int, int] | None = None
+    ) -> tuple[str, np.ndarray, np.ndarray]:
         """Return the photo of this number, the same in every epoch."""
-        return self.names[index], self.photos[index].numpy(), self.masks[index].numpy()
+        photo, mask = self.photos[index].numpy(), self.masks[index].numpy()
+        if size is not None:
+            photo, mask = resize_photo(photo, size), resize_mask(mask, size)
+        return self.names[index], photo, mask
 
 
 class RenderedFlukes:
@@ -61,17 +87,22 @@ class RenderedFlukes:
         count: photos in an epoch.
         size: (height, width).
         seed: first part of each picture's seed; equal seeds give equal pictures.
+        without: parts that are left out, see `render`.
     """
 
-    def __init__(self, count: int, size: tuple[int, int], seed: int) -> None:
-        self.count, self.size, self.seed = count, size, seed
+    def __init__(
+        self, count: int, size: tuple[int, int], seed: int, without: Collection[str] = ()
+    ) -> None:
+        self.count, self.size, self.seed, self.without = count, size, seed, without
 
     def __len__(self) -> int:
         return self.count
 
-    def get(self, index: int, epoch: int) -> tuple[str, np.ndarray, np.ndarray]:
+    def get(
+        self, index: int, epoch: int, size: tuple[int, int] | None = None
+    ) -> tuple[str, np.ndarray, np.ndarray]:
         """Render the fluke of this number and epoch."""
-        picture = render((self.seed, epoch, index), self.size)
+        picture = render((self.seed, epoch, index), size or self.size, self.without)
         return f"rendered_{self.seed}_{epoch}_{index}", picture.image, picture.mask
 
     def cached(self) -> CachedPhotos:
@@ -91,12 +122,17 @@ class FlukeDataset(Dataset[Sample]):
         source: photos and masks.
         augmentation: for training; None for validation.
         seed: of the run.
+        start: a smaller size for the first epochs.
     """
 
     def __init__(
-        self, source: Source, augmentation: Augmentation | None = None, seed: int = 0
+        self,
+        source: Source,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        start: Start | None = None,
     ) -> None:
-        self.source, self.augmentation, self.seed = source, augmentation, seed
+        self.source, self.augmentation, self.seed, self.start = source, augmentation, seed, start
 
     def __len__(self) -> int:
         return len(self.source)
@@ -104,7 +140,8 @@ class FlukeDataset(Dataset[Sample]):
     def __getitem__(self, key: int | tuple[int, int]) -> Sample:
         """Return a sample by index, or by (epoch, index) as `EpochSampler` gives it."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        name, photo, mask = self.source.get(index, epoch)
+        size = self.start.at(epoch) if self.start else None
+        name, photo, mask = self.source.get(index, epoch, size)
         if self.augmentation is not None:
             photo, mask = self.augmentation(photo, mask, (self.seed, epoch, index))
         image = torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1)))

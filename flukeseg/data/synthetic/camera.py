@@ -10,18 +10,25 @@ BRIGHTEST = 2.0  # brightest value of a scene that is told apart: wet skin in th
 
 
 def photograph(
-    rng: np.random.Generator, image: np.ndarray, mount: Mount, slope: float, aspect: float
+    rng: np.random.Generator,
+    image: np.ndarray,
+    mount: Mount,
+    slope: float,
+    aspect: float,
+    developed: bool = True,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Turn a scene (height × width × 3 float32, 0 … 1) into a photograph.
 
-    Returns height × width × 3 uint8, and 1 where the mount leaves the scene to be seen (None if
+    Undeveloped, it has the scene's own colours, sharp and without noise. Returns height × width × 3 uint8, and 1 where the mount leaves the scene to be seen (None if
     everywhere).
     """
     tone, optics, card, file = rng.spawn(4)
-    image = _tone(tone, image)
-    image = _lens(optics, image)
+    if developed:
+        image = _lens(optics, _tone(tone, image))
     kept = surround(card, mount, slope, aspect, image)
-    return _file(file, image), kept
+    if developed:
+        return _file(file, image), kept
+    return (image.clip(0, 1) * 255).astype(np.uint8), kept
 
 
 def _tone(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:

@@ -22,6 +22,9 @@ class Mount:
     paper: float
 
 
+BARE = Mount((0.0, 0.0, 0.0, 0.0), caption=False, corners=False, stamp=False, paper=1.0)
+
+
 def draw_mount(rng: np.random.Generator) -> Mount:
     """Draw the mount: mostly none."""
     margins = [0.0, 0.0, 0.0, 0.0]

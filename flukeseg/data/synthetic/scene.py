@@ -1,6 +1,6 @@
 """One picture from one seed: draws who, where and when, and puts the parts together."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,7 +13,7 @@ from flukeseg.data.synthetic.company import paint_company
 from flukeseg.data.synthetic.frame import Frame
 from flukeseg.data.synthetic.layout import beside, draw_frame
 from flukeseg.data.synthetic.light import Light, draw_light, lit
-from flukeseg.data.synthetic.mount import draw_mount
+from flukeseg.data.synthetic.mount import BARE, draw_mount
 from flukeseg.data.synthetic.noise import smoothstep
 from flukeseg.data.synthetic.pose import stock_in_front
 from flukeseg.data.synthetic.sea import Water, draw_water, paint_sea
@@ -26,9 +26,13 @@ from flukeseg.data.synthetic.splash import (
     reflect,
 )
 from flukeseg.data.synthetic.whale import Whale, draw_whale, layers, trailing_edge
+from flukeseg.errors import InputError
 
 NO_FLUKE = 0.05  # share of pictures with only the sea: a network must learn to say "none"
 TWO_FLUKES = 0.03  # share with a second fluke, as rare as in catalogues
+
+PARTS = ("waves", "backdrop", "company", "skin", "light", "splash", "mount", "camera", "empty")
+"""What can be left out, to measure what it is worth; `empty` are the pictures with only the sea."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class _Surroundings:
     water: Water
     light: Light
     sky: np.ndarray  # colour that wet skin mirrors
+    without: Collection[str]
 
 
 def _paint_whale(
@@ -68,6 +73,8 @@ def _paint_whale(
     body = 0.7 * wide  # what of it the water closes on
     wake = draw_wake(wakes, body)
     cover, splash, solid, tone = paint_splash(wakes, frame, wake, relief, body)
+    if "splash" in around.without:
+        cover = np.zeros_like(cover)
     in_front = stock_in_front(whale.pose)
     pixels, hidden = image.reshape(-1, 3), cover.ravel()  # views, to be addressed by pixel number
     mask, lobes = np.zeros(hidden.size, np.float32), np.zeros(hidden.size, np.float32)
@@ -78,15 +85,20 @@ def _paint_whale(
             # the stock rises out of the fluke without a seam
             merged = smoothstep(layer.unfold(layer.along) * np.float32(9))
             alpha = alpha * np.maximum(merged, 1 - mask[at])
-        skin = albedo(whale.skin, layer, frame.half_span * frame.scale[0])
-        colour = pixels[at]
-        over(colour, layer.unfold(lit(skin, layer, around.light, around.sky)), alpha)
+        colour, skin = pixels[at], np.full((*layer.plane.shape[:2], 3), whale.skin.dark, np.float32)
+        if "skin" not in around.without:
+            skin = albedo(whale.skin, layer, frame.half_span * frame.scale[0])
+        if "light" not in around.without:
+            skin = lit(skin, layer, around.light, around.sky)
+        over(colour, layer.unfold(skin), alpha)
         pixels[at] = colour
         mask[at] += alpha * (1 - mask[at])
         if not layer.stock:
             lobes[at] = np.maximum(lobes[at], layer.alpha)
     mask, lobes = mask.reshape(frame.size), lobes.reshape(frame.size)
     edge = trailing_edge(whale, frame)
+    if "splash" in around.without:
+        return mask, edge
     reflect(mirror, frame, wake, relief, image, mask, wide)
     # a fluke held level sheds water over its trailing edge; an upright one has shed it
     shedding = abs(whale.pose.pitch) > 0.9 and whale.pose.arch > 0
@@ -125,25 +137,41 @@ def _visible(path: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return path[:-1] if len(path) and np.isnan(path[-1, 0]) else path
 
 
-def render(seed: int | Sequence[int], size: tuple[int, int] = (192, 384)) -> Rendering:
+def render(
+    seed: int | Sequence[int], size: tuple[int, int] = (192, 384), without: Collection[str] = ()
+) -> Rendering:
     """Render the scene of a seed at a size (height, width).
 
     The same seed and size give the same bytes in every process; the same seed at another size
-    gives the same scene with more or fewer pixels, squeezed if the aspect differs.
+    gives the same scene with more or fewer pixels, squeezed if the aspect differs. What is left
+    out of `PARTS` leaves the rest as it was.
+
+    Raises:
+        InputError: there is no such part to leave out.
     """
+    if unknown := set(without) - set(PARTS):
+        raise InputError(f"without={min(unknown)} is not one of {', '.join(PARTS)}")
     # one generator for each part: a change to one leaves the others' draws as they were
     cast, crop, tint, swell, far, near, lamp, wet, lens = np.random.default_rng(seed).spawn(9)
     count = int(cast.choice(3, p=[NO_FLUKE, 1 - NO_FLUKE - TWO_FLUKES, TWO_FLUKES]))
+    if "empty" in without:
+        count = max(count, 1)
     whale = draw_whale(cast)
     mount = draw_mount(lens)
+    if "mount" in without:
+        mount = BARE
     frame = draw_frame(crop, whale, mount, size)
     water = draw_water(tint)
     image, relief = paint_sea(swell, frame, water)
+    if "waves" in without:
+        image, relief = np.full_like(image, water.mean), np.zeros_like(relief)
     sky = draw_sky(tint, water)
-    paint_far(far, frame, sky, image)
-    paint_company(near, frame, image, empty=count == 0)
+    if "backdrop" not in without:
+        paint_far(far, frame, sky, image)
+    if "company" not in without:
+        paint_company(near, frame, image, empty=count == 0)
 
-    around = _Surroundings(image, relief, water, draw_light(lamp), sky.low)
+    around = _Surroundings(image, relief, water, draw_light(lamp), sky.low, without)
     places = [(whale, frame)][:count]
     if count == 2:
         places.append((draw_whale(cast), beside(crop, frame)))
@@ -154,7 +182,9 @@ def render(seed: int | Sequence[int], size: tuple[int, int] = (192, 384)) -> Ren
         mask, path = _paint_whale(wet, who, where, around)
         coverage = np.maximum(coverage, mask)
         paths += [path, np.full((1, 2), np.nan, np.float32)]
-    photo, kept = photograph(lens, image, mount, frame.slope, frame.aspect)
+    photo, kept = photograph(
+        lens, image, mount, frame.slope, frame.aspect, developed="camera" not in without
+    )
     truth = (coverage > 0.5).astype(np.uint8)
     if kept is not None:
         truth *= kept
