@@ -9,6 +9,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from flukeseg.data.taught import UNKNOWN
 from flukeseg.errors import InputError
 
 MAX_STRENGTH = 4.0
@@ -31,15 +32,25 @@ class Augmentation:
     def __call__(
         self, photo: np.ndarray, mask: np.ndarray, seed: tuple[int, ...]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return new versions of a photo H×W×3 uint8 RGB and its mask H×W uint8 0 or 1."""
+        """Return new versions of a photo H×W×3 uint8 RGB and its mask H×W uint8.
+
+        The mask is 0, 1 or `UNKNOWN`.
+        """
         if self.transform is None:
             return photo, mask
         # one generator for all transforms: given a seed, each would start from the same one
         numbers, choices = np.random.SeedSequence(seed).generate_state(2)
         self.transform.set_random_state(np.random.default_rng(numbers), random.Random(int(choices)))
-        augmented = self.transform(image=photo, mask=mask * 255)
+        unknown = mask == UNKNOWN
+        planes = (mask == 1).astype(np.uint8) * 255
+        if unknown.any():
+            planes = np.dstack([planes, unknown.astype(np.uint8) * 255])
+        augmented = self.transform(image=photo, mask=planes)
         # the mask was warped as grey levels; half covered is fluke, as when it was resized
-        return augmented["image"], (augmented["mask"] > 127).astype(np.uint8)
+        warped = (augmented["mask"] > 127).astype(np.uint8)
+        if warped.ndim == 3:
+            warped = np.where(warped[..., 1] > 0, np.uint8(UNKNOWN), warped[..., 0])
+        return augmented["image"], warped
 
 
 def training_transform(strength: float = 1.0) -> A.Compose | None:

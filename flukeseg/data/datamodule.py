@@ -103,7 +103,7 @@ class FlukeDataModule(pl.LightningDataModule):
         if self.test_root is None:
             return None
         pairs = load_pairs(self.test_root, self.size, self.mask_threshold)
-        return FlukeDataset(_cached(pairs, range(len(pairs.stems))))
+        return FlukeDataset(cached(pairs, range(len(pairs.stems))))
 
     def _place(self) -> tuple[int, int]:
         """Which of how many processes this is."""
@@ -192,8 +192,8 @@ class FolderDataModule(FlukeDataModule):
                 f"{self.mask_threshold} and to the masks"
             )
         log.info("%d pairs to train on, %d to validate", len(train), len(val))
-        self.train_set = self._training_set(_cached(pairs, train))
-        self.val_set = FlukeDataset(_cached(pairs, val))
+        self.train_set = self._training_set(cached(pairs, train))
+        self.val_set = FlukeDataset(cached(pairs, val))
         self.test_set = self._real_test_set()
 
     def split(self, pairs: Pairs) -> list[str]:
@@ -265,7 +265,8 @@ class RenderedDataModule(FlukeDataModule):
         )
 
 
-def _cached(pairs: Pairs, indices: Sequence[int]) -> CachedPhotos:
+def cached(pairs: Pairs, indices: Sequence[int]) -> CachedPhotos:
+    """Some of the pairs, by their numbers."""
     return CachedPhotos(
         [pairs.stems[i] for i in indices], pairs.photos[list(indices)], pairs.masks[list(indices)]
     )

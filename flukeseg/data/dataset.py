@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
@@ -12,12 +12,16 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from flukeseg.data.augmentation import Augmentation
-from flukeseg.data.photos import resize_mask, resize_photo
+from flukeseg.data.photos import resize_photo
 from flukeseg.data.synthetic import render
+from flukeseg.data.taught import UNKNOWN, resize_taught
 
 
 class Sample(TypedDict):
-    """One photo: image 3×H×W float32 in 0..1, mask 1×H×W float32 0 or 1, and its name."""
+    """One photo: image 3×H×W float32 in 0..1, mask 1×H×W float32 0 or 1, and its name.
+
+    Of masks that a teacher made, unknown pixels are 0.5.
+    """
 
     image: torch.Tensor
     mask: torch.Tensor
@@ -33,7 +37,10 @@ class Source(Protocol):
     def get(
         self, index: int, epoch: int, size: tuple[int, int] | None = None
     ) -> tuple[str, np.ndarray, np.ndarray]:
-        """Return name, photo H×W×3 uint8 RGB and mask H×W uint8 0 or 1, at a size if given."""
+        """Return name, photo H×W×3 uint8 RGB and mask H×W uint8 (0, 1 or `UNKNOWN`).
+
+        They are of the source's own size, or of another (height, width) if one is given.
+        """
 
 
 @dataclass(frozen=True)
@@ -59,13 +66,28 @@ class CachedPhotos:
     Args:
         names: N names.
         photos: N×H×W×3 uint8 RGB.
-        masks: N×H×W uint8, 0 or 1.
+        masks: N×H×W uint8, 0, 1 or `UNKNOWN`.
     """
 
     def __init__(self, names: list[str], photos: np.ndarray, masks: np.ndarray) -> None:
         self.names = names
         self.photos = torch.from_numpy(np.ascontiguousarray(photos))
         self.masks = torch.from_numpy(np.ascontiguousarray(masks))
+
+    @classmethod
+    def stacked(cls, items: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> CachedPhotos:
+        """Of names, photos and masks, all of one size."""
+        names, photos, masks = zip(*items, strict=True)
+        return cls(list(names), np.stack(photos), np.stack(masks))
+
+    @classmethod
+    def joined(cls, several: Sequence[CachedPhotos]) -> CachedPhotos:
+        """All photos of several, in order."""
+        return cls(
+            [name for one in several for name in one.names],
+            np.concatenate([one.photos.numpy() for one in several]),
+            np.concatenate([one.masks.numpy() for one in several]),
+        )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -76,7 +98,7 @@ class CachedPhotos:
         """Return the photo of this number, the same in every epoch."""
         photo, mask = self.photos[index].numpy(), self.masks[index].numpy()
         if size is not None:
-            photo, mask = resize_photo(photo, size), resize_mask(mask, size)
+            photo, mask = resize_photo(photo, size), resize_taught(mask, size)
         return self.names[index], photo, mask
 
 
@@ -107,8 +129,7 @@ class RenderedFlukes:
 
     def cached(self) -> CachedPhotos:
         """Render the first epoch once and keep it: for validation, the same at every turn."""
-        names, photos, masks = zip(*(self.get(i, epoch=0) for i in range(self.count)), strict=True)
-        return CachedPhotos(list(names), np.stack(photos), np.stack(masks))
+        return CachedPhotos.stacked([self.get(i, epoch=0) for i in range(self.count)])
 
 
 class FlukeDataset(Dataset[Sample]):
@@ -140,14 +161,17 @@ class FlukeDataset(Dataset[Sample]):
     def __getitem__(self, key: int | tuple[int, int]) -> Sample:
         """Return a sample by index, or by (epoch, index) as `EpochSampler` gives it."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        size = self.start.at(epoch) if self.start else None
+        return self.sample(epoch, index, self.start.at(epoch) if self.start else None)
+
+    def sample(self, epoch: int, index: int, size: tuple[int, int] | None) -> Sample:
+        """Return the sample of an epoch and index, at another size than the source's if given."""
         name, photo, mask = self.source.get(index, epoch, size)
         if self.augmentation is not None:
             photo, mask = self.augmentation(photo, mask, (self.seed, epoch, index))
         image = torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1)))
         return {
             "image": image.float().div_(255),
-            "mask": torch.from_numpy(mask.astype(np.float32))[None],
+            "mask": torch.from_numpy(np.where(mask == UNKNOWN, 0.5, mask).astype(np.float32))[None],
             "name": name,
         }
 

@@ -12,7 +12,7 @@ class BCEDiceLoss(nn.Module):
 
     Dice is taken over all pixels of the batch together:
     (2 Σpt + smooth) / (Σp + Σt + smooth). A batch without fluke, predicted as such, has Dice 1,
-    and `smooth` keeps its gradient finite.
+    and `smooth` keeps its gradient finite. Pixels whose target is 0.5 are unknown and left out.
 
     Args:
         smooth: added to numerator and denominator, in pixels.
@@ -33,8 +33,10 @@ class BCEDiceLoss(nn.Module):
         """
         # sums over a million pixels need more than bf16's 8 bits
         logits, target = logits.float(), target.float()
-        bce = F.binary_cross_entropy_with_logits(logits, target)
-        dice_loss = 1 - soft_dice(torch.sigmoid(logits), target, self.smooth)
+        known = (target != 0.5).float()
+        bce = F.binary_cross_entropy_with_logits(logits, target, known, reduction="sum")
+        bce = bce / known.sum().clamp(min=1)
+        dice_loss = 1 - soft_dice(torch.sigmoid(logits) * known, target * known, self.smooth)
         return {
             "loss": self.bce_weight * bce + self.dice_weight * dice_loss,
             "bce": bce.detach(),

