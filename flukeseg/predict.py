@@ -17,6 +17,7 @@ from flukeseg.data.loading import loading_processes
 from flukeseg.data.photo_files import PhotoFiles, photo_loader
 from flukeseg.data.sources import Source, find_sources, name_sources
 from flukeseg.errors import InputError, pair_of_sides, whole
+from flukeseg.looker import Looker
 from flukeseg.masks.files import FILE_PRODUCTS, ProductSettings
 from flukeseg.masks.prediction import MaskSettings
 from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints, name_checkpoint
@@ -63,6 +64,8 @@ def predict(cfg: DictConfig) -> Counter[str]:
     size = None if cfg.size is None else pair_of_sides("size", cfg.size)
     given = cfg.checkpoint if OmegaConf.is_list(cfg.checkpoint) else [cfg.checkpoint]
     checkpoints = [find_checkpoint(path) for path in given]
+    if not isinstance(cfg.zoom, bool):
+        raise InputError(f"zoom={cfg.zoom} must be true or false")
     shard, shards = read_shard(cfg.shard)
     trainer = command_line.make_trainer(
         cfg.trainer, enable_progress_bar=False, enable_checkpointing=False
@@ -71,8 +74,7 @@ def predict(cfg: DictConfig) -> Counter[str]:
     part, parts = shard * ranks + rank, shards * ranks
     folder = PredictionFolder(cfg.output, "all" if parts == 1 else f"{part + 1}-of-{parts}")
     paths = find_sources(cfg.source, leave_out=cfg.output)
-    module = load_checkpoints(checkpoints)
-    module.views = views
+    looker = Looker(load_checkpoints(checkpoints), views, size, cfg.zoom)
     name = "; ".join(name_checkpoint(path) for path in checkpoints)
     with folder.held():
         folder.settle({"checkpoint": name, **settings_of_masks(cfg)})
@@ -97,10 +99,10 @@ def predict(cfg: DictConfig) -> Counter[str]:
                     total=len(mine),
                 )
             )
-            photos = PhotoFiles(mine, size or module.size, max_pixels)
+            photos = PhotoFiles(mine, looker.first_size, max_pixels, closer=looker.zoom)
             try:
                 loader = photo_loader(photos, batch_size, num_workers)
-                trainer.predict(module, loader, return_predictions=False)
+                trainer.predict(looker, loader, return_predictions=False)
             except SystemExit:  # how Lightning ends after Ctrl-C
                 log.info("stopped; what is done is kept: start again to go on")
                 raise
@@ -158,7 +160,7 @@ def wanted_products(products: Any) -> tuple[str, ...]:
 def settings_of_masks(cfg: DictConfig) -> dict[str, Any]:
     """Return what may not change among the masks of one folder, by the option's name."""
     settings = OmegaConf.to_container(cfg, resolve=True)
-    kept = ("size", "tta", "threshold", "cleaning", "review", "crop_margin", "probability_bits")
+    kept = ("size", "zoom", "tta", "threshold", "cleaning", "review", "crop_margin", "probability_bits")
     return {key: settings[key] for key in (*kept, "rgbm_size")}
 
 

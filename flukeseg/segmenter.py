@@ -10,6 +10,7 @@ import torch
 
 from flukeseg.data.photos import MAX_PIXELS, read_photo, resize_photo
 from flukeseg.errors import InputError
+from flukeseg.looker import Looker
 from flukeseg.masks.prediction import MaskSettings, Prediction, make_prediction
 from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
 from flukeseg.model.segmenter import SegmentationModule
@@ -21,8 +22,9 @@ class Segmenter:
     """Segments one photo after another.
 
     Args:
-        module: as `from_checkpoint` loads it; its `views` are set here.
+        module: as `from_checkpoint` loads it.
         tta: a name of `flukeseg.model.tta.TTA`.
+        zoom: a second look, at the box about what the first one found.
         settings: how masks are made.
         device: of torch.
         max_pixels: photos with more are refused.
@@ -35,12 +37,12 @@ class Segmenter:
         self,
         module: SegmentationModule,
         tta: str = "flip",
+        zoom: bool = True,
         settings: MaskSettings | None = None,
         device: str | torch.device = "cpu",
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        module.views = views_of(tta)
-        self.module = module.eval().to(device)
+        self.looker = Looker(module, views_of(tta), zoom=zoom).eval().to(device)
         self.settings = settings or MaskSettings()
         self.device = torch.device(device)
         self.max_pixels = max_pixels
@@ -78,11 +80,8 @@ class Segmenter:
             raise InputError(
                 f"a photo must be an array H×W×3 uint8 RGB, not {photo.shape} {photo.dtype}"
             )
-        small = torch.from_numpy(resize_photo(photo, self.module.size))
+        small = torch.from_numpy(resize_photo(photo, self.looker.first_size))
         image = small.permute(2, 0, 1)[None].to(self.device).float() / 255
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
-            looks = self.module.predict_step({"image": image})
-        probability, spread = (values[0, 0].cpu().numpy() for values in looks[:2])
-        disagreement = float(looks.disagreement[0])
-        size = photo.shape[:2]
-        return make_prediction(probability, spread, disagreement, size, self.settings, photo)
+            looks = self.looker.predict_step({"image": image, "photos": [photo]})
+        return make_prediction(looks[0], photo.shape[:2], self.settings, photo)

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter
 from tqdm import tqdm
@@ -17,16 +16,12 @@ from flukeseg.data.photo_files import PhotoBatch, PhotoFile
 from flukeseg.data.photos import read_photo
 from flukeseg.errors import InputError
 from flukeseg.masks.files import NEED_PHOTO, ProductSettings, encode_products
-from flukeseg.masks.prediction import MaskSettings, make_prediction
-from flukeseg.model.tta import Averaged
+from flukeseg.masks.prediction import Look, MaskSettings, make_prediction
 from flukeseg.prediction_folder import PredictionFolder
 from flukeseg.prediction_table import describe
 
 THREADS = 2
 """That enlarge, clean, encode and write; all of these leave Python's lock to the others."""
-
-Looks = tuple[np.ndarray, np.ndarray, float]
-
 
 class ProductWriter(BasePredictionWriter):
     """Makes the products of each photo and enters it in the journal, in threads of its own.
@@ -72,7 +67,7 @@ class ProductWriter(BasePredictionWriter):
         self,
         trainer: pl.Trainer,
         module: pl.LightningModule,
-        prediction: Averaged,
+        prediction: list[list[Look]],
         batch_indices: Sequence[int] | None,
         batch: PhotoBatch,
         batch_idx: int,
@@ -85,13 +80,9 @@ class ProductWriter(BasePredictionWriter):
         """
         files = batch["files"]
         seconds = (time.perf_counter() - self.started) / len(files)
-        probability, spread, disagreement = (values.cpu().numpy() for values in prediction)
-        readable = iter(range(len(probability)))
+        readable = iter(prediction)
         for file in files:
-            looks = None
-            if not file.problem:
-                i = next(readable)
-                looks = probability[i, 0], spread[i, 0], float(disagreement[i])
+            looks = None if file.problem else next(readable)
             self.room.acquire()
             self.threads.submit(self._finish, file, looks, seconds)
         if self.problem:
@@ -117,7 +108,7 @@ class ProductWriter(BasePredictionWriter):
             self.bar.close()
             self.threads = None
 
-    def _finish(self, file: PhotoFile, looks: Looks | None, seconds: float) -> None:
+    def _finish(self, file: PhotoFile, looks: list[Look] | None, seconds: float) -> None:
         try:
             if not self.problem:
                 self._make_and_enter(file, looks, seconds)
@@ -127,7 +118,7 @@ class ProductWriter(BasePredictionWriter):
         finally:
             self.room.release()
 
-    def _make_and_enter(self, file: PhotoFile, looks: Looks | None, seconds: float) -> None:
+    def _make_and_enter(self, file: PhotoFile, looks: list[Look] | None, seconds: float) -> None:
         started = time.perf_counter()
         photo = prediction = None
         if looks is not None and self.photo_is_needed:
@@ -138,7 +129,7 @@ class ProductWriter(BasePredictionWriter):
                 file, looks = file._replace(problem=str(error)), None
         names = []
         if looks is not None:
-            prediction = make_prediction(*looks, file.size, self.masks, photo)
+            prediction = make_prediction(looks, file.size, self.masks, photo)
             for name, content in encode_products(prediction, file.source.name, self.products):
                 self.folder.write(self.folder.folder / name, content)
                 names.append(name)

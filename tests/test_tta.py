@@ -18,6 +18,11 @@ def some(height: int, width: int, channels: int = 1, seed: int = 0) -> torch.Ten
     return torch.rand(2, channels, height, width, generator=torch.Generator().manual_seed(seed))
 
 
+def average(networks, image, views):
+    """Average networks that give logits."""
+    return average_views([lambda x, n=n: torch.sigmoid(n(x)) for n in networks], image, views)
+
+
 class Shade(nn.Module):
     """A network that looks at red alone, pixel by pixel, and leans one way."""
 
@@ -95,7 +100,7 @@ def test_an_average_is_the_mean_of_probabilities(tta):
     networks = [FlukeUNet("test_resnet").eval() for _ in range(2)]
     image = some(32, 64, 3)
     with torch.inference_mode():
-        averaged = average_views(networks, image, views_of(tta))
+        averaged = average(networks, image, views_of(tta))
         looks = []
         for view in views_of(tta):
             for network in networks:
@@ -113,16 +118,16 @@ def test_an_average_is_the_mean_of_probabilities(tta):
 def test_views_of_a_network_that_looks_at_pixels_agree(tta):
     """A flipped look that were not flipped back would be far off."""
     smooth = torch.linspace(0, 1, 60).expand(2, 3, 40, 60)
-    plain = average_views([Shade()], smooth, views_of("none")).probability
-    averaged = average_views([Shade()], smooth, views_of(tta))
+    plain = average([Shade()], smooth, views_of("none")).probability
+    averaged = average([Shade()], smooth, views_of(tta))
     torch.testing.assert_close(averaged.probability, plain, atol=2e-3, rtol=0)
 
 
 def test_probabilities_stay_in_their_range_and_in_float32():
     hard = (some(32, 64, 3) > 0.5).float()
     with torch.autocast("cpu", torch.bfloat16):
-        averaged = average_views([Shade(), Shade(20.0)], hard, views_of("flip_scale"))
-        large = average_views([lambda image: 50 * (image[:, :1] - 0.5)], hard, [LARGE])
+        averaged = average([Shade(), Shade(20.0)], hard, views_of("flip_scale"))
+        large = average([lambda image: 50 * (image[:, :1] - 0.5)], hard, [LARGE])
     assert 0 <= large.probability.min() <= large.probability.max() <= 1
     for values, most in zip(averaged, (1, 0.5, 1), strict=True):
         assert values.dtype == torch.float32
@@ -131,19 +136,19 @@ def test_probabilities_stay_in_their_range_and_in_float32():
 
 @pytest.mark.parametrize("tta", ["reference", "flip", "flip_scale"])
 def test_a_network_that_is_always_the_same_never_disagrees(tta):
-    averaged = average_views([Constant()], some(32, 64, 3), views_of(tta))
+    averaged = average([Constant()], some(32, 64, 3), views_of(tta))
     assert averaged.spread.max() < 1e-6
     assert averaged.disagreement.tolist() == [0, 0]
     torch.testing.assert_close(averaged.probability, torch.full((2, 1, 32, 64), 0.6681878))
 
 
 def test_a_single_look_has_nothing_to_compare():
-    single = average_views([Shade()], some(4, 6, 3), [PLAIN])
+    single = average([Shade()], some(4, 6, 3), [PLAIN])
     assert single.spread.isnan().all()
     assert single.disagreement.isnan().all()
     assert single.disagreement.shape == (2,)
     assert not single.probability.isnan().any()
-    twice = average_views([Shade(), Shade()], some(4, 6, 3), [PLAIN])
+    twice = average([Shade(), Shade()], some(4, 6, 3), [PLAIN])
     assert not twice.spread.any()
     assert not twice.disagreement.any()
 
@@ -154,7 +159,7 @@ def test_disagreement_by_hand():
     sigmoid(6) and sigmoid(-5) have a mean just above 0.5, so each look's Dice with the mean is
     2 · 1 / (1 + 2).
     """
-    averaged = average_views([LeftToRight()], some(4, 6, 3), [PLAIN, FLIP])
+    averaged = average([LeftToRight()], some(4, 6, 3), [PLAIN, FLIP])
     assert (averaged.probability > 0.5)[0, 0, 0].tolist() == [True, *[False] * 4, True]
     assert averaged.disagreement.tolist() == pytest.approx([1 / 3] * 2)
     high, low = torch.sigmoid(torch.tensor([6.0, -5.0])).tolist()
@@ -162,13 +167,13 @@ def test_disagreement_by_hand():
 
 
 def test_looks_that_are_all_empty_agree():
-    averaged = average_views([Shade(-9.0)], some(4, 6, 3), [PLAIN, BLUR])
+    averaged = average([Shade(-9.0)], some(4, 6, 3), [PLAIN, BLUR])
     assert averaged.disagreement.tolist() == [0, 0]
 
 
 def test_a_look_without_a_fluke_disagrees_fully_with_one_that_has_one():
     """The mean has none either: one look's Dice with it is 0, the other's 1."""
-    averaged = average_views([Shade(2.5), Shade(-12.0)], some(4, 6, 3), [PLAIN])
+    averaged = average([Shade(2.5), Shade(-12.0)], some(4, 6, 3), [PLAIN])
     assert not (averaged.probability > 0.5).any()
     assert averaged.disagreement.tolist() == [0.5, 0.5]
 
@@ -185,5 +190,5 @@ def test_companions_are_averaged_in():
         module.views = views_of("flip")
         flipped = module.predict_step(batch)
     assert not torch.allclose(flipped.probability, together.probability, atol=1e-4)
-    expected = average_views([module.network, other.network], batch["image"], views_of("flip"))
+    expected = average([module.network, other.network], batch["image"], views_of("flip"))
     torch.testing.assert_close(flipped.spread, expected.spread.detach())

@@ -33,40 +33,62 @@ class PhotoFile(NamedTuple):
 
 class PhotoBatch(TypedDict):
     """`image`: N×3×H×W float32 RGB in 0..1, one for each readable photo of `files`, in their order,
-    and then empty ones up to the size of a batch."""
+    and then empty ones up to the size of a batch. `photos`: these photos, H×W×3 uint8 RGB of up to
+    `LARGEST` pixels a side, where somebody will look closer."""
 
     image: torch.Tensor
     files: list[PhotoFile]
+    photos: list[np.ndarray]
 
 
-class PhotoFiles(Dataset[tuple[PhotoFile, np.ndarray | None]]):
+LARGEST = 1536
+"""Pixels along a side of a photo that waits for the network: a box of over a third of it has as
+many as the network sees."""
+
+
+Read = tuple[PhotoFile, np.ndarray | None, np.ndarray | None]
+
+
+class PhotoFiles(Dataset[Read]):
     """Photos read one by one; those that cannot be read say why and stop nothing.
 
-    Only the small image is passed on: a photo of its own size would wait in memory for the network.
+    Only small images are passed on: a photo of its own size would wait in memory for the network.
 
     Args:
         sources: the files.
         size: (height, width) of what the network sees.
         max_pixels: photos with more are not decoded.
+        closer: whether the photo is passed on too, at up to `LARGEST` pixels a side.
     """
 
-    def __init__(self, sources: Sequence[Source], size: tuple[int, int], max_pixels: int) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        size: tuple[int, int],
+        max_pixels: int,
+        closer: bool = False,
+    ) -> None:
         self.sources, self.size, self.max_pixels = sources, size, max_pixels
+        self.closer = closer
 
     def __len__(self) -> int:
         return len(self.sources)
 
-    def __getitem__(self, index: int) -> tuple[PhotoFile, np.ndarray | None]:
-        """Return a file and its photo H×W×3 uint8 RGB at the network's size, or None."""
+    def __getitem__(self, index: int) -> Read:
+        """Return a file and its photo H×W×3 uint8 RGB, at the network's size and larger, or None."""
         source, started = self.sources[index], time.perf_counter()
         try:
             photo, orientation = read_photo_and_orientation(source.path, self.max_pixels)
         except InputError as error:
             reason = str(error).removeprefix(source.path).strip()
-            return PhotoFile(source, problem=reason, seconds=time.perf_counter() - started), None
-        small = resize_photo(photo, self.size)
+            return PhotoFile(source, problem=reason, seconds=time.perf_counter() - started), None, None
+        small, size = resize_photo(photo, self.size), photo.shape[:2]
+        large = None
+        if self.closer:
+            scale = min(1, LARGEST / max(size))
+            large = resize_photo(photo, tuple(max(1, round(scale * side)) for side in size))
         seconds = time.perf_counter() - started
-        return PhotoFile(source, photo.shape[:2], orientation, seconds=seconds), small
+        return PhotoFile(source, size, orientation, seconds=seconds), small, large
 
 
 def photo_loader(photos: PhotoFiles, batch_size: int, num_workers: int) -> DataLoader[PhotoBatch]:
@@ -87,11 +109,15 @@ def photo_loader(photos: PhotoFiles, batch_size: int, num_workers: int) -> DataL
 
 
 def _collate(
-    samples: list[tuple[PhotoFile, np.ndarray | None]], batch_size: int, size: tuple[int, int]
+    samples: list[Read], batch_size: int, size: tuple[int, int]
 ) -> PhotoBatch:
     images = np.zeros((batch_size, *size, 3), np.uint8)
-    readable = [small for _, small in samples if small is not None]
+    readable = [small for _, small, _ in samples if small is not None]
     for image, small in zip(images, readable, strict=False):
         image[:] = small
     batch = torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)
-    return {"image": batch, "files": [file for file, _ in samples]}
+    return {
+        "image": batch,
+        "files": [file for file, *_ in samples],
+        "photos": [large for *_, large in samples if large is not None],
+    }

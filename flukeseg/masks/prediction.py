@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,19 +41,32 @@ class MaskSettings:
             raise InputError(f"threshold={value} must be between 0 and 1")
 
 
+class Look(NamedTuple):
+    """What a network says of a photo or a part of it, at the network's size.
+
+    `probability`: h×w float32 in 0..1. `spread`: h×w float32 in 0..0.5, the standard deviation
+    between views, and `disagreement`, 0..1, between their masks; both NaN after a single view.
+    `part`: left, top, right and bottom as shares of the photo's sides; None is the whole.
+    """
+
+    probability: np.ndarray
+    spread: np.ndarray
+    disagreement: float
+    part: tuple[float, float, float, float] | None = None
+
+
 @dataclass(frozen=True)
 class Prediction:
     """The flukes of one photo, upright and at its own size.
 
     `probability`: H×W float32 in 0..1. `labels`: H×W uint8, 0 where there is no fluke, 1 the
-    largest, 2 the next, …. `areas`: their pixels. `spread`: standard deviation between views,
-    float32 in 0..0.5, at the network's size, and `disagreement`, 0..1, between their masks; both
-    NaN after a single view. `confidence`: the Dice to be expected, 0..1. `reasons`: why to look at
+    largest, 2 the next, …. `areas`: their pixels. `looks`: what it was made of. `disagreement`:
+    between the views' masks, 0..1; NaN after a single view. `confidence`: the Dice to be expected, 0..1. `reasons`: why to look at
     it, if any. `photo`: H×W×3 uint8 RGB, which the pictures need; None where nobody asked for any.
     """
 
     probability: np.ndarray
-    spread: np.ndarray
+    looks: Sequence[Look]
     labels: np.ndarray
     areas: tuple[int, ...]
     disagreement: float
@@ -73,7 +87,7 @@ class Prediction:
     @cached_property
     def uncertainty(self) -> np.ndarray:
         """Standard deviation between views: H×W float32 in 0..0.5; NaN after a single view."""
-        return resize_map(self.spread, self.size)
+        return _compose([(look.spread, look.part) for look in self.looks], self.size)
 
     @property
     def coverage(self) -> float:
@@ -131,9 +145,7 @@ class Prediction:
 
 
 def make_prediction(
-    probability: np.ndarray,
-    spread: np.ndarray,
-    disagreement: float,
+    looks: Sequence[Look],
     size: tuple[int, int],
     settings: MaskSettings,
     photo: np.ndarray | None = None,
@@ -144,19 +156,18 @@ def make_prediction(
     where between two pixels the edge runs.
 
     Args:
-        probability: h×w float32 in 0..1, at the network's size.
-        spread: of the views, h×w float32.
-        disagreement: of the views.
+        looks: the first of the whole photo; each other says better what is in its part.
         size: (height, width) of the upright photo.
         settings: threshold and what follows it.
         photo: H×W×3 uint8 RGB, for the pictures.
     """
-    probability = resize_map(probability, size)
+    probability = _compose([(look.probability, look.part) for look in looks], size)
     mask = (probability > settings.threshold).astype(np.uint8)
     cleaned = clean(mask, settings.cleaning)
+    disagreement = looks[-1].disagreement
     return Prediction(
         probability=probability,
-        spread=spread,
+        looks=looks,
         labels=cleaned.labels,
         areas=cleaned.areas,
         disagreement=disagreement,
@@ -164,3 +175,18 @@ def make_prediction(
         reasons=settings.review.reasons(cleaned, disagreement),
         photo=photo,
     )
+
+
+def _compose(
+    maps: Sequence[tuple[np.ndarray, tuple[float, float, float, float] | None]],
+    size: tuple[int, int],
+) -> np.ndarray:
+    """Lay maps at a size over each other, each on its part."""
+    whole = np.empty(size, np.float32)
+    for values, part in maps:
+        left, top, right, bottom = part or (0, 0, 1, 1)
+        rows = slice(round(top * size[0]), max(round(bottom * size[0]), round(top * size[0]) + 1))
+        columns = slice(round(left * size[1]), max(round(right * size[1]), round(left * size[1]) + 1))
+        place = whole[rows, columns]
+        place[:] = resize_map(values, place.shape)
+    return whole

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -98,7 +99,8 @@ class SegmentationModule(pl.LightningModule):
 
         `views` holds the views, `companions` the networks of other folds.
         """
-        return average_views([self.network, *self.companions], batch["image"], self.views)
+        networks = [partial(_probability, network) for network in (self.network, *self.companions)]
+        return average_views(networks, batch["image"], self.views)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimiser and its schedule."""
@@ -170,6 +172,10 @@ class SegmentationModule(pl.LightningModule):
             batch_size=len(batch["image"]),
             sync_dist=True,
         )
+
+
+def _probability(network: nn.Module, image: Tensor) -> Tensor:
+    return torch.sigmoid(network(image).float())
 
 
 def cosine_with_warmup(step: int, steps: int) -> float:

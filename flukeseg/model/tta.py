@@ -7,7 +7,7 @@ from functools import cache
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from flukeseg.errors import InputError
@@ -95,18 +95,18 @@ def views_of(tta: str) -> tuple[View, ...]:
     return TTA[tta]
 
 
-def average_views(networks: Sequence[nn.Module], image: Tensor, views: Sequence[View]) -> Averaged:
+def average_views(networks: Sequence[Change], image: Tensor, views: Sequence[View]) -> Averaged:
     """Look at a batch with every network in every view and average the probabilities.
 
     Args:
-        networks: each from N×3×H×W, RGB in 0..1, to logits N×1×H×W.
+        networks: each from N×3×H×W, RGB in 0..1, to probabilities N×1×H×W float32.
         image: N×3×H×W, RGB in 0..1.
         views: at least one.
     """
     looks = torch.stack(
         [
             # the least-squares inverse may leave 0..1 by a little
-            view.back(torch.sigmoid(network(view.move(view.adjust(image))).float())).clamp(0, 1)
+            view.back(network(view.move(view.adjust(image)))).clamp(0, 1)
             for view in views
             for network in networks
         ]
