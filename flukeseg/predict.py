@@ -74,7 +74,9 @@ def predict(cfg: DictConfig) -> Counter[str]:
     part, parts = shard * ranks + rank, shards * ranks
     folder = PredictionFolder(cfg.output, "all" if parts == 1 else f"{part + 1}-of-{parts}")
     paths = find_sources(cfg.source, leave_out=cfg.output)
-    looker = Looker(load_checkpoints(checkpoints), views, size, cfg.zoom)
+    module = load_checkpoints(checkpoints, cfg.runtime, cfg.trainer.precision)
+    log.info("computing with %s", module.runtime)
+    looker = Looker(module, views, size, cfg.zoom)
     name = "; ".join(name_checkpoint(path) for path in checkpoints)
     with folder.held():
         folder.settle({"checkpoint": name, **settings_of_masks(cfg)})

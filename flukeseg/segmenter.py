@@ -50,19 +50,20 @@ class Segmenter:
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path | Sequence[str | Path], **arguments: object
+        cls, path: str | Path | Sequence[str | Path], runtime: str = "auto", **arguments: object
     ) -> Segmenter:
-        """Load a run's folder or a .ckpt file; of several, their mean.
+        """Load a run's folder, a .ckpt file or an exported one; of several, their mean.
 
         Args:
             path: one or more.
+            runtime: what computes, see `flukeseg.model.runtimes.choose_runtime`.
             **arguments: of `Segmenter`.
 
         Raises:
             InputError: a checkpoint cannot be loaded.
         """
         paths = [path] if isinstance(path, str | Path) else path
-        return cls(load_checkpoints([find_checkpoint(p) for p in paths]), **arguments)
+        return cls(load_checkpoints([find_checkpoint(p) for p in paths], runtime), **arguments)
 
     @torch.inference_mode()
     def __call__(self, photo: str | Path | np.ndarray) -> Prediction:

@@ -122,7 +122,7 @@ def tiny_runs(tmp_path_factory: pytest.TempPathFactory, shared_pairs: Path) -> t
 
 def predict_with(*overrides: str) -> None:
     """Run the prediction job with command-line overrides, in the current directory."""
-    run_job(predict, "num_workers=0", "trainer.accelerator=cpu", *overrides)
+    run_job(predict, "num_workers=0", "trainer.accelerator=cpu", "runtime=torch", *overrides)
 
 
 @pytest.fixture
@@ -137,4 +137,4 @@ def run_evaluate(tmp_path, monkeypatch):
     """Run the evaluation job with command-line overrides, in a directory of its own."""
     monkeypatch.chdir(tmp_path)
 
-    return partial(run_job, evaluate)
+    return partial(run_job, evaluate, "runtime=torch")

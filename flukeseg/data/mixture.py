@@ -73,12 +73,14 @@ class Labelled(Part):
     Args:
         root: the folder.
         val_count: how many to validate on where there is no val.txt.
+        validates: whether to; if not, those of val.txt are left out all the same.
         leave_out: stems that take no part at all: to be measured on later.
         mask_threshold: grey above it is fluke.
     """
 
     root: str | Path = ""
     val_count: int = 50
+    validates: bool = True
     leave_out: Sequence[str] = ()
     mask_threshold: int = 108
 
@@ -92,9 +94,10 @@ class Labelled(Part):
         if unknown := set(self.leave_out) - set(pairs.stems):
             raise InputError(f"leave_out={min(unknown)} is not in {self.root}")
         listed = Path(self.root) / "val.txt"
+        chosen: Sequence[str] = ()
         if listed.exists():
             chosen = read_stems(listed, pairs.stems)
-        else:
+        elif self.validates:
             groups = clusters(pairs.stems, pairs.hashes)
             chosen = split_by_count(groups, whole("val_count", self.val_count), seed)
         held = {*chosen, *self.leave_out}
@@ -102,7 +105,7 @@ class Labelled(Part):
         val = [i for i, s in enumerate(pairs.stems) if s in chosen and s not in self.leave_out]
         if not train:
             raise InputError(f"{self.root}: no pair is left to train on")
-        return cached(pairs, train), cached(pairs, val) if val else None
+        return cached(pairs, train), cached(pairs, val) if val and self.validates else None
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flukeseg.errors import InputError
+from flukeseg.model.runtimes import (
+    SUFFIXES,
+    Compute,
+    ExportedModule,
+    choose_runtime,
+    compute_network,
+    load_exported,
+)
 from flukeseg.model.segmenter import SegmentationModule
+from flukeseg.pretrained import NAMES
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """Return a checkpoint file: itself, or the best one of a run's folder.
+    """Return a checkpoint file: itself, the best one of a run's folder, or one of flukeseg's own.
 
     Raises:
         InputError: there is none.
     """
+    if str(path) in NAMES:
+        return _packaged(str(path))
     path = Path(path)
     # not Path.is_file and its kin, which raise on a name that is too long
     if os.path.isfile(path):  # noqa: PTH113
@@ -32,28 +43,70 @@ def find_checkpoint(path: str | Path) -> Path:
     )
 
 
+def _packaged(name: str) -> Path:
+    if not NAMES[name].is_file():
+        raise InputError(
+            f"checkpoint={name} is not in this installation; train it: python -m flukeseg.train "
+            f"+experiment={name}"
+        )
+    return NAMES[name]
+
+
 def name_checkpoint(path: Path) -> str:
     """Tell a checkpoint by its file name and the first 12 digits of its SHA-256."""
     return f"{path.name}@{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
 
 
-def load_checkpoints(paths: Sequence[Path]) -> SegmentationModule:
-    """Load one module; the networks of further checkpoints become its companions.
+def load_checkpoints(
+    paths: Sequence[Path], runtime: str = "torch", precision: str = "auto"
+) -> SegmentationModule | ExportedModule:
+    """Load one module; further checkpoints are averaged in.
 
     Only tensors and plain values are loaded: a file that would run code is refused.
 
+    Args:
+        paths: of checkpoints, or of what `flukeseg.export` wrote.
+        runtime: what computes them, see `choose_runtime`.
+        precision: of a runtime other than torch; torch's is the trainer's.
+
     Raises:
-        InputError: a file is no checkpoint of flukeseg, or their sizes differ.
+        InputError: a file is none of flukeseg's, their sizes differ, or the runtime cannot
+            compute them.
     """
-    first, *others = (_load(path) for path in paths)
-    for path, other in zip(paths[1:], others, strict=True):
-        if other.size != first.size:
+    forms = [SUFFIXES.get(path.suffix.lower(), "torch") for path in paths]
+    chosen = {(choose_runtime(runtime, form), form == "torch") for form in forms}
+    if len({name for name, _ in chosen}) > 1 or {("torch", True), ("torch", False)} <= chosen:
+        raise InputError(
+            f"checkpoint={[str(path) for path in paths]} are of formats that do not mix; average "
+            "checkpoints, or files of one format"
+        )
+    if chosen == {("torch", True)}:
+        first, *others = modules = [_load(path) for path in paths]
+        _see_one_size(paths, [module.size for module in modules])
+        first.companions.extend(other.network for other in others)
+        return first.eval()
+    ((runtime, _), *_) = chosen
+    loaded = [_computed(path, runtime, precision) for path in paths]
+    _see_one_size(paths, [size for _, size in loaded])
+    return ExportedModule([compute for compute, _ in loaded], loaded[0][1], runtime)
+
+
+def _computed(path: Path, runtime: str, precision: str) -> tuple[Compute, tuple[int, int]]:
+    """Load a file for a runtime, a checkpoint by converting it."""
+    if path.suffix.lower() in SUFFIXES:
+        compute, facts = load_exported(path, runtime, precision)
+        return compute, facts.size
+    module = _load(path).eval()
+    return compute_network(module.network, runtime, precision), module.size
+
+
+def _see_one_size(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> None:
+    for path, size in zip(paths, sizes, strict=True):
+        if size != sizes[0]:
             raise InputError(
-                f"checkpoint={path} learnt at {_size(other)}, {paths[0]} at {_size(first)}; "
+                f"checkpoint={path} learnt at {_size(size)}, {paths[0]} at {_size(sizes[0])}; "
                 "average checkpoints of one size"
             )
-        first.companions.append(other.network)
-    return first.eval()
 
 
 def _load(path: Path) -> SegmentationModule:
@@ -67,6 +120,6 @@ def _load(path: Path) -> SegmentationModule:
         ) from None
 
 
-def _size(module: SegmentationModule) -> str:
-    height, width = module.size
+def _size(size: tuple[int, int]) -> str:
+    height, width = size
     return f"{width} × {height}"

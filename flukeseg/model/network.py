@@ -50,7 +50,8 @@ class FlukeUNet(nn.Module):
         height, width = image.shape[-2:]
         padding = (0, -width % STRIDE, 0, -height % STRIDE)
         image = (image - self.mean) / self.std
-        if any(padding):
+        # what is traced for export pads by whatever the sides will be
+        if torch.jit.is_tracing() or any(padding):
             image = F.pad(image, padding, mode="replicate")
         # the layout in which convolutions are fastest, on CPU and GPU alike
         logits = self.unet(image.contiguous(memory_format=torch.channels_last))

@@ -45,6 +45,8 @@ class SegmentationModule(pl.LightningModule):
             keeps it.
     """
 
+    runtime = "torch"
+
     def __init__(
         self,
         encoder: str = "seresnet34",

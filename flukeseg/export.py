@@ -1,0 +1,90 @@
+"""A checkpoint as a file for other runtimes: `python -m flukeseg.export checkpoint=RUN format=onnx`."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import hydra
+import numpy as np
+import torch
+from omegaconf import DictConfig
+
+from flukeseg import command_line
+from flukeseg.data.synthetic import render
+from flukeseg.errors import InputError
+from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints, name_checkpoint
+from flukeseg.model.conversion import Probability, save
+from flukeseg.model.runtimes import SUFFIXES, Compute, Facts, load_exported
+from flukeseg.model.segmenter import SegmentationModule
+
+log = logging.getLogger(__name__)
+
+FORMATS = {form: suffix for suffix, form in SUFFIXES.items()}
+
+LARGEST_DIFFERENCE = 1e-3
+"""Of probabilities between a file and torch, both in float32."""
+
+
+def export(cfg: DictConfig) -> Path:
+    """Write a checkpoint's network with normalisation and sigmoid inside, and see that it agrees.
+
+    Returns:
+        The file; OpenVINO's weights are in a `.bin` beside it.
+
+    Raises:
+        InputError: something in the configuration cannot be used, or the file does not give the
+            probabilities that torch gives; it is then removed.
+    """
+    if cfg.format not in FORMATS:
+        raise InputError(f"format={cfg.format} must be one of {', '.join(FORMATS)}")
+    checkpoint = find_checkpoint(cfg.checkpoint)
+    module = load_checkpoints([checkpoint])
+    if not isinstance(module, SegmentationModule):
+        raise InputError(f"checkpoint={cfg.checkpoint} is exported already; give a .ckpt")
+    path = Path(cfg.output or checkpoint.with_suffix(FORMATS[cfg.format]))
+    if path.suffix != FORMATS[cfg.format]:
+        raise InputError(f"output={path} must end in {FORMATS[cfg.format]}")
+    facts = Facts(
+        module.size, module.hparams["encoder"], float(cfg.threshold), name_checkpoint(checkpoint)
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(module.network, path, cfg.format, facts.written())
+    runtime = {"openvino": "openvino", "onnx": "onnx", "torchscript": "torch"}[cfg.format]
+    compute, read = load_exported(path, runtime, "32-true")
+    difference = parity(module, compute)
+    if difference > LARGEST_DIFFERENCE or read != facts:
+        for part in (path, path.with_suffix(".bin")):
+            part.unlink(missing_ok=True)
+        raise InputError(
+            f"{path} gave probabilities that differ from torch's by up to {difference:.2g}, and "
+            f"{LARGEST_DIFFERENCE:g} is allowed; it was removed, please report the encoder "
+            f"{facts.encoder}"
+        )
+    log.info("%s: as torch to %.1e on rendered flukes of three sizes", path, difference)
+    return path
+
+
+def parity(module: SegmentationModule, compute: Compute) -> float:
+    """Return the largest difference from torch in float32, for other batches and sizes too."""
+    height, width = module.size
+    reference = Probability(module.network.eval())
+    worst = 0.0
+    for number, size in enumerate(((height, width), (height // 2, width), (height + 5, width + 9))):
+        batch = np.stack([render((7, number, i), size).image for i in range(number + 1)])
+        image = torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255
+        with torch.inference_mode():
+            expected = reference(image).numpy()
+        worst = max(worst, float(np.abs(compute(image.numpy()) - expected).max()))
+    return worst
+
+
+@hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="export")
+def main(cfg: DictConfig) -> None:
+    """Export from the command line."""
+    with command_line.told_in_a_sentence(), command_line.quiet_lightning():
+        export(cfg)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

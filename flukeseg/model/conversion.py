@@ -1,0 +1,112 @@
+"""A network of torch -> OpenVINO's, ONNX's or TorchScript's form, of any batch and size."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flukeseg.errors import InputError
+from flukeseg.model.network import FlukeUNet
+
+KEY = "flukeseg"
+"""Under which a file keeps its facts."""
+
+
+class Probability(nn.Module):
+    """From RGB in 0..1, N×3×H×W of any size, to probabilities N×1×H×W float32: what is exported."""
+
+    def __init__(self, network: FlukeUNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the probability of each pixel."""
+        return torch.sigmoid(self.network(image).float())
+
+
+def to_openvino(network: FlukeUNet) -> Any:
+    """Convert a network to OpenVINO's form, of any batch and size."""
+    import openvino
+
+    with torch.inference_mode(), _quiet():
+        model = openvino.convert_model(Probability(network), example_input=_example())
+    model.inputs[0].get_tensor().set_names({"image"})
+    model.outputs[0].get_tensor().set_names({"probability"})
+    return model
+
+
+def to_onnx(network: FlukeUNet) -> bytes:
+    """Convert a network to ONNX, of any batch and size."""
+    content = io.BytesIO()
+    axes = {0: "batch", 2: "height", 3: "width"}
+    with torch.inference_mode(), _quiet():
+        # the exporter by torch.export takes minutes over sides that are padded to a multiple
+        torch.onnx.export(
+            Probability(network),
+            (_example(),),
+            content,
+            dynamo=False,
+            opset_version=17,
+            input_names=["image"],
+            output_names=["probability"],
+            dynamic_axes={"image": axes, "probability": axes},
+        )
+    return content.getvalue()
+
+
+def to_torchscript(network: FlukeUNet) -> torch.jit.ScriptModule:
+    """Convert a network to TorchScript, of any batch and size."""
+    with torch.inference_mode(), _quiet():
+        return torch.jit.trace(Probability(network), _example())
+
+
+def save(network: FlukeUNet, path: Path, form: str, facts: str) -> None:
+    """Write a network to a file, with facts about it.
+
+    Args:
+        network: in eval mode.
+        path: of the file.
+        form: `onnx`, `openvino` or `torchscript`.
+        facts: text that the file keeps under `flukeseg`.
+
+    Raises:
+        InputError: the package that writes it is not installed.
+    """
+    needed = {"onnx": "onnx", "openvino": "openvino"}.get(form)
+    if needed and not find_spec(needed):
+        raise InputError(f"format={form} needs a package: pip install {needed}")
+    if form == "torchscript":
+        torch.jit.save(to_torchscript(network), str(path), _extra_files={KEY: facts})
+    elif form == "onnx":
+        import onnx
+
+        model = onnx.load_from_string(to_onnx(network))
+        onnx.helper.set_model_props(model, {KEY: facts})
+        onnx.save(model, str(path))
+    else:
+        import openvino
+
+        model = to_openvino(network)
+        model.set_rt_info(facts, [KEY])
+        openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _example() -> Tensor:
+    # sides that have to be padded, so that padding is in the file
+    return torch.rand(2, 3, 68, 132)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Tracing warns of every side that it reads, and the exporter of its own age."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

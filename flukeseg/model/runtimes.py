@@ -1,0 +1,198 @@
+"""Networks as files, and what computes them: torch, OpenVINO or ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from flukeseg.errors import InputError
+from flukeseg.model.conversion import KEY, to_onnx, to_openvino
+from flukeseg.model.network import FlukeUNet
+from flukeseg.model.tta import PLAIN, Averaged, View, average_views
+from flukeseg.processor import choose_precision
+
+RUNTIMES = ("auto", "torch", "openvino", "onnx")
+SUFFIXES = {".onnx": "onnx", ".xml": "openvino", ".pt": "torchscript"}
+"""Of exported files, and their formats."""
+
+PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
+Compute = Callable[[np.ndarray], np.ndarray]
+
+
+class Facts(NamedTuple):
+    """What a file says of its network: (height, width) it learnt at, encoder, threshold, name."""
+
+    size: tuple[int, int]
+    encoder: str
+    threshold: float = 0.5
+    name: str = ""
+
+    def written(self) -> str:
+        """Return it as text to keep in a file."""
+        return json.dumps(self._asdict())
+
+    @classmethod
+    def read(cls, path: Path, text: str | None) -> Facts:
+        """Read what `written` wrote.
+
+        Raises:
+            InputError: the file says nothing of the kind.
+        """
+        try:
+            facts = cls(**json.loads(text or ""))
+            return facts._replace(size=(int(facts.size[0]), int(facts.size[1])))
+        except (TypeError, ValueError, IndexError) as error:
+            raise InputError(
+                f"checkpoint={path} does not say what it was exported from; export it anew with "
+                "python -m flukeseg.export"
+            ) from error
+
+
+class ExportedModule(pl.LightningModule):
+    """Networks that a runtime other than torch computes; it predicts as `SegmentationModule` does.
+
+    Args:
+        networks: each from N×3×H×W float32 to N×1×H×W float32.
+        size: (height, width) they learnt at.
+        runtime: its name.
+    """
+
+    def __init__(self, networks: list[Compute], size: tuple[int, int], runtime: str) -> None:
+        super().__init__()
+        self.networks, self.size, self.runtime = networks, size, runtime
+        self.views: tuple[View, ...] = (PLAIN,)
+
+    def predict_step(self, batch: Mapping[str, Any], batch_index: int = 0) -> Averaged:
+        """Return the probability of a batch's `image`, averaged over views and networks."""
+        looks = [lambda x, n=n: torch.from_numpy(n(x.float().cpu().numpy())) for n in self.networks]
+        return average_views(looks, batch["image"], self.views)
+
+
+def choose_runtime(runtime: str, form: str) -> str:
+    """Return what computes a file of a format; `torch` is the format of checkpoints.
+
+    Of what is installed and can, `auto` takes the fastest: torch where there is a GPU, else
+    OpenVINO, else ONNX Runtime where the processor has no fast bf16, else torch.
+
+    Raises:
+        InputError: there is no such runtime, it is not installed, or it cannot compute the format.
+    """
+    if runtime not in RUNTIMES:
+        raise InputError(f"runtime={runtime} must be one of {', '.join(RUNTIMES)}")
+    able = {
+        "torch": ("torch", "openvino", "onnx"),
+        "onnx": ("openvino", "onnx"),
+        "openvino": ("openvino",),
+        "torchscript": ("torch",),
+    }[form]
+    installed = [name for name in able if name == "torch" or find_spec(PACKAGES[name])]
+    if runtime != "auto":
+        if runtime not in able:
+            raise InputError(
+                f"runtime={runtime} cannot compute a {form} file; give auto or {' or '.join(able)}"
+            )
+        if runtime not in installed:
+            raise InputError(
+                f"runtime={runtime} is not installed; pip install {PACKAGES[runtime]}, or give auto"
+            )
+        return runtime
+    if not installed:
+        packages = " or ".join(PACKAGES[name] for name in able)
+        raise InputError(f"a {form} file needs {packages}; pip install it")
+    if "torch" in installed and torch.cuda.is_available():
+        return "torch"
+    fast = choose_precision("auto", "cpu") == "bf16-mixed"
+    order = ("openvino", "torch", "onnx") if fast else ("openvino", "onnx", "torch")
+    return next(name for name in order if name in installed)
+
+
+def compute_network(network: FlukeUNet, runtime: str, precision: str = "auto") -> Compute:
+    """Turn a network of torch into one that another runtime computes, in memory.
+
+    Args:
+        network: in eval mode.
+        runtime: `openvino` or `onnx`.
+        precision: `auto` is bf16 where the processor gains from it, else `32-true`.
+    """
+    if runtime == "openvino":
+        return _openvino(to_openvino(network), precision)
+    return partial(_by_onnx, _session(to_onnx(network)))
+
+
+def load_exported(path: Path, runtime: str, precision: str = "auto") -> tuple[Compute, Facts]:
+    """Load an exported file.
+
+    Args:
+        path: `.onnx`, `.xml` or `.pt`.
+        runtime: as `choose_runtime` gives it.
+        precision: see `compute_network`.
+
+    Raises:
+        InputError: the file cannot be loaded, or is not one of flukeseg's.
+    """
+    try:
+        if runtime == "openvino":
+            import openvino
+
+            model = openvino.Core().read_model(path)
+            place = ["framework", KEY] if path.suffix == ".onnx" else [KEY]
+            facts = model.get_rt_info(place).value if model.has_rt_info(place) else None
+            return _openvino(model, precision), Facts.read(path, facts)
+        if runtime == "onnx":
+            session = _session(path.read_bytes())
+            facts = session.get_modelmeta().custom_metadata_map.get(KEY)
+            return partial(_by_onnx, session), Facts.read(path, facts)
+        extra = {KEY: ""}
+        script = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
+        return partial(_by_torch, script), Facts.read(path, extra[KEY])
+    except InputError:
+        raise
+    except Exception as error:  # each runtime fails in its own way on bytes that are no file
+        reason = " ".join(str(error).split())[:150]
+        raise InputError(
+            f"checkpoint={path} cannot be loaded ({reason}); export it anew with python -m "
+            "flukeseg.export"
+        ) from None
+
+
+def _openvino(model: Any, precision: str) -> Compute:
+    import openvino
+
+    settings = {
+        "INFERENCE_PRECISION_HINT": (
+            "bf16" if choose_precision(precision, "cpu") == "bf16-mixed" else "f32"
+        ),
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    return partial(_by_openvino, openvino.Core().compile_model(model, "CPU", settings))
+
+
+def _session(content: bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _by_openvino(compiled: Any, image: np.ndarray) -> np.ndarray:
+    # a copy: the next inference writes where this one's result is
+    return np.array(compiled(image)[0])
+
+
+def _by_onnx(session: Any, image: np.ndarray) -> np.ndarray:
+    return session.run(None, {"image": image})[0]
+
+
+def _by_torch(script: torch.jit.ScriptModule, image: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        return script(torch.from_numpy(image)).numpy()
