@@ -15,12 +15,10 @@ from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
 from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints, name_checkpoint
 from flukeseg.model.conversion import Probability, save
-from flukeseg.model.runtimes import SUFFIXES, Compute, Facts, load_exported
+from flukeseg.model.runtimes import FORMATS, Compute, Facts, load_exported
 from flukeseg.model.segmenter import SegmentationModule
 
 log = logging.getLogger(__name__)
-
-FORMATS = {form: suffix for suffix, form in SUFFIXES.items()}
 
 LARGEST_DIFFERENCE = 1e-3
 """Of probabilities between a file and torch, both in float32."""

@@ -114,7 +114,9 @@ def label(
         _draw_sheets(predictions.folder, own, uses, output / kind, max_pixels)
     partial = output / "labels.csv.partial"
     with partial.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, [*COLUMNS, "confidence", "disagreement"], extrasaction="ignore")
+        table = csv.DictWriter(
+            file, [*COLUMNS, "confidence", "disagreement"], extrasaction="ignore"
+        )
         table.writeheader()
         for row in rows:
             own = {"photo": Path(row["key"]).resolve(), "mask": _mask_of(row)}

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from flukeseg.data.photo_files import LARGEST, PhotoBatch
+from flukeseg.data.photo_files import PhotoBatch, enough
 from flukeseg.data.photos import resize_photo
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.geometry import Box, tight_box
@@ -61,6 +61,7 @@ class Looker(pl.LightningModule):
         self.module, self.size, self.zoom = module, size or module.size, zoom
         first = tuple(max(1, round(FIRST * side / 32)) * 32 for side in self.size)
         self.first_size = first if zoom else self.size
+        self.enough = enough(self.first_size, zoom)
 
     def predict_step(self, batch: PhotoBatch, batch_index: int = 0) -> list[list[Look]]:
         """Look at a batch of photos.

@@ -162,7 +162,16 @@ def wanted_products(products: Any) -> tuple[str, ...]:
 def settings_of_masks(cfg: DictConfig) -> dict[str, Any]:
     """Return what may not change among the masks of one folder, by the option's name."""
     settings = OmegaConf.to_container(cfg, resolve=True)
-    kept = ("size", "zoom", "tta", "threshold", "cleaning", "review", "crop_margin", "probability_bits")
+    kept = (
+        "size",
+        "zoom",
+        "tta",
+        "threshold",
+        "cleaning",
+        "review",
+        "crop_margin",
+        "probability_bits",
+    )
     return {key: settings[key] for key in (*kept, "rgbm_size")}
 
 

@@ -23,6 +23,7 @@ from flukeseg.prediction_table import describe
 THREADS = 2
 """That enlarge, clean, encode and write; all of these leave Python's lock to the others."""
 
+
 class ProductWriter(BasePredictionWriter):
     """Makes the products of each photo and enters it in the journal, in threads of its own.
 

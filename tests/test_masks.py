@@ -42,9 +42,7 @@ def prediction_of(mask: np.ndarray, photo: np.ndarray | None = None) -> Predicti
     """Give the prediction of a network that is sure of this mask."""
     every = MaskSettings(cleaning=EVERYTHING)
     certain = mask.astype(np.float32)
-    return make_prediction(
-        [Look(certain, np.zeros_like(certain), 0.0)], mask.shape, every, photo
-    )
+    return make_prediction([Look(certain, np.zeros_like(certain), 0.0)], mask.shape, every, photo)
 
 
 # Cleaning

@@ -1,4 +1,5 @@
 import json
+import re
 import os
 import signal
 import subprocess
@@ -41,9 +42,11 @@ def folder_data(root: Path) -> list[str]:
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_and_opens_with_its_command(experiment):
     text = (ROOT / f"conf/experiment/{experiment}.yaml").read_text(encoding="utf-8")
-    assert f"python -m flukeseg.train +experiment={experiment}\n" in text
+    command = re.search(r"# python -m flukeseg\.(\w+) \+experiment=(\w+)(.*)\n", text)
+    assert command[2] == experiment
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        cfg = compose("train", [f"+experiment={experiment}"], return_hydra_config=True)
+        overrides = [f"+experiment={experiment}", *command[3].split()]
+        cfg = compose(command[1], overrides, return_hydra_config=True)
     assert cfg.name == experiment
     for part in ("data", "model", "augmentation"):
         assert OmegaConf.to_container(cfg[part], resolve=True)

@@ -198,9 +198,7 @@ class MixedDataModule(FlukeDataModule):
         """
         if self.train_set is not None:
             return
-        counts = shares(
-            {name: part.share for name, part in self.sources.items()}, self.train_count
-        )
+        counts = shares({name: part.share for name, part in self.sources.items()}, self.train_count)
         parts, real = [], []
         for number, (name, part) in enumerate(self.sources.items()):
             train, val = part.load(self.size, self._seed_of(number), counts[number])

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from flukeseg.data.loading import one_thread
-from flukeseg.data.photos import read_photo_and_orientation, resize_photo
+from flukeseg.data.photos import read_for_network, resize_photo
 from flukeseg.data.sources import Source
 from flukeseg.errors import InputError
 
@@ -49,6 +49,20 @@ many as the network sees."""
 Read = tuple[PhotoFile, np.ndarray | None, np.ndarray | None]
 
 
+def enough(size: tuple[int, int], closely: bool) -> int:
+    """Return the pixels along a photo's longer side that a network of (height, width) can use."""
+    # twice as many: the mean of four pixels or more hides which scale the JPEG was decoded at
+    return LARGEST if closely else 2 * max(size)
+
+
+def closer(photo: np.ndarray) -> np.ndarray:
+    """Shrink a photo to `LARGEST` pixels along its longer side, if it has more."""
+    scale = LARGEST / max(photo.shape[:2])
+    if scale >= 1:
+        return photo
+    return resize_photo(photo, tuple(max(1, round(scale * side)) for side in photo.shape[:2]))
+
+
 class PhotoFiles(Dataset[Read]):
     """Photos read one by one; those that cannot be read say why and stop nothing.
 
@@ -78,15 +92,17 @@ class PhotoFiles(Dataset[Read]):
         """Return a file and its photo H×W×3 uint8 RGB, at the network's size and larger, or None."""
         source, started = self.sources[index], time.perf_counter()
         try:
-            photo, orientation = read_photo_and_orientation(source.path, self.max_pixels)
+            photo, orientation, size = read_for_network(
+                source.path, enough(self.size, self.closer), self.max_pixels
+            )
         except InputError as error:
             reason = str(error).removeprefix(source.path).strip()
-            return PhotoFile(source, problem=reason, seconds=time.perf_counter() - started), None, None
-        small, size = resize_photo(photo, self.size), photo.shape[:2]
-        large = None
-        if self.closer:
-            scale = min(1, LARGEST / max(size))
-            large = resize_photo(photo, tuple(max(1, round(scale * side)) for side in size))
+            return (
+                PhotoFile(source, problem=reason, seconds=time.perf_counter() - started),
+                None,
+                None,
+            )
+        small, large = resize_photo(photo, self.size), closer(photo) if self.closer else None
         seconds = time.perf_counter() - started
         return PhotoFile(source, size, orientation, seconds=seconds), small, large
 
@@ -108,9 +124,7 @@ def photo_loader(photos: PhotoFiles, batch_size: int, num_workers: int) -> DataL
     )
 
 
-def _collate(
-    samples: list[Read], batch_size: int, size: tuple[int, int]
-) -> PhotoBatch:
+def _collate(samples: list[Read], batch_size: int, size: tuple[int, int]) -> PhotoBatch:
     images = np.zeros((batch_size, *size, 3), np.uint8)
     readable = [small for _, small, _ in samples if small is not None]
     for image, small in zip(images, readable, strict=False):

@@ -87,7 +87,7 @@ class Prediction:
     @cached_property
     def uncertainty(self) -> np.ndarray:
         """Standard deviation between views: H×W float32 in 0..0.5; NaN after a single view."""
-        return _compose([(look.spread, look.part) for look in self.looks], self.size)
+        return compose([(look.spread, look.part) for look in self.looks], self.size)
 
     @property
     def coverage(self) -> float:
@@ -161,7 +161,7 @@ def make_prediction(
         settings: threshold and what follows it.
         photo: H×W×3 uint8 RGB, for the pictures.
     """
-    probability = _compose([(look.probability, look.part) for look in looks], size)
+    probability = compose([(look.probability, look.part) for look in looks], size)
     mask = (probability > settings.threshold).astype(np.uint8)
     cleaned = clean(mask, settings.cleaning)
     disagreement = looks[-1].disagreement
@@ -177,7 +177,7 @@ def make_prediction(
     )
 
 
-def _compose(
+def compose(
     maps: Sequence[tuple[np.ndarray, tuple[float, float, float, float] | None]],
     size: tuple[int, int],
 ) -> np.ndarray:
@@ -186,7 +186,9 @@ def _compose(
     for values, part in maps:
         left, top, right, bottom = part or (0, 0, 1, 1)
         rows = slice(round(top * size[0]), max(round(bottom * size[0]), round(top * size[0]) + 1))
-        columns = slice(round(left * size[1]), max(round(right * size[1]), round(left * size[1]) + 1))
+        columns = slice(
+            round(left * size[1]), max(round(right * size[1]), round(left * size[1]) + 1)
+        )
         place = whole[rows, columns]
         place[:] = resize_map(values, place.shape)
     return whole

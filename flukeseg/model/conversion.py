@@ -84,7 +84,8 @@ def save(network: FlukeUNet, path: Path, form: str, facts: str) -> None:
     if needed and not find_spec(needed):
         raise InputError(f"format={form} needs a package: pip install {needed}")
     if form == "torchscript":
-        torch.jit.save(to_torchscript(network), str(path), _extra_files={KEY: facts})
+        with _quiet():
+            torch.jit.save(to_torchscript(network), str(path), _extra_files={KEY: facts})
     elif form == "onnx":
         import onnx
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
@@ -22,6 +23,8 @@ from flukeseg.processor import choose_precision
 RUNTIMES = ("auto", "torch", "openvino", "onnx")
 SUFFIXES = {".onnx": "onnx", ".xml": "openvino", ".pt": "torchscript"}
 """Of exported files, and their formats."""
+
+FORMATS = {form: suffix for suffix, form in SUFFIXES.items()}
 
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
 Compute = Callable[[np.ndarray], np.ndarray]
@@ -151,7 +154,9 @@ def load_exported(path: Path, runtime: str, precision: str = "auto") -> tuple[Co
             facts = session.get_modelmeta().custom_metadata_map.get(KEY)
             return partial(_by_onnx, session), Facts.read(path, facts)
         extra = {KEY: ""}
-        script = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # TorchScript's, of its own age
+            script = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
         return partial(_by_torch, script), Facts.read(path, extra[KEY])
     except InputError:
         raise

@@ -1,0 +1,280 @@
+"""Where the time goes: `python -m flukeseg.benchmark source=PHOTOS data.root=PAIRS output=DIR`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import torch
+from omegaconf import DictConfig
+
+from flukeseg import command_line
+from flukeseg.data.sources import find_sources, name_sources
+from flukeseg.errors import InputError, pair_of_sides, whole
+from flukeseg.looker import Looker
+from flukeseg.masks.prediction import MaskSettings
+from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
+from flukeseg.model.runtimes import choose_runtime
+from flukeseg.model.segmenter import SegmentationModule
+from flukeseg.model.tta import views_of
+from flukeseg.processor import choose_precision, processor_name
+from flukeseg.speed.prediction import STAGES, gflop, loading_seconds, stage_seconds
+from flukeseg.speed.timing import Timing, copying, products, take_turns
+from flukeseg.speed.training import autocast_of, samples_a_second, step_seconds
+
+log = logging.getLogger(__name__)
+
+Report = dict[str, Any]
+
+
+def benchmark(cfg: DictConfig) -> Report:
+    """Measure the parts that are asked for, and leave `benchmark.json` in `cfg.output`.
+
+    Raises:
+        InputError: something in the configuration, the photos or the data cannot be used.
+    """
+    turns = whole("turns", cfg.turns)
+    output = Path(cfg.output)
+    output.mkdir(parents=True, exist_ok=True)
+    parts = {
+        "machine": lambda: machine(turns),
+        "network": lambda: network(cfg, turns),
+        "stages": lambda: stages(cfg, output),
+        "end_to_end": lambda: end_to_end(cfg, output, turns),
+        "loading": lambda: loading(cfg),
+        "training": lambda: training(cfg, turns),
+    }
+    if unknown := [part for part in cfg.parts if part not in parts]:
+        raise InputError(f"parts={unknown[0]} is not one of {', '.join(parts)}")
+    report: Report = {"processor": processor_name(), "threads": torch.get_num_threads()}
+    for part in cfg.parts:
+        report[part] = parts[part]()
+        (output / "benchmark.json").write_text(json.dumps(report, indent=2) + "\n")
+    log.info("all figures: %s", output / "benchmark.json")
+    return report
+
+
+def machine(turns: int) -> Report:
+    """What a plain matrix product and a plain copy reach."""
+    work = products()
+    copy, gigabytes = copying()
+    times = take_turns({**{name: do for name, (do, _) in work.items()}, "copy": copy}, turns)
+    rows = {name: speed(times[name], amount, "GFLOP/s") for name, (_, amount) in work.items()}
+    rows["copy"] = speed(times["copy"], gigabytes, "GB/s")
+    table("machine", rows)
+    return rows
+
+
+def network(cfg: DictConfig, turns: int) -> Report:
+    """All views of a batch by each runtime that is installed, in turns with a plain product."""
+    path = find_checkpoint(cfg.checkpoint)
+    module = load_checkpoints([path])
+    size = module.size if cfg.size is None else pair_of_sides("size", cfg.size)
+    batch = {"image": torch.rand(whole("batch_size", cfg.batch_size), 3, *size)}
+    work = {}
+    for name, runtime, precision in (
+        ("torch float32", "torch", "32-true"),
+        ("torch bfloat16", "torch", "bf16-mixed"),
+        ("openvino float32", "openvino", "32-true"),
+        ("openvino bfloat16", "openvino", "bf16-mixed"),
+        ("onnx float32", "onnx", "32-true"),
+    ):
+        try:
+            choose_runtime(runtime, "torch")
+        except InputError:
+            continue
+        one = load_checkpoints([path], runtime, precision)
+        one.views = views_of(cfg.tta)
+        work[name] = computing(one, batch, precision)
+    photos = len(batch["image"])
+    kinds = {f"product {name}": do for name, (do, _) in products().items()}
+    times = take_turns({**work, **kinds}, turns)
+    amount = gflop(module, size) * len(views_of(cfg.tta))
+    rows = {
+        name: {
+            "seconds a photo": times[name].median / photos,
+            "low": times[name].low / photos,
+            "high": times[name].high / photos,
+            "GFLOP/s": amount * photos / times[name].median,
+        }
+        for name in work
+    }
+    rows |= {
+        f"product {n}": speed(times[f"product {n}"], a, "GFLOP/s")
+        for n, (_, a) in products().items()
+    }
+    table(
+        f"network, {cfg.tta}, {size[1]} × {size[0]}, batch {photos}, {amount:.1f} GFLOP a photo",
+        rows,
+    )
+    return rows
+
+
+def computing(module: Any, batch: Mapping[str, Any], precision: str) -> Any:
+    """Return what computes a batch once."""
+    autocast = autocast_of(precision)
+
+    def compute() -> None:
+        with torch.inference_mode(), autocast():
+            module.predict_step(batch)
+
+    return compute
+
+
+def stages(cfg: DictConfig, output: Path) -> Report:
+    """Each stage of prediction in one thread, milliseconds a photo."""
+    module = load_checkpoints([find_checkpoint(cfg.checkpoint)], cfg.runtime, cfg.trainer.precision)
+    size = None if cfg.size is None else pair_of_sides("size", cfg.size)
+    looker = Looker(module, views_of(cfg.tta), size, cfg.zoom).eval()
+    sources = name_sources(find_sources(cfg.source))
+    place = output / "stages"
+    place.mkdir(exist_ok=True)
+    precision = choose_precision(cfg.trainer.precision, "cpu")
+    work = (looker, sources, MaskSettings(cfg.threshold, hydra.utils.instantiate(cfg.cleaning)),
+            place, cfg.max_pixels, cfg.batch_size, autocast_of(precision))  # fmt: skip
+    stage_seconds(*work)
+    seconds = stage_seconds(*work)
+    total = sum(float(np.mean(own)) for own in seconds.values())
+    rows = {
+        stage: {
+            "ms a photo": 1e3 * float(np.mean(seconds[stage])),
+            "median": 1e3 * float(np.median(seconds[stage])),
+            "high": 1e3 * max(seconds[stage]),
+            "share": float(np.mean(seconds[stage])) / total,
+        }
+        for stage in STAGES
+    }
+    rows["loading alone"] = {
+        "ms a photo": 1e3 * loading_seconds(sources, looker, cfg.max_pixels, cfg.batch_size, 1)
+    }
+    table(
+        f"stages of prediction by {module.runtime}, one after the other, {len(sources)} photos",
+        rows,
+    )
+    return rows
+
+
+def end_to_end(cfg: DictConfig, output: Path, turns: int) -> Report:
+    """`flukeseg.predict` from start to end, as it is and in the settings to compare with."""
+    paths = find_sources(cfg.source)
+    count = whole("photos", cfg.photos)
+    place = output / "photos"
+    place.mkdir(exist_ok=True)
+    for number in range(count):
+        link = place / f"{number:06d}{Path(paths[number % len(paths)]).suffix}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path(paths[number % len(paths)]).resolve())
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in cfg.compare}
+    for turn in range(turns):
+        for name, options in cfg.compare.items():
+            masks = output / "masks" / f"{name}-{turn}"
+            found[name].append(run_prediction(cfg, place, masks, options, count))
+    rows = {}
+    for name, runs in found.items():
+        timing = Timing.of([run["seconds"] for run in runs])
+        rows[name] = speed(timing, count, "photos a second") | {
+            "peak memory, MB": max(run["megabytes"] for run in runs)
+        }
+    table(f"end to end, {count} photos, start of the program included", rows)
+    return rows
+
+
+def run_prediction(
+    cfg: DictConfig, source: Path, output: Path, options: Sequence[str], count: int
+) -> dict[str, float]:
+    """Run a prediction job as a user does; its seconds, and the largest process's memory."""
+    given = [
+        f"checkpoint={cfg.checkpoint}",
+        f"source={source}",
+        f"output={output}",
+        f"tta={cfg.tta}",
+    ]
+    if cfg.size is not None:
+        given.append(f"size=[{cfg.size[0]},{cfg.size[1]}]")
+    command = [sys.executable, "-m", "flukeseg.predict", *given, *options]
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True)
+    seconds = time.perf_counter() - started
+    made = len(list((output / "mask").rglob("*.png")))
+    if done.returncode or made != count:
+        raise InputError(f"{' '.join(command)} made {made} of {count} masks: {done.stderr[-300:]}")
+    megabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return {"seconds": seconds, "megabytes": megabytes}
+
+
+def loading(cfg: DictConfig) -> Report:
+    """Augmented samples from the cache, in one process."""
+    data = pairs(cfg)
+    rates = [samples_a_second(data, 500) for _ in range(5)]
+    rows = {
+        "one process": {
+            "samples a second": float(np.median(rates)),
+            "low": min(rates),
+            "high": max(rates),
+        }
+    }
+    table("augmented samples from the cache", rows)
+    return rows
+
+
+def training(cfg: DictConfig, turns: int) -> Report:
+    """The parts of a training step."""
+    data = pairs(cfg)
+    rows = {}
+    for precision in cfg.precisions:
+        module = hydra.utils.instantiate(cfg.model, encoder_weights=None, _convert_="all")
+        seconds = step_seconds(module, data, autocast_of(precision), turns)
+        step = np.sum([seconds[part] for part in seconds], axis=0)
+        rows[precision] = {f"{part}, s": float(np.median(own)) for part, own in seconds.items()}
+        rows[precision] |= {"step, s": float(np.median(step)), "low": min(step), "high": max(step)}
+        photos = len(data.train_set)
+        rows[precision]["epoch's steps, s"] = float(np.median(step)) * photos / data.batch_size
+    table(f"training step, {cfg.model.encoder}, batch {data.batch_size}", rows)
+    return rows
+
+
+def pairs(cfg: DictConfig) -> Any:
+    """Return the training data, set up."""
+    if cfg.data is None or cfg.data.get("root", "") is None:
+        raise InputError("data.root has no value; give a folder of pairs, or data=synthetic")
+    data = hydra.utils.instantiate(cfg.data, _convert_="all")
+    data.setup()
+    return data
+
+
+def speed(timing: Timing, amount: float, unit: str) -> dict[str, float]:
+    """Return an amount a second: median, least and most."""
+    return {
+        unit: amount / timing.median,
+        "low": amount / timing.high,
+        "high": amount / timing.low,
+        "turns": timing.turns,
+    }
+
+
+def table(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
+    """Say figures in columns."""
+    log.info("\n%s", title)
+    for name, row in rows.items():
+        cells = "  ".join(f"{key} {value:.4g}" for key, value in row.items())
+        log.info("  %-20s %s", name, cells)
+
+
+@hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="benchmark")
+def main(cfg: DictConfig) -> None:
+    """Measure from the command line."""
+    with command_line.told_in_a_sentence(), command_line.quiet_lightning():
+        benchmark(cfg)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

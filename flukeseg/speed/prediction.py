@@ -1,0 +1,102 @@
+"""The stages from a photo on disk to a mask on disk, one after the other in one thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from flukeseg.data.photo_files import PhotoFiles, closer, photo_loader
+from flukeseg.data.photos import read_for_network, resize_photo
+from flukeseg.data.sources import Source
+from flukeseg.errors import InputError
+from flukeseg.looker import Looker
+from flukeseg.masks.cleaning import clean
+from flukeseg.masks.files import encode_png
+from flukeseg.masks.prediction import MaskSettings, compose
+from flukeseg.model.segmenter import SegmentationModule
+
+STAGES = ("read", "decode", "resize", "network", "upsample", "clean", "encode", "write")
+
+
+def stage_seconds(
+    looker: Looker,
+    sources: Sequence[Source],
+    settings: MaskSettings,
+    output: Path,
+    max_pixels: int,
+    batch_size: int,
+    autocast: Callable[[], object],
+) -> dict[str, list[float]]:
+    """Return seconds a photo of each stage, one value for each batch.
+
+    Photos that cannot be read are left out. `read` is the file from disk (or the system's cache),
+    `decode` its pixels, `resize` to what the network sees, `network` all views of both looks and
+    the crop between them, `upsample` to the photo's size, `encode` PNG.
+    """
+    found: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    for start in range(0, len(sources), batch_size):
+        spent = dict.fromkeys(STAGES, 0.0)
+
+        @contextmanager
+        def clock(stage: str, spent: dict[str, float] = spent) -> Iterator[None]:
+            started = time.perf_counter()
+            yield
+            spent[stage] += time.perf_counter() - started
+
+        small, large, sizes = [], [], []
+        for source in sources[start : start + batch_size]:
+            with clock("read"):
+                Path(source.path).read_bytes()
+            try:
+                with clock("decode"):
+                    photo, _, size = read_for_network(source.path, looker.enough, max_pixels)
+            except InputError:
+                continue
+            with clock("resize"):
+                small.append(resize_photo(photo, looker.first_size))
+                large.append(closer(photo))
+            sizes.append(size)
+        if not small:
+            continue
+        with clock("network"), torch.inference_mode(), autocast():
+            batch = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float().div_(255)
+            looked = looker.predict_step({"image": batch, "photos": large, "files": []})
+        for i, (looks, size) in enumerate(zip(looked, sizes, strict=True)):
+            with clock("upsample"):
+                probability = compose([(one.probability, one.part) for one in looks], size)
+                mask = (probability > settings.threshold).astype(np.uint8)
+            with clock("clean"):
+                labels = clean(mask, settings.cleaning).labels
+            with clock("encode"):
+                content = encode_png((labels > 0).astype(np.uint8) * 255)
+            with clock("write"):
+                (output / f"{start + i}.png").write_bytes(content)
+        # decoding opens the file itself
+        spent["decode"] = max(spent["decode"] - spent["read"], 0)
+        for stage in STAGES:
+            found[stage].append(spent[stage] / len(small))
+    return found
+
+
+def gflop(module: SegmentationModule, size: tuple[int, int]) -> float:
+    """Return GFLOP (two for each multiplication and addition) of one photo through a network."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        module.network(torch.zeros(1, 3, *size))
+    return counter.get_total_flops() / 1e9
+
+
+def loading_seconds(
+    sources: Sequence[Source], looker: Looker, max_pixels: int, batch_size: int, workers: int
+) -> float:
+    """Return seconds a photo of loading alone, with so many processes."""
+    photos = PhotoFiles(sources, looker.first_size, max_pixels, closer=looker.zoom)
+    started = time.perf_counter()
+    for _ in photo_loader(photos, batch_size, workers):
+        pass
+    return (time.perf_counter() - started) / len(sources)

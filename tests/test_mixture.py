@@ -1,0 +1,576 @@
+"""Several sources in fixed shares: what is drawn of each, what validates, and what stays unknown."""
+
+import csv
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, read_metrics, write_rgb
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from flukeseg.data.augmentation import MAX_STRENGTH, Augmentation
+from flukeseg.data.datamodule import FolderDataModule, RenderedDataModule
+from flukeseg.data.dataset import CachedPhotos, FlukeDataset, Start
+from flukeseg.data.mixture import (
+    Labelled,
+    MixedDataModule,
+    MixedDataset,
+    Part,
+    Rendered,
+    Taught,
+    shares,
+)
+from flukeseg.data.synthetic import PARTS, render
+from flukeseg.data.taught import COLUMNS, UNKNOWN, Label, levels_of, load_label, resize_taught
+from flukeseg.errors import InputError
+from flukeseg.model.losses import BCEDiceLoss
+
+SMALL = (32, 64)
+quick = settings(deadline=None, max_examples=40)
+
+
+def noise(letter: str, count: int) -> CachedPhotos:
+    """Photos that are told apart by their names: a0, a1, …."""
+    rng = np.random.default_rng((ord(letter), count))
+    photos = rng.integers(0, 256, (count, 16, 32, 3), np.uint8)
+    return CachedPhotos(
+        [f"{letter}{i}" for i in range(count)], photos, (photos[..., 0] > 99).astype(np.uint8)
+    )
+
+
+def mixed(sources: dict[str, Part | None], **options) -> MixedDataModule:
+    """A mixture that has read its sources."""
+    given = {"train_count": 12, "size": SMALL, "num_workers": 0, **options}
+    data = MixedDataModule(sources, **given)
+    data.setup()
+    return data
+
+
+def names_of(dataset: MixedDataset, epoch: int = 0) -> list[str]:
+    return [dataset[epoch, i]["name"] for i in range(len(dataset))]
+
+
+def assert_same(one: list[dict], other: list[dict]) -> None:
+    assert [sample["name"] for sample in one] == [sample["name"] for sample in other]
+    for a, b in zip(one, other, strict=True):
+        assert torch.equal(a["image"], b["image"])
+        assert torch.equal(a["mask"], b["mask"])
+
+
+@pytest.fixture
+def pairs(tmp_path, shared_pairs) -> Path:
+    """Twelve pairs of one's own, fluke_02 and fluke_04 for validation."""
+    root = tmp_path / "pairs"
+    shutil.copytree(shared_pairs, root)
+    (root / "val.txt").write_text("fluke_02\nfluke_04\n", encoding="utf-8")
+    return root
+
+
+def write_labels(root: Path, uses: list[str]) -> Path:
+    """Write photos taught_00, taught_01, … with masks of all four greys, and their list."""
+    rows = []
+    for i, use in enumerate(uses):
+        picture = render((8, i), (64, 128))
+        unknown = np.zeros(picture.mask.shape, bool)
+        unknown[:, 40:80] = True
+        write_rgb(root / f"photos/taught_{i:02d}.png", picture.image)
+        write_rgb(root / f"masks/taught_{i:02d}.png", levels_of(picture.mask, unknown))
+        photo = root.resolve() / f"photos/taught_{i:02d}.png"
+        rows.append(dict(zip(COLUMNS, (photo, f"masks/taught_{i:02d}.png", use), strict=True)))
+    with (root / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, COLUMNS)
+        table.writeheader()
+        table.writerows(rows)
+    return root / "labels.csv"
+
+
+# Shares
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=6), st.integers(0, 500))
+@quick
+def test_shares_add_up_and_leave_none_out(wanted, more):
+    total = len(wanted) + more
+    counts = shares(dict(enumerate(wanted)), total)
+    assert sum(counts) == total
+    assert min(counts) >= 1
+    assert all(type(count) is int for count in counts)
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=1, max_size=6), st.integers(1, 600))
+@quick
+def test_shares_are_in_proportion(wanted, total):
+    exact = np.array(wanted) / sum(wanted) * total
+    assume(exact.min() >= 1)
+    assert np.abs(shares(dict(enumerate(wanted)), total) - exact).max() < 1
+
+
+def test_shares_by_hand():
+    assert shares({"rendered": 0.4, "taught": 0.45, "labelled": 0.15}, 600) == [240, 270, 90]
+    assert shares({"a": 1, "b": 1, "c": 2}, 10) in ([3, 2, 5], [2, 3, 5])
+    assert shares({"a": 1, "b": 1000}, 5) == [1, 4]
+
+
+@pytest.mark.parametrize("share", [0, -1, True, float("nan")])
+def test_a_share_of_nothing_is_refused(share):
+    with pytest.raises(InputError, match=f"share={share} of a source must be above 0"):
+        Rendered(share)
+
+
+# What is drawn
+
+
+SOURCES = st.lists(st.tuples(st.integers(1, 7), st.integers(1, 9)), min_size=1, max_size=3)
+
+
+@given(SOURCES, st.integers(0, 99))
+@quick
+@example([(1, 9), (7, 1)], 0)
+def test_each_source_has_its_count_in_every_epoch_and_its_photos_take_turns(sources, seed):
+    parts = [FlukeDataset(noise("abc"[i], length)) for i, (length, _) in enumerate(sources)]
+    counts = [count for _, count in sources]
+    dataset = MixedDataset(parts, counts, seed)
+    assert len(dataset) == sum(counts)
+    seen = Counter({name: 0 for part in parts for name in part.source.names})
+    for epoch in range(5):
+        names = names_of(dataset, epoch)
+        drawn = Counter(name[0] for name in names)
+        assert [drawn[letter] for letter in "abc"[: len(counts)]] == counts
+        seen.update(names)
+        for part in parts:
+            times = [seen[name] for name in part.source.names]
+            assert max(times) - min(times) <= 1
+
+
+def test_a_seed_shuffles_within_a_source():
+    def order(seed: int) -> list[str]:
+        return names_of(MixedDataset([FlukeDataset(noise("a", 9))], [9], seed))
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+    assert sorted(order(1)) == sorted(order(2))
+
+
+def test_samples_are_the_same_in_whatever_order_they_are_asked_for():
+    def fresh() -> MixedDataset:
+        parts = [FlukeDataset(noise(letter, 3), Augmentation(2), 7) for letter in "ab"]
+        return MixedDataset(parts, [4, 2], 5)
+
+    keys = [(epoch, index) for epoch in range(3) for index in range(6)]
+    forwards, backwards = fresh(), fresh()
+    there = [forwards[key] for key in keys]
+    back = [backwards[key] for key in reversed(keys)][::-1]
+    assert_same(there, back)
+    # twelve visits to three photos: none is augmented as the visit before was
+    images = {(s["name"], s["image"].numpy().tobytes()) for s in there if s["name"][0] == "a"}
+    assert len(images) == 12
+
+
+def test_workers_change_nothing(shared_pairs):
+    def drawn(num_workers: int) -> list[dict]:
+        sources = {
+            "rendered": Rendered(1, Augmentation(2)),
+            "labelled": Labelled(2, Augmentation(2), root=shared_pairs, val_count=4),
+        }
+        data = mixed(sources, num_workers=num_workers, batch_size=4)
+        loader = data.train_dataloader()
+        samples = []
+        for epoch in range(2):
+            loader.sampler.set_epoch(epoch)
+            for batch in loader:
+                samples += [{k: v[i] for k, v in batch.items()} for i in range(len(batch["name"]))]
+        return samples
+
+    alone = drawn(0)
+    assert len(alone) == 24
+    assert_same(alone, drawn(2))
+
+
+# Sources
+
+
+def test_a_val_list_is_honoured_and_what_is_left_out_is_nowhere(pairs):
+    part = Labelled(1, root=pairs, leave_out=["fluke_04", "fluke_07"])
+    train, val = part.load(SMALL, seed=0, count=1)
+    assert val.names == ["fluke_02"]
+    held = {"fluke_02", "fluke_04", "fluke_07"}
+    assert train.names == [f"fluke_{i:02d}" for i in range(12) if f"fluke_{i:02d}" not in held]
+
+
+def test_what_does_not_validate_does_not_train_on_its_val_list_either(pairs):
+    train, val = Labelled(1, root=pairs, validates=False).load(SMALL, 0, 1)
+    assert val is None
+    assert len(train) == 10
+    assert not {"fluke_02", "fluke_04"} & set(train.names)
+    (pairs / "val.txt").unlink()
+    train, val = Labelled(1, root=pairs, validates=False).load(SMALL, 0, 1)
+    assert val is None
+    assert len(train) == 12
+
+
+def test_without_a_val_list_some_are_drawn(shared_pairs):
+    part = Labelled(1, root=shared_pairs, val_count=3, leave_out=["fluke_01"])
+    train, val = part.load(SMALL, 0, 1)
+    assert not set(train.names) & set(val.names)
+    assert "fluke_01" not in {*train.names, *val.names}
+    assert len(val) in (2, 3)  # fluke_01 may have been among the three
+    assert len({*train.names, *val.names}) == 11
+
+
+@pytest.mark.parametrize("kind", ["stranger", "everything", "folder"])
+def test_a_labelled_folder_that_cannot_be_used_is_told(pairs, kind):
+    options, told = {
+        "stranger": (
+            {"leave_out": ["fluke_99", "fluke_01"]},
+            f"leave_out=fluke_99 is not in {pairs}",
+        ),
+        "everything": (
+            {"leave_out": [f"fluke_{i:02d}" for i in range(12)]},
+            "no pair is left to train on",
+        ),
+        "folder": ({"root": pairs / "gone"}, "gone is not a folder"),
+    }[kind]
+    with pytest.raises(InputError, match=told):
+        Labelled(1, **{"root": pairs, **options}).load(SMALL, 0, 1)
+
+
+def test_rendered_flukes_never_validate():
+    train, val = Rendered(1, without=["camera"]).load(SMALL, 3, count=5)
+    assert val is None
+    assert len(train) == 5
+    picture = render((3, 2, 4), SMALL, ["camera"])
+    _, image, mask = train.get(4, epoch=2)
+    np.testing.assert_array_equal(image, picture.image)
+    np.testing.assert_array_equal(mask, picture.mask)
+
+
+@pytest.mark.xfail(strict=True, reason="told only once the first photo is rendered")
+def test_an_unknown_part_of_the_renderer_is_told_before_training():
+    with pytest.raises(InputError, match="without=wavs is not one of waves"):
+        Rendered(1, without=["wavs"]).load(SMALL, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        {"rendered": Rendered(1)},
+        pytest.param(
+            {"rendered": None},
+            marks=pytest.mark.xfail(strict=True, reason="shares() of nothing: a ValueError"),
+        ),
+    ],
+)
+def test_without_a_real_source_there_is_nothing_to_validate_on(sources):
+    with pytest.raises(InputError, match="data.sources has no real photo to validate on"):
+        mixed(sources)
+
+
+def test_a_source_may_be_taken_out(pairs):
+    data = mixed({"rendered": None, "labelled": Labelled(1, root=pairs)})
+    assert len(data.train_set) == 12
+    assert all(name.startswith("fluke_") for name in names_of(data.train_set))
+
+
+def test_photos_must_be_enough_for_all_sources(pairs):
+    with pytest.raises(InputError, match="data.train_count=1 must be a whole number of at least 2"):
+        mixed({"rendered": Rendered(9), "labelled": Labelled(1, root=pairs)}, train_count=1)
+
+
+def test_drawn_masks_validate_and_a_teachers_where_there_are_none(pairs, tmp_path):
+    taught = Taught(1, labels=write_labels(tmp_path / "taught", ["train", "val", "train"]))
+    data = mixed({"taught": taught, "rendered": Rendered(1), "labelled": Labelled(2, root=pairs)})
+    assert data.val_set.source.names == ["fluke_02", "fluke_04"]
+    drawn = Counter(name.split("_")[0] for name in names_of(data.train_set))
+    assert drawn == {"taught": 3, "rendered": 3, "fluke": 6}
+    data = mixed({"taught": taught, "labelled": Labelled(1, root=pairs, validates=False)})
+    assert data.val_set.source.names == ["taught_01.png"]
+    assert "taught_01.png" not in {n for e in range(4) for n in names_of(data.train_set, e)}
+
+
+# Smaller at the start
+
+
+def sizes_of(dataset: FlukeDataset | MixedDataset, epoch: int) -> set[tuple[int, ...]]:
+    samples = [dataset[epoch, i] for i in range(len(dataset))]
+    return {tuple(sample[key].shape[1:]) for sample in samples for key in ("image", "mask")}
+
+
+@pytest.mark.parametrize("kind", ["folder", "rendered", "mixed"])
+def test_the_first_epochs_are_smaller(pairs, tmp_path, kind):
+    options = {"size": (64, 128), "start": Start((32, 64), 2), "augmentation": Augmentation(1)}
+    if kind == "folder":
+        data = FolderDataModule(pairs, **options)
+    elif kind == "rendered":
+        data = RenderedDataModule(train_count=3, val_count=2, test_count=2, **options)
+    else:
+        taught = Taught(1, labels=write_labels(tmp_path / "taught", ["train", "val"]))
+        sources = {"rendered": Rendered(1), "labelled": Labelled(1, root=pairs), "taught": taught}
+        data = MixedDataModule(sources, train_count=6, **options)
+    data.setup()
+    assert [sizes_of(data.train_set, epoch) for epoch in range(3)] == [
+        {(32, 64)},
+        {(32, 64)},
+        {(64, 128)},
+    ]
+    assert tuple(data.val_set[0]["image"].shape) == (3, 64, 128)
+
+
+# Masks of a teacher
+
+
+PROBABILITIES = st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
+    lambda size: st.tuples(
+        arrays(np.float32, size, elements=st.floats(0, 1, width=32)), arrays(bool, size)
+    )
+)
+
+
+@given(PROBABILITIES)
+@quick
+def test_greys_come_back_as_what_they_say(drawn):
+    probability, unknown = drawn
+    levels = levels_of(probability, unknown)
+    assert levels.dtype == np.uint8
+    assert set(np.unique(levels)) <= {0, 64, 192, 255}
+    with tempfile.TemporaryDirectory() as folder:
+        photo, mask = Path(folder) / "a.png", Path(folder) / "mask.png"
+        write_rgb(photo, np.zeros((*levels.shape, 3), np.uint8))
+        write_rgb(mask, levels)
+        name, image, learnt = load_label(Label(photo, mask, validates=False), levels.shape)
+        _, _, judged = load_label(Label(photo, mask, validates=True), levels.shape)
+    assert (name, image.shape) == ("a.png", (*levels.shape, 3))
+    np.testing.assert_array_equal(judged, probability > 0.5)
+    np.testing.assert_array_equal(learnt, np.where(unknown, UNKNOWN, judged))
+
+
+def test_a_quarter_of_unknown_area_is_still_known():
+    mask = np.ones((4, 6), np.uint8)
+    mask[0, 0] = mask[2, 2:4] = UNKNOWN  # one pixel of four, two of four
+    assert resize_taught(mask, (2, 3)).tolist() == [[1, 1, 1], [1, UNKNOWN, 1]]
+    assert resize_taught(np.full((4, 6), UNKNOWN, np.uint8), (8, 9)).tolist() == [[UNKNOWN] * 9] * 8
+
+
+def test_taught_photos_are_parted_by_their_use(tmp_path):
+    labels = write_labels(tmp_path, ["train", "val", "looks disagree", "train"])
+    train, val = Taught(1, labels=labels).load((64, 128), 0, 1)
+    assert train.names == ["taught_00.png", "taught_03.png"]
+    assert val.names == ["taught_01.png"]
+    assert (train.masks[:, :, 40:80] == UNKNOWN).all()
+    assert set(train.masks[:, :, :40].unique().tolist()) == {0, 1}
+    np.testing.assert_array_equal(val.masks[0], render((8, 1), (64, 128)).mask)
+
+
+BROKEN = {
+    "gone": (None, "labels.csv is no list of labels"),
+    "no text": (b"\xff\xfe\x00", "labels.csv is no list of labels"),
+    "other columns": (b"path;mask\na.jpg;a.png\n", "labels.csv is no list of labels"),
+    "empty": (b"", "labels.csv has no row to train on"),
+    "nothing taken": (b"photo,mask,use\na.jpg,a.png,not confident\n", "no row to train on"),
+    "photo gone": (b"photo,mask,use\ngone.jpg,a.png,train\n", "gone.jpg"),
+    "one huge cell": pytest.param(
+        b'photo,mask,use\n"' + b"a" * 200_000,
+        "labels.csv is no list of labels",
+        marks=pytest.mark.xfail(strict=True, reason="csv.Error is not caught"),
+    ),
+    "a short row": pytest.param(
+        b"use,photo,mask\ntrain,a.jpg\n",
+        "labels.csv is no list of labels",
+        marks=pytest.mark.xfail(strict=True, reason="TypeError is not caught"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "told"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_list_of_labels_that_cannot_be_used_is_told(tmp_path, content, told):
+    if content is not None:
+        (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(InputError, match=told):
+        Taught(1, labels=tmp_path / "labels.csv").load(SMALL, 0, 1)
+
+
+def test_a_mask_of_another_size_than_its_photo_is_told(tmp_path):
+    labels = write_labels(tmp_path, ["train"])
+    write_rgb(tmp_path / "masks/taught_00.png", np.zeros((64, 127), np.uint8))
+    with pytest.raises(InputError, match="taught_00.png is not as large as its photo"):
+        Taught(1, labels=labels).load(SMALL, 0, 1)
+
+
+@given(st.floats(0, MAX_STRENGTH), st.integers(0, 10**6))
+@settings(deadline=None, max_examples=30)
+def test_what_is_unknown_moves_with_the_photo_and_stays_unknown(strength, seed):
+    """Warped with the mask, it is where it would be if it were warped alone."""
+    picture = render(7, (48, 96))
+    mask = picture.mask.copy()
+    mask[10:30, 20:60] = UNKNOWN
+    augment = Augmentation(strength)
+    photo, warped = augment(picture.image, mask, (seed,))
+    assert warped.shape == mask.shape
+    assert warped.dtype == np.uint8
+    _, unknown = augment(picture.image, (mask == UNKNOWN).astype(np.uint8), (seed,))
+    same, fluke = augment(picture.image, (mask == 1).astype(np.uint8), (seed,))
+    np.testing.assert_array_equal(photo, same)
+    np.testing.assert_array_equal(warped, np.where(unknown, UNKNOWN, fluke))
+
+
+def test_unknown_is_a_half_in_a_sample(tmp_path):
+    labels = write_labels(tmp_path, ["train"] * 3)
+    train, _ = Taught(1, labels=labels).load((64, 128), 0, 1)
+    dataset = FlukeDataset(train, Augmentation(3), start=Start(SMALL, 1))
+    for epoch in range(3):
+        masks = torch.stack([dataset[epoch, i]["mask"].reshape(-1) for i in range(3)])
+        assert masks.unique().tolist() == [0, 0.5, 1]
+    plain = FlukeDataset(train)[0]["mask"]
+    assert (plain[..., 40:80] == 0.5).all()
+    assert not (plain[..., :40] == 0.5).any()
+
+
+# Their loss
+
+
+def some_logits(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(3))
+
+
+def test_the_loss_is_that_of_the_known_pixels_alone():
+    logits = some_logits(2, 1, 8, 12).requires_grad_()
+    target = (some_logits(2, 1, 8, 12) + logits > 0).float()
+    target[..., 7:] = 0.5
+    parts = BCEDiceLoss()(logits, target)
+    of_known = BCEDiceLoss()(logits[..., :7], target[..., :7])
+    for name in ("loss", "bce", "dice_loss"):
+        torch.testing.assert_close(parts[name], of_known[name])
+    parts["loss"].backward()
+    assert not logits.grad[..., 7:].any()
+    assert logits.grad[..., :7].all()
+    with torch.no_grad():
+        logits[..., 7:] = 1e4
+    torch.testing.assert_close(BCEDiceLoss()(logits, target)["loss"], parts["loss"])
+
+
+def test_a_batch_of_unknown_pixels_teaches_nothing_and_breaks_nothing():
+    logits = some_logits(1, 1, 4, 4).requires_grad_()
+    loss = BCEDiceLoss()(logits, torch.full_like(logits, 0.5))["loss"]
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+# Training
+
+
+def labelled(root: Path) -> list[str]:
+    return [
+        "data=mixed", "data.train_count=8",
+        "+data.sources.labelled._target_=flukeseg.data.mixture.Labelled",
+        f"+data.sources.labelled.root={root}", "+data.sources.labelled.share=1",
+    ]  # fmt: skip
+
+
+def test_a_mixture_trains(run_train, pairs):
+    run_train(
+        *labelled(pairs), *TINY, "name=mixed", "data.size=[64,128]",
+        "data.start={_target_:flukeseg.data.dataset.Start,size:[32,64],epochs:1}",
+        f"data.test_root={pairs}", "+data.sources.labelled.leave_out=[fluke_00]",
+    )  # fmt: skip
+    (folder,) = Path("outputs/mixed").iterdir()
+    told = (folder / "train.log").read_text(encoding="utf-8")
+    assert "rendered: 4 of each epoch's photos, from 4" in told
+    assert "labelled: 4 of each epoch's photos, from 9" in told
+    assert "Dice held out" in told
+    rows = read_metrics(folder)
+    assert [row["step"] for row in rows] == [2, 4]
+    assert all(np.isfinite(row["val/loss"]) for row in rows)
+    assert len(list((folder / "checkpoints").glob("epoch=*.ckpt"))) == 1
+
+
+MISTAKES = {
+    "no real photo": ([], "data.sources has no real photo to validate on"),
+    "a stranger left out": (["+data.sources.labelled.leave_out=[Whale_1]"], "leave_out=Whale_1"),
+    "no share": (["data.sources.rendered.share=0"], "share=0 of a source must be above 0"),
+    "typo": (["+data.sources.labelled.leaveout=[a]"], "leaveout"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_in_a_mixture_is_one_sentence(run_train, pairs, capsys, case):
+    overrides, expected = MISTAKES[case]
+    with pytest.raises(SystemExit) as ended:
+        run_train(*(labelled(pairs) if overrides else ["data=mixed"]), *TINY, *overrides)
+    assert ended.value.code == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("error: ")
+    assert expected in message
+
+
+# Renderings without a part
+
+
+def rendered_with_and_without(part: str) -> list[tuple]:
+    seeds = [(5, i) for i in range(12)]
+    return [(render(seed, (48, 96)), render(seed, (48, 96), [part])) for seed in seeds]
+
+
+@pytest.mark.parametrize("part", ["backdrop", "company", "skin", "light", "camera"])
+def test_what_is_only_seen_leaves_the_masks_alone(part):
+    twice = rendered_with_and_without(part)
+    for whole, without in twice:
+        np.testing.assert_array_equal(without.mask, whole.mask)
+        np.testing.assert_array_equal(without.trailing_edge, whole.trailing_edge)
+    assert any((without.image != whole.image).any() for whole, without in twice)
+
+
+@pytest.mark.parametrize("part", ["waves", "splash"])
+def test_water_moves_the_waterline_and_no_more(part):
+    twice = rendered_with_and_without(part)
+    assert all((without.image != whole.image).any() for whole, without in twice)
+    whole, without = (np.stack([pair[i].mask for pair in twice]) for i in (0, 1))
+    if part == "splash":  # nothing hides the whale any more
+        assert without.sum() > whole.sum()
+        assert (without >= whole).mean() > 0.999
+    else:
+        assert 2 * (whole & without).sum() > 0.97 * (whole.sum() + without.sum())
+
+
+def test_without_a_mount_nothing_is_hidden_by_it():
+    twice = rendered_with_and_without("mount")
+    changed = [(whole, without) for whole, without in twice if (whole.image != without.image).any()]
+    assert 0 < len(changed) < len(twice)
+
+
+def test_without_empty_seas_every_picture_has_a_fluke():
+    with_fluke = [render(seed, (16, 32), ["empty"]).mask.any() for seed in range(60)]
+    assert all(with_fluke)
+    whole = [render(seed, (16, 32)) for seed in range(60)]
+    empty = [seed for seed in range(60) if not whole[seed].mask.any()]
+    assert 0 < len(empty) < 12
+    (full, *_) = sorted({*range(60)} - {*empty})
+    np.testing.assert_array_equal(render(full, (16, 32), ["empty"]).image, whole[full].image)
+
+
+def test_all_parts_may_go_at_once_but_no_others():
+    picture = render(4, SMALL, PARTS)
+    assert picture.mask.any()
+    assert picture.image.shape == (*SMALL, 3)
+    with pytest.raises(InputError, match="without=foam is not one of waves, backdrop"):
+        render(4, SMALL, ["waves", "foam"])
+    with pytest.raises(InputError, match=r"data\.without=foam is not one of waves"):
+        RenderedDataModule(without=["foam"])
+
+
+def test_only_training_goes_without():
+    few = {"train_count": 2, "val_count": 2, "test_count": 2, "size": SMALL}
+    whole, without = RenderedDataModule(**few), RenderedDataModule(without=["waves"], **few)
+    for data in (whole, without):
+        data.setup()
+    for one, other, alike in (
+        (whole.train_set, without.train_set, False),
+        (whole.val_set, without.val_set, True),
+        (whole.test_set, without.test_set, True),
+    ):
+        assert torch.equal(one[0]["image"], other[0]["image"]) == alike

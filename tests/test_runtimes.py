@@ -1,0 +1,179 @@
+"""Exported networks give what torch gives, in any batch and size."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import run_job, write_rgb
+
+from flukeseg import Segmenter, benchmark, export
+from flukeseg.data.synthetic import render
+from flukeseg.errors import InputError
+from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
+from flukeseg.model.conversion import Probability
+from flukeseg.model.runtimes import FORMATS, Facts, choose_runtime, compute_network, load_exported
+from flukeseg.model.tta import views_of
+from flukeseg.pretrained.__main__ import halve
+
+RUNTIME = {"onnx": "onnx", "openvino": "openvino", "torchscript": "torch"}
+formats = pytest.mark.parametrize("form", sorted(FORMATS))
+
+
+@pytest.fixture
+def run_export(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return partial(run_job, export)
+
+
+def exported(run_export, run: Path, form: str) -> Path:
+    path = Path(f"network{FORMATS[form]}")
+    run_export(f"checkpoint={run}", f"format={form}", f"output={path}", "threshold=0.4")
+    return path
+
+
+@formats
+def test_a_file_gives_what_torch_gives(run_export, tiny_runs, form):
+    path = exported(run_export, tiny_runs[0], form)
+    compute, facts = load_exported(path, RUNTIME[form], "32-true")
+    assert facts.size == (32, 64)
+    assert (facts.encoder, facts.threshold) == ("test_resnet", 0.4)
+    assert facts.name.startswith("epoch=001")
+    network = Probability(load_checkpoints([find_checkpoint(tiny_runs[0])]).network)
+    for shape in ((1, 3, 32, 64), (3, 3, 64, 64), (2, 3, 41, 97), (1, 3, 5, 5)):
+        image = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+        with torch.inference_mode():
+            expected = network(image).numpy()
+        assert expected.std() > 0 or shape[2] == 5
+        np.testing.assert_allclose(compute(image.numpy()), expected, atol=1e-5)
+
+
+@formats
+def test_a_file_is_a_checkpoint_like_any_other(run_export, run_predict, tiny_runs, form):
+    path = exported(run_export, tiny_runs[0], form)
+    for seed in range(3):
+        write_rgb(Path(f"photos/{seed}.jpg"), render((5, seed), (96, 160)).image)
+    precision = "trainer.precision=32-true"
+    run_predict(f"checkpoint={tiny_runs[0]}", "source=photos", "output=plain", precision)
+    run_predict(f"checkpoint={path}", "source=photos", "output=file", precision, "runtime=auto")
+    for mask in sorted(Path("plain/mask").rglob("*.png")):
+        one = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE)
+        two = cv2.imread(str("file" / mask.relative_to("plain")), cv2.IMREAD_GRAYSCALE)
+        assert np.count_nonzero(one != two) <= 2
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnx"])
+def test_a_checkpoint_is_converted_for_a_runtime(tiny_runs, runtime):
+    paths = [find_checkpoint(run) for run in tiny_runs]
+    image = {"image": torch.rand(2, 3, 32, 64, generator=torch.Generator().manual_seed(2))}
+    torch_module = load_checkpoints(paths)
+    module = load_checkpoints(paths, runtime, "32-true")
+    assert (module.runtime, module.size) == (runtime, (32, 64))
+    for one in (torch_module, module):
+        one.views = views_of("flip_scale")
+    with torch.inference_mode():
+        expected = torch_module.predict_step(image)
+    for value, wanted in zip(module.predict_step(image), expected, strict=True):
+        torch.testing.assert_close(value, wanted, atol=1e-4, rtol=0)
+
+
+def test_a_result_outlives_the_next_one(tiny_runs):
+    """OpenVINO computes into the same memory each time."""
+    network = load_checkpoints([find_checkpoint(tiny_runs[0])]).network
+    compute = compute_network(network, "openvino", "32-true")
+    first = compute(np.zeros((1, 3, 32, 64), np.float32))
+    kept = first.copy()
+    compute(np.ones((1, 3, 32, 64), np.float32))
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_a_file_that_differs_is_not_left(run_export, tiny_runs, monkeypatch, capsys):
+    monkeypatch.setattr(export, "LARGEST_DIFFERENCE", -1.0)
+    with pytest.raises(SystemExit):
+        exported(run_export, tiny_runs[0], "openvino")
+    assert "differ from torch's" in capsys.readouterr().err
+    assert not list(Path().glob("network.*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["format=onnxx"], "format=onnxx must be one of"),
+        (["format=onnx", "output=x.xml"], "must end in .onnx"),
+        (["format=onnx", "checkpoint=gone"], "checkpoint=gone does not exist"),
+    ],
+)
+def test_wrong_exports_are_one_sentence(run_export, tiny_runs, capsys, options, sentence):
+    with pytest.raises(SystemExit):
+        run_export(f"checkpoint={tiny_runs[0]}", *options)
+    error = capsys.readouterr().err.strip().splitlines()
+    assert error[-1].startswith("error: ")
+    assert sentence in error[-1]
+
+
+def test_runtimes_that_cannot_be():
+    with pytest.raises(InputError, match="runtime=tensorrt must be one of"):
+        choose_runtime("tensorrt", "torch")
+    with pytest.raises(InputError, match="cannot compute a openvino file"):
+        choose_runtime("torch", "openvino")
+    assert choose_runtime("auto", "openvino") == "openvino"
+    assert choose_runtime("auto", "torchscript") == "torch"
+
+
+@formats
+def test_a_strangers_file_is_refused(tmp_path, form):
+    path = tmp_path / f"network{FORMATS[form]}"
+    path.write_bytes(b"no network")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_exported(path, RUNTIME[form])
+    with pytest.raises(InputError, match="does not say what it was exported from"):
+        Facts.read(path, '{"size": 3}')
+
+
+def test_formats_do_not_mix(run_export, tiny_runs):
+    path = exported(run_export, tiny_runs[0], "torchscript")
+    with pytest.raises(InputError, match="do not mix"):
+        load_checkpoints([path, find_checkpoint(tiny_runs[1])])
+    both = load_checkpoints([path, path])
+    assert len(both.networks) == 2
+
+
+def test_a_halved_checkpoint_sees_the_same(tiny_runs, tmp_path):
+    checkpoint = find_checkpoint(tiny_runs[0])
+    size = halve(checkpoint, tmp_path / "half.ckpt")
+    assert size < 0.6 * checkpoint.stat().st_size
+    photo = render((5, 0), (96, 160)).image
+    whole, half = (
+        Segmenter.from_checkpoint(path, runtime="torch")(photo)
+        for path in (checkpoint, tmp_path / "half.ckpt")
+    )
+    np.testing.assert_allclose(half.probability, whole.probability, atol=0.02)
+
+
+def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, tiny_runs, shared_pairs):
+    monkeypatch.chdir(tmp_path)
+    run_job(
+        benchmark, f"checkpoint={tiny_runs[0]}", f"source={shared_pairs}/images", "output=figures",
+        f"data.root={shared_pairs}", "data.val_count=4", "data.size=[32,64]", "data.batch_size=4",
+        "data.num_workers=0", "model.encoder=test_resnet", "turns=1", "photos=13", "batch_size=4",
+        "compare={default:['runtime=torch','num_workers=0']}",
+    )  # fmt: skip
+    report = json.loads(Path("figures/benchmark.json").read_text())
+    assert set(report) >= set(["machine", "network", "stages", "end_to_end", "loading", "training"])
+    assert report["machine"]["bfloat16"]["GFLOP/s"] > 0
+    assert {"torch float32", "openvino bfloat16", "product float32"} <= set(report["network"])
+    shares = [row["share"] for row in report["stages"].values() if "share" in row]
+    assert sum(shares) == pytest.approx(1)
+    assert report["end_to_end"]["default"]["photos a second"] > 0
+    step = report["training"]["bf16-mixed"]
+    assert step["step, s"] >= step["forward, s"] > 0
+
+
+def test_a_benchmark_of_nothing_is_one_sentence(tmp_path, monkeypatch, capsys, tiny_runs):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        run_job(benchmark, f"checkpoint={tiny_runs[0]}", "source=x", "output=o", "parts=[loading]")
+    assert "data.root" in capsys.readouterr().err
