@@ -24,7 +24,6 @@ from flukeseg.looker import Looker
 from flukeseg.masks.prediction import MaskSettings
 from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
 from flukeseg.model.runtimes import choose_runtime
-from flukeseg.model.segmenter import SegmentationModule
 from flukeseg.model.tta import views_of
 from flukeseg.processor import choose_precision, processor_name
 from flukeseg.speed.prediction import STAGES, gflop, loading_seconds, stage_seconds

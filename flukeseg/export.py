@@ -1,4 +1,4 @@
-"""A checkpoint as a file for other runtimes: `python -m flukeseg.export checkpoint=RUN format=onnx`."""
+"""A checkpoint for other runtimes: `python -m flukeseg.export checkpoint=RUN format=onnx`."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flukeseg.data.photos import read_mask, read_mask_levels, read_photo
+from flukeseg.data.photos import read_mask, read_photo
 from flukeseg.data.taught import COLUMNS, levels_of
 from flukeseg.errors import InputError
 from flukeseg.figures import Cell, draw_contours, draw_gallery
@@ -75,8 +75,8 @@ def least_confidence(gate: Gate, confidence: Sequence[float], dice: Sequence[flo
     enough = np.flatnonzero(share >= gate.precision)
     if not len(enough) or enough[-1] < 4:
         raise InputError(
-            f"gate.precision={gate.precision}: of the most confident masks with a known truth fewer "
-            f"have a Dice of {gate.good}; teach with a better checkpoint, or lower gate.good"
+            f"gate.precision={gate.precision}: of the most confident masks with a known truth "
+            f"fewer have a Dice of {gate.good}; teach with a better checkpoint, or lower gate.good"
         )
     return float(np.asarray(confidence)[order][enough[-1]])
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -18,7 +17,7 @@ from flukeseg.masks.prediction import Look
 from flukeseg.model.tta import Averaged, View
 
 FIRST = 2 / 3
-"""Sides of the first look, of those of the second: enough to find flukes, at under half the work."""
+"""Sides of the first look, of those of the second: enough to find flukes, at half the work."""
 
 MARGIN = 0.2
 """Of the box's sides, about it: a fluke's surroundings tell what is fluke."""

@@ -89,7 +89,7 @@ class PhotoFiles(Dataset[Read]):
         return len(self.sources)
 
     def __getitem__(self, index: int) -> Read:
-        """Return a file and its photo H×W×3 uint8 RGB, at the network's size and larger, or None."""
+        """Return a file and its photo H×W×3 uint8 RGB, small and larger; or None for both."""
         source, started = self.sources[index], time.perf_counter()
         try:
             photo, orientation, size = read_for_network(

@@ -61,8 +61,9 @@ class Prediction:
 
     `probability`: H×W float32 in 0..1. `labels`: H×W uint8, 0 where there is no fluke, 1 the
     largest, 2 the next, …. `areas`: their pixels. `looks`: what it was made of. `disagreement`:
-    between the views' masks, 0..1; NaN after a single view. `confidence`: the Dice to be expected, 0..1. `reasons`: why to look at
-    it, if any. `photo`: H×W×3 uint8 RGB, which the pictures need; None where nobody asked for any.
+    between the views' masks, 0..1; NaN after a single view. `confidence`: the Dice to be expected,
+    0..1. `reasons`: why to look at it, if any. `photo`: H×W×3 uint8 RGB, which the pictures need;
+    None where nobody asked for any.
     """
 
     probability: np.ndarray

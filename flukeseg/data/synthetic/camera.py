@@ -19,8 +19,8 @@ def photograph(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Turn a scene (height × width × 3 float32, 0 … 1) into a photograph.
 
-    Undeveloped, it has the scene's own colours, sharp and without noise. Returns height × width × 3 uint8, and 1 where the mount leaves the scene to be seen (None if
-    everywhere).
+    Undeveloped, it has the scene's own colours, sharp and without noise. Returns height × width × 3
+    uint8, and 1 where the mount leaves the scene to be seen (None if everywhere).
     """
     tone, optics, card, file = rng.spawn(4)
     if developed:
