@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import resource
-import subprocess
-import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +22,7 @@ from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
 from flukeseg.model.runtimes import choose_runtime
 from flukeseg.model.tta import views_of
 from flukeseg.processor import choose_precision, processor_name
+from flukeseg.speed.jobs import repeat, run_prediction
 from flukeseg.speed.prediction import STAGES, gflop, loading_seconds, stage_seconds
 from flukeseg.speed.timing import Timing, copying, products, take_turns
 from flukeseg.speed.training import autocast_of, samples_a_second, step_seconds
@@ -166,17 +163,15 @@ def end_to_end(cfg: DictConfig, output: Path, turns: int) -> Report:
     """`flukeseg.predict` from start to end, as it is and in the settings to compare with."""
     paths = find_sources(cfg.source)
     count = whole("photos", cfg.photos)
-    place = output / "photos"
-    place.mkdir(exist_ok=True)
-    for number in range(count):
-        link = place / f"{number:06d}{Path(paths[number % len(paths)]).suffix}"
-        link.unlink(missing_ok=True)
-        link.symlink_to(Path(paths[number % len(paths)]).resolve())
+    place = repeat(paths, count, output / "photos")
+    given = [f"checkpoint={cfg.checkpoint}", f"tta={cfg.tta}"]
+    if cfg.size is not None:
+        given.append(f"size=[{cfg.size[0]},{cfg.size[1]}]")
     found: dict[str, list[dict[str, float]]] = {name: [] for name in cfg.compare}
     for turn in range(turns):
         for name, options in cfg.compare.items():
             masks = output / "masks" / f"{name}-{turn}"
-            found[name].append(run_prediction(cfg, place, masks, options, count))
+            found[name].append(run_prediction(place, masks, [*given, *options], count))
     rows = {}
     for name, runs in found.items():
         timing = Timing.of([run["seconds"] for run in runs])
@@ -185,29 +180,6 @@ def end_to_end(cfg: DictConfig, output: Path, turns: int) -> Report:
         }
     table(f"end to end, {count} photos, start of the program included", rows)
     return rows
-
-
-def run_prediction(
-    cfg: DictConfig, source: Path, output: Path, options: Sequence[str], count: int
-) -> dict[str, float]:
-    """Run a prediction job as a user does; its seconds, and the largest process's memory."""
-    given = [
-        f"checkpoint={cfg.checkpoint}",
-        f"source={source}",
-        f"output={output}",
-        f"tta={cfg.tta}",
-    ]
-    if cfg.size is not None:
-        given.append(f"size=[{cfg.size[0]},{cfg.size[1]}]")
-    command = [sys.executable, "-m", "flukeseg.predict", *given, *options]
-    started = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True)
-    seconds = time.perf_counter() - started
-    made = len(list((output / "mask").rglob("*.png")))
-    if done.returncode or made != count:
-        raise InputError(f"{' '.join(command)} made {made} of {count} masks: {done.stderr[-300:]}")
-    megabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return {"seconds": seconds, "megabytes": megabytes}
 
 
 def loading(cfg: DictConfig) -> Report:

@@ -1,4 +1,4 @@
-"""Several sources in fixed shares: what is drawn of each, what validates, and what stays unknown."""
+"""Several sources in fixed shares: what is drawn of each, what validates, what stays unknown."""
 
 import csv
 import shutil
@@ -267,7 +267,7 @@ def test_an_unknown_part_of_the_renderer_is_told_before_training():
     ],
 )
 def test_without_a_real_source_there_is_nothing_to_validate_on(sources):
-    with pytest.raises(InputError, match="data.sources has no real photo to validate on"):
+    with pytest.raises(InputError, match=r"data\.sources has no real photo to validate on"):
         mixed(sources)
 
 
@@ -278,7 +278,9 @@ def test_a_source_may_be_taken_out(pairs):
 
 
 def test_photos_must_be_enough_for_all_sources(pairs):
-    with pytest.raises(InputError, match="data.train_count=1 must be a whole number of at least 2"):
+    with pytest.raises(
+        InputError, match=r"data\.train_count=1 must be a whole number of at least 2"
+    ):
         mixed({"rendered": Rendered(9), "labelled": Labelled(1, root=pairs)}, train_count=1)
 
 
@@ -397,14 +399,14 @@ def test_a_list_of_labels_that_cannot_be_used_is_told(tmp_path, content, told):
 def test_a_mask_of_another_size_than_its_photo_is_told(tmp_path):
     labels = write_labels(tmp_path, ["train"])
     write_rgb(tmp_path / "masks/taught_00.png", np.zeros((64, 127), np.uint8))
-    with pytest.raises(InputError, match="taught_00.png is not as large as its photo"):
+    with pytest.raises(InputError, match=r"taught_00\.png is not as large as its photo"):
         Taught(1, labels=labels).load(SMALL, 0, 1)
 
 
 @given(st.floats(0, MAX_STRENGTH), st.integers(0, 10**6))
 @settings(deadline=None, max_examples=30)
 def test_what_is_unknown_moves_with_the_photo_and_stays_unknown(strength, seed):
-    """Warped with the mask, it is where it would be if it were warped alone."""
+    """Warped with the mask, it is where it would be alone, but for rounding at its edge."""
     picture = render(7, (48, 96))
     mask = picture.mask.copy()
     mask[10:30, 20:60] = UNKNOWN
@@ -415,7 +417,8 @@ def test_what_is_unknown_moves_with_the_photo_and_stays_unknown(strength, seed):
     _, unknown = augment(picture.image, (mask == UNKNOWN).astype(np.uint8), (seed,))
     same, fluke = augment(picture.image, (mask == 1).astype(np.uint8), (seed,))
     np.testing.assert_array_equal(photo, same)
-    np.testing.assert_array_equal(warped, np.where(unknown, UNKNOWN, fluke))
+    assert set(np.unique(warped)) <= {0, 1, UNKNOWN}
+    assert (warped != np.where(unknown, UNKNOWN, fluke)).mean() < 0.005
 
 
 def test_unknown_is_a_half_in_a_sample(tmp_path):
@@ -537,7 +540,7 @@ def test_water_moves_the_waterline_and_no_more(part):
         assert 2 * (whole & without).sum() > 0.97 * (whole.sum() + without.sum())
 
 
-def test_without_a_mount_nothing_is_hidden_by_it():
+def test_some_pictures_have_a_mount_to_leave_out():
     twice = rendered_with_and_without("mount")
     changed = [(whole, without) for whole, without in twice if (whole.image != without.image).any()]
     assert 0 < len(changed) < len(twice)

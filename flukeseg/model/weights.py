@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from flukeseg.errors import InputError
+from flukeseg.pretrained import NAMES
 
 
 def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
@@ -58,7 +59,7 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
 
 
 def load_network(network: nn.Module, path: str) -> None:
-    """Take over the whole network of a flukeseg checkpoint.
+    """Take over the whole network of a flukeseg checkpoint, or of one that comes with flukeseg.
 
     Raises:
         InputError: the file is no such checkpoint, or its network is of another encoder.
@@ -66,7 +67,7 @@ def load_network(network: nn.Module, path: str) -> None:
     prefix = "network."
     state = {
         key.removeprefix(prefix): tensor
-        for key, tensor in _read("model.start_from", Path(path)).items()
+        for key, tensor in _read("model.start_from", NAMES.get(path, Path(path))).items()
         if key.startswith(prefix)
     }
     own = network.state_dict()

@@ -1,0 +1,44 @@
+"""Whole prediction jobs, run as a user runs them."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from flukeseg.errors import InputError
+
+
+def repeat(paths: Sequence[str], count: int, folder: Path) -> Path:
+    """Make a folder of so many photos, by links to a few."""
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        source = Path(paths[number % len(paths)])
+        link = folder / f"{number:06d}{source.suffix}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(source.resolve())
+    return folder
+
+
+def run_prediction(
+    source: Path, output: Path, options: Sequence[str], count: int
+) -> dict[str, float]:
+    """Run `flukeseg.predict`; return its seconds, and its largest process's memory so far in MB.
+
+    Raises:
+        InputError: it fails, or does not make a mask of each photo.
+    """
+    command = [
+        sys.executable, "-m", "flukeseg.predict", f"source={source}", f"output={output}", *options
+    ]  # fmt: skip
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True)
+    seconds = time.perf_counter() - started
+    made = len(list((output / "mask").rglob("*.png")))
+    if done.returncode or made != count:
+        raise InputError(f"{' '.join(command)} made {made} of {count} masks: {done.stderr[-300:]}")
+    megabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return {"seconds": seconds, "megabytes": megabytes}
