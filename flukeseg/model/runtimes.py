@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -143,9 +143,7 @@ def load_exported(path: Path, runtime: str, precision: str = "auto") -> tuple[Co
     """
     try:
         if runtime == "openvino":
-            import openvino
-
-            model = openvino.Core().read_model(path)
+            model = _core().read_model(path)
             place = ["framework", KEY] if path.suffix == ".onnx" else [KEY]
             facts = model.get_rt_info(place).value if model.has_rt_info(place) else None
             return _openvino(model, precision), Facts.read(path, facts)
@@ -168,9 +166,15 @@ def load_exported(path: Path, runtime: str, precision: str = "auto") -> tuple[Co
         ) from None
 
 
-def _openvino(model: Any, precision: str) -> Compute:
+@cache
+def _core() -> Any:
+    """OpenVINO's devices, once for the process."""
     import openvino
 
+    return openvino.Core()
+
+
+def _openvino(model: Any, precision: str) -> Compute:
     settings = {
         "INFERENCE_PRECISION_HINT": (
             "bf16" if choose_precision(precision, "cpu") == "bf16-mixed" else "f32"
@@ -178,7 +182,7 @@ def _openvino(model: Any, precision: str) -> Compute:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
     }
-    return partial(_by_openvino, openvino.Core().compile_model(model, "CPU", settings))
+    return partial(_by_openvino, _core().compile_model(model, "CPU", settings))
 
 
 def _session(content: bytes) -> Any:
