@@ -148,13 +148,23 @@ def test_each_source_has_its_count_in_every_epoch_and_its_photos_take_turns(sour
             assert max(times) - min(times) <= 1
 
 
-def test_a_seed_shuffles_within_a_source():
-    def order(seed: int) -> list[str]:
-        return names_of(MixedDataset([FlukeDataset(noise("a", 9))], [9], seed))
+def test_a_seed_shuffles_each_source_in_its_own_way():
+    def order(seed: int) -> list[list[str]]:
+        parts = [FlukeDataset(noise(letter, 9)) for letter in "ab"]
+        names = names_of(MixedDataset(parts, [9, 9], seed))
+        return [[name[1] for name in names[:9]], [name[1] for name in names[9:]]]
 
     assert order(1) == order(1)
-    assert order(1) != order(2)
-    assert sorted(order(1)) == sorted(order(2))
+    assert order(1)[0] != order(2)[0]
+    assert order(1)[0] != order(1)[1]
+
+
+def test_two_sources_of_renderings_repeat_no_picture(shared_pairs):
+    sources = {"grey": Rendered(1), "sharp": Rendered(1, without=["camera"])}
+    data = mixed({**sources, "labelled": Labelled(1, root=shared_pairs, val_count=4)})
+    names = [name for epoch in range(2) for name in names_of(data.train_set, epoch)]
+    rendered = [name for name in names if name.startswith("rendered")]
+    assert len(rendered) == len(set(rendered)) == 16
 
 
 def test_samples_are_the_same_in_whatever_order_they_are_asked_for():
