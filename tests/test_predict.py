@@ -279,7 +279,7 @@ def test_photos_of_every_orientation_have_one_mask(run_predict, tiny_runs, tmp_p
 
 def test_from_python_it_is_as_from_the_command_line(predict_sea, tiny_runs, sea):
     predict_sea("output=out", "tta=reference")
-    segmenter = Segmenter.from_checkpoint(tiny_runs[0], tta="reference")
+    segmenter = Segmenter.from_checkpoint(tiny_runs[0], tta="reference", runtime="torch")
     for path, row in table("out").items():
         prediction = segmenter(path)
         # batches of another size add up in another order
@@ -295,7 +295,7 @@ def test_from_python_it_is_as_from_the_command_line(predict_sea, tiny_runs, sea)
 )
 def test_from_python_other_arrays_are_refused(tiny_runs, photo):
     with pytest.raises(InputError, match="H×W×3 uint8"):
-        Segmenter.from_checkpoint([tiny_runs[0]])(photo)
+        Segmenter.from_checkpoint([tiny_runs[0]], runtime="torch")(photo)
 
 
 # Odd files

@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,20 @@ class Probability(nn.Module):
         return torch.sigmoid(self.network(image).float())
 
 
-def to_openvino(network: FlukeUNet) -> Any:
-    """Convert a network to OpenVINO's form, of any batch and size."""
+@cache
+def openvino_core() -> Any:
+    """Return OpenVINO's devices, once for the process: networks must not outlive them."""
     import openvino
 
-    with torch.inference_mode(), _quiet():
-        model = openvino.convert_model(Probability(network), example_input=_example())
-    model.inputs[0].get_tensor().set_names({"image"})
-    model.outputs[0].get_tensor().set_names({"probability"})
-    return model
+    return openvino.Core()
+
+
+def to_openvino(network: FlukeUNet) -> Any:
+    """Convert a network to OpenVINO's form, of any batch and size.
+
+    By way of ONNX: OpenVINO's own converter reports to its makers over the network.
+    """
+    return openvino_core().read_model(to_onnx(network))
 
 
 def to_onnx(network: FlukeUNet) -> bytes:

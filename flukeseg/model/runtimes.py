@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 
 from flukeseg.errors import InputError
-from flukeseg.model.conversion import KEY, to_onnx, to_openvino
+from flukeseg.model.conversion import KEY, openvino_core, to_onnx, to_openvino
 from flukeseg.model.network import FlukeUNet
 from flukeseg.model.tta import PLAIN, Averaged, View, average_views
 from flukeseg.processor import choose_precision
@@ -143,7 +143,7 @@ def load_exported(path: Path, runtime: str, precision: str = "auto") -> tuple[Co
     """
     try:
         if runtime == "openvino":
-            model = _core().read_model(path)
+            model = openvino_core().read_model(path)
             place = ["framework", KEY] if path.suffix == ".onnx" else [KEY]
             facts = model.get_rt_info(place).value if model.has_rt_info(place) else None
             return _openvino(model, precision), Facts.read(path, facts)
@@ -166,14 +166,6 @@ def load_exported(path: Path, runtime: str, precision: str = "auto") -> tuple[Co
         ) from None
 
 
-@cache
-def _core() -> Any:
-    """OpenVINO's devices, once for the process."""
-    import openvino
-
-    return openvino.Core()
-
-
 def _openvino(model: Any, precision: str) -> Compute:
     settings = {
         "INFERENCE_PRECISION_HINT": (
@@ -182,7 +174,7 @@ def _openvino(model: Any, precision: str) -> Compute:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
     }
-    return partial(_by_openvino, _core().compile_model(model, "CPU", settings))
+    return partial(_by_openvino, openvino_core().compile_model(model, "CPU", settings))
 
 
 def _session(content: bytes) -> Any:
