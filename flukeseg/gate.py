@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 
 from flukeseg.data.photos import read_mask, read_photo
 from flukeseg.data.taught import COLUMNS, levels_of
-from flukeseg.errors import InputError
+from flukeseg.errors import InputError, whole
 from flukeseg.figures import Cell, draw_contours, draw_gallery
 from flukeseg.masks.files import encode_jpeg, encode_png
 from flukeseg.prediction_folder import PredictionFolder
@@ -51,10 +52,13 @@ class Gate:
         for name in ("good", "precision", "disagreement", "sure", "spread"):
             value = getattr(self, name)
             least = 0.5 if name == "sure" else 0
-            if isinstance(value, bool) or not least <= value <= 1:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not least <= value <= 1
+            ):
                 raise InputError(f"gate.{name}={value} must be from {least} to 1")
-        if isinstance(self.val_count, bool) or self.val_count < 0:
-            raise InputError(f"gate.val_count={self.val_count} must be 0 or more")
+        whole("gate.val_count", self.val_count, least=0)
 
 
 def least_confidence(gate: Gate, confidence: Sequence[float], dice: Sequence[float]) -> float:
@@ -69,16 +73,19 @@ def least_confidence(gate: Gate, confidence: Sequence[float], dice: Sequence[flo
         InputError: at no confidence enough of them are.
     """
     order = np.argsort(confidence)[::-1]
+    ordered = np.asarray(confidence)[order]
     good = np.asarray(dice)[order] >= gate.good
     share = np.cumsum(good) / np.arange(1, len(good) + 1)
     # the most masks for which it holds; one that is right by chance at the top is not enough
-    enough = np.flatnonzero(share >= gate.precision)
+    # and of equal confidences all are taken or none
+    last_of_equals = np.append(np.diff(ordered) != 0, True)
+    enough = np.flatnonzero((share >= gate.precision) & last_of_equals)
     if not len(enough) or enough[-1] < 4:
         raise InputError(
             f"gate.precision={gate.precision}: of the most confident masks with a known truth "
             f"fewer have a Dice of {gate.good}; teach with a better checkpoint, or lower gate.good"
         )
-    return float(np.asarray(confidence)[order][enough[-1]])
+    return float(ordered[enough[-1]])
 
 
 def label(
@@ -98,10 +105,20 @@ def label(
 
     Returns:
         How many were taken, and how many refused for which reason.
+
+    Raises:
+        InputError: none is good enough.
     """
+    for earlier in ("masks", "taken", "refused"):
+        shutil.rmtree(output / earlier, ignore_errors=True)
     rows = list(predictions.rows())
     uses = {row["key"]: _use(row, gate, confidence) for row in rows}
     taken = [row for row in rows if uses[row["key"]] == "train"]
+    if not taken:
+        raise InputError(
+            f"of {len(rows)} photos no mask is good enough to learn from; look at "
+            f"{predictions.folder}, teach with a better checkpoint, or lower gate.precision"
+        )
     # spread over all that is taken, as photos of a folder often come in groups
     number = min(gate.val_count, len(taken) // 5)
     for i in np.linspace(0, len(taken) - 1, number).round().astype(int):
@@ -113,7 +130,7 @@ def label(
         own = (row for row in rows if (uses[row["key"]] in ("train", "val")) == wanted)
         _draw_sheets(predictions.folder, own, uses, output / kind, max_pixels)
     partial = output / "labels.csv.partial"
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table = csv.DictWriter(
             file, [*COLUMNS, "confidence", "disagreement"], extrasaction="ignore"
         )

@@ -105,7 +105,10 @@ class Looker(pl.LightningModule):
 
 
 def box_of(probability: np.ndarray, size: tuple[int, int]) -> Box | None:
-    """Return the box about the flukes of a first look, with a margin, in a photo of a size."""
+    """Return the box about the flukes of a first look, with a margin, in a photo of a size.
+
+    Islands below a tenth of the largest fluke are none.
+    """
     box = tight_box(clean((probability > 0.5).astype(np.uint8), _ALL).labels)
     if box is None:
         return None

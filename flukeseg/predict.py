@@ -79,7 +79,7 @@ def predict(cfg: DictConfig) -> Counter[str]:
     looker = Looker(module, views, size, cfg.zoom)
     name = "; ".join(name_checkpoint(path) for path in checkpoints)
     with folder.held():
-        folder.settle({"checkpoint": name, **settings_of_masks(cfg)})
+        folder.settle({"checkpoint": name, "runtime": module.runtime, **settings_of_masks(cfg)})
         names, done = folder.progress(made.products)
         sources = name_sources(paths, names)
         # by their place among all, whatever is done already: parts must not overlap

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from flukeseg import command_line
 from flukeseg.data.sources import find_sources
 from flukeseg.errors import InputError, pair_of_sides, whole
-from flukeseg.evaluate import predict_and_pair
+from flukeseg.evaluate import predict_and_pair, several
 from flukeseg.evaluation.labelled import render_pairs
 from flukeseg.evaluation.pairing import find_truth
 from flukeseg.evaluation.results import judge_pairs
@@ -41,11 +41,18 @@ def selftrain(cfg: DictConfig) -> Path:
     Raises:
         InputError: something in the configuration or the photos cannot be used.
     """
+    for key in ("checkpoint", "source", "output"):
+        if cfg[key] is None or cfg[key] == []:
+            raise InputError(f"{key}={cfg[key]} must not be empty")
     rounds = whole("rounds", cfg.rounds)
     gate = hydra.utils.instantiate(cfg.gate)
     output = Path(cfg.output)
     output.mkdir(parents=True, exist_ok=True)
-    teacher = OmegaConf.create({"checkpoint": cfg.checkpoint}).checkpoint
+    teacher = cfg.checkpoint
+    first = find_checkpoint(several(teacher)[0])
+    encoder = load_checkpoints([first]).hparams.get("encoder")
+    if encoder is None:
+        raise InputError(f"checkpoint={first} is exported and cannot learn on; give a .ckpt")
     sources = photos(cfg, output)
     for number in range(1, rounds + 1):
         folder = output / f"round-{number}"
@@ -64,12 +71,11 @@ def photos(cfg: DictConfig, output: Path) -> Path:
     Returns:
         A text file with their paths, at most `cfg.most` of each source, evenly spread.
     """
-    given = cfg.source if OmegaConf.is_list(cfg.source) else [cfg.source]
     lines = []
-    for number, source in enumerate(given):
+    for source in several(cfg.source):
         path = Path(source)
         if path.suffix.lower() in (".tar", ".tgz", ".gz"):
-            unpacked = output / "photos" / f"{number}"
+            unpacked = output / "photos" / path.name.split(".")[0]
             if not unpacked.exists():
                 unpack(path, unpacked)
             source = str(unpacked)
@@ -90,11 +96,15 @@ def unpack(archive: Path, folder: Path) -> None:
         InputError: it is no archive, or one that would write elsewhere.
     """
     partial = folder.with_name(f"{folder.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(partial, filter="data")
     except (OSError, tarfile.TarError) as error:
-        raise InputError(f"source={archive} cannot be unpacked ({error}); give a folder") from error
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"source={archive} cannot be unpacked ({reason}); give a folder") from None
+    if not any(path.is_file() for path in partial.rglob("*")):
+        raise InputError(f"source={archive} is an archive of nothing; give a folder of photos")
     partial.rename(folder)
 
 
@@ -144,8 +154,7 @@ def learn(cfg: DictConfig, labels: Path, folder: Path, number: int) -> str:
 
 def student(cfg: DictConfig, labels: Path, folder: Path, last: str | None) -> DictConfig:
     """Return a student's configuration: it goes on from the first teacher's network."""
-    given = cfg.checkpoint if OmegaConf.is_list(cfg.checkpoint) else [cfg.checkpoint]
-    first = find_checkpoint(given[0])
+    first = find_checkpoint(several(cfg.checkpoint)[0])
     changes: dict[str, Any] = {
         "folder": str(folder),
         "ckpt_path": last,

@@ -260,7 +260,6 @@ def test_rendered_flukes_never_validate():
     np.testing.assert_array_equal(mask, picture.mask)
 
 
-@pytest.mark.xfail(strict=True, reason="told only once the first photo is rendered")
 def test_an_unknown_part_of_the_renderer_is_told_before_training():
     with pytest.raises(InputError, match="without=wavs is not one of waves"):
         Rendered(1, without=["wavs"]).load(SMALL, 0, 1)
@@ -272,7 +271,6 @@ def test_an_unknown_part_of_the_renderer_is_told_before_training():
         {"rendered": Rendered(1)},
         pytest.param(
             {"rendered": None},
-            marks=pytest.mark.xfail(strict=True, reason="shares() of nothing: a ValueError"),
         ),
     ],
 )
@@ -388,12 +386,10 @@ BROKEN = {
     "one huge cell": pytest.param(
         b'photo,mask,use\n"' + b"a" * 200_000,
         "labels.csv is no list of labels",
-        marks=pytest.mark.xfail(strict=True, reason="csv.Error is not caught"),
     ),
     "a short row": pytest.param(
         b"use,photo,mask\ntrain,a.jpg\n",
         "labels.csv is no list of labels",
-        marks=pytest.mark.xfail(strict=True, reason="TypeError is not caught"),
     ),
 }
 

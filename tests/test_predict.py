@@ -452,7 +452,7 @@ def test_killed_and_started_again_it_is_as_unbroken(run_predict, tiny_runs, tmp_
     for i in range(40):
         write_rgb(tmp_path / f"many/{i:02d}.png", pictures[i % 4][:, i:])
     settings = [f"checkpoint={tiny_runs[0]}", "source=many", EVERY, "batch_size=2", "num_workers=0",
-                "trainer.accelerator=cpu"]  # fmt: skip
+                "trainer.accelerator=cpu", "runtime=torch"]  # fmt: skip
     command = [sys.executable, "-m", "flukeseg.predict", *settings, "output=killed"]
     lines = Path("killed/.flukeseg/journal-all.jsonl")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:

@@ -49,7 +49,10 @@ class Augmentation:
         # the mask was warped as grey levels; half covered is fluke, as when it was resized
         warped = (augmented["mask"] > 127).astype(np.uint8)
         if warped.ndim == 3:
-            warped = np.where(warped[..., 1] > 0, np.uint8(UNKNOWN), warped[..., 0])
+            fluke, hidden = np.moveaxis(augmented["mask"].astype(np.int16), -1, 0)
+            # between fluke and unknown neither may be half
+            doubtful = (hidden > 127) | ((fluke <= 127) & (fluke + hidden > 127))
+            warped = np.where(doubtful, np.uint8(UNKNOWN), warped[..., 0])
         return augmented["image"], warped
 
 

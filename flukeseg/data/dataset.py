@@ -15,6 +15,7 @@ from flukeseg.data.augmentation import Augmentation
 from flukeseg.data.photos import resize_photo
 from flukeseg.data.synthetic import render
 from flukeseg.data.taught import UNKNOWN, resize_taught
+from flukeseg.errors import pair_of_sides, whole
 
 
 class Sample(TypedDict):
@@ -50,10 +51,17 @@ class Start:
     Args:
         size: (height, width).
         epochs: how many.
+
+    Raises:
+        InputError: either is none.
     """
 
     size: tuple[int, int]
     epochs: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", pair_of_sides("data.start.size", self.size))
+        whole("data.start.epochs", self.epochs)
 
     def at(self, epoch: int) -> tuple[int, int] | None:
         """Return the size of an epoch; None is the final one."""

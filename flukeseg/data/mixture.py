@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,17 @@ from flukeseg.data.datamodule import FlukeDataModule, cached
 from flukeseg.data.dataset import CachedPhotos, FlukeDataset, RenderedFlukes, Sample, Source, Start
 from flukeseg.data.loading import available_processors
 from flukeseg.data.pairs import load_pairs
-from flukeseg.data.splits import clusters, read_stems, split_by_count
+from flukeseg.data.splits import clusters, read_individuals, read_stems, split_by_count
+from flukeseg.data.synthetic import PARTS
 from flukeseg.data.taught import load_label, read_labels
 from flukeseg.errors import InputError, whole
 
 log = logging.getLogger(__name__)
+
+NO_REAL = (
+    "no real photo to validate on: add a labelled folder or taught photos, or train on renderings "
+    "alone with data=synthetic"
+)
 
 Split = tuple[Source, CachedPhotos | None]
 """What to train on, and what to validate on, if anything."""
@@ -43,8 +50,9 @@ class Part:
     augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.share, bool) or not self.share > 0:
-            raise InputError(f"share={self.share} of a source must be above 0; or leave it out")
+        share = self.share
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < inf:
+            raise InputError(f"share={share} of a source must be above 0; or leave it out")
 
     def load(self, size: tuple[int, int], seed: int, count: int) -> Split:
         """Read what there is, at a size; `count` photos of it are drawn in an epoch."""
@@ -60,6 +68,11 @@ class Rendered(Part):
     """
 
     without: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if unknown := set(self.without) - set(PARTS):
+            raise InputError(f"without={min(unknown)} is not one of {', '.join(PARTS)}")
 
     def load(self, size: tuple[int, int], seed: int, count: int) -> Split:
         """See `Part`."""
@@ -98,7 +111,11 @@ class Labelled(Part):
         if listed.exists():
             chosen = read_stems(listed, pairs.stems)
         elif self.validates:
-            groups = clusters(pairs.stems, pairs.hashes)
+            list_of_groups = Path(self.root) / "groups.csv"
+            individuals = (
+                read_individuals(list_of_groups, pairs.stems) if list_of_groups.exists() else None
+            )
+            groups = clusters(pairs.stems, pairs.hashes, individuals)
             chosen = split_by_count(groups, whole("val_count", self.val_count), seed)
         held = {*chosen, *self.leave_out}
         train = [i for i, stem in enumerate(pairs.stems) if stem not in held]
@@ -198,6 +215,8 @@ class MixedDataModule(FlukeDataModule):
         """
         if self.train_set is not None:
             return
+        if not self.sources:
+            raise InputError("data.sources is empty: " + NO_REAL)
         counts = shares({name: part.share for name, part in self.sources.items()}, self.train_count)
         parts, real = [], []
         for number, (name, part) in enumerate(self.sources.items()):
@@ -208,10 +227,7 @@ class MixedDataModule(FlukeDataModule):
         labelled = [val for by_hand, val in real if by_hand and val]
         val = labelled or [val for _, val in real if val]
         if not val:
-            raise InputError(
-                "data.sources has no real photo to validate on: add a labelled folder or taught "
-                "photos, or train on renderings alone with data=synthetic"
-            )
+            raise InputError(f"data.sources has {NO_REAL}")
         self.train_set = MixedDataset(parts, counts, self.seed, self.start)
         self.val_set = FlukeDataset(CachedPhotos.joined(val))
         self.test_set = self._real_test_set()

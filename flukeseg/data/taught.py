@@ -45,16 +45,16 @@ def read_labels(path: str | Path) -> list[Label]:
     Raises:
         InputError: the list cannot be read, or is none.
     """
-    path = Path(path)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        path = Path(path)
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             rows = list(csv.DictReader(file))
         return [
             Label(Path(row["photo"]), path.parent / row["mask"], row["use"] == "val")
             for row in rows
             if row["use"] in ("train", "val")
         ]
-    except (OSError, UnicodeDecodeError, KeyError) as error:
+    except (OSError, KeyError, TypeError, csv.Error) as error:
         raise InputError(
             f"{path} is no list of labels ({getattr(error, 'strerror', None) or error}); give the "
             "labels.csv of a round of flukeseg.selftrain"

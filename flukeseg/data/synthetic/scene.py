@@ -144,7 +144,7 @@ def render(
 
     The same seed and size give the same bytes in every process; the same seed at another size
     gives the same scene with more or fewer pixels, squeezed if the aspect differs. What is left
-    out of `PARTS` leaves the rest as it was.
+    out of `PARTS` leaves the rest as it was, but for the waterline, at which waves lap.
 
     Raises:
         InputError: there is no such part to leave out.
