@@ -53,7 +53,7 @@ class Looker(pl.LightningModule):
         module: Module,
         views: tuple[View, ...],
         size: tuple[int, int] | None = None,
-        zoom: bool = True,
+        zoom: bool = False,
     ) -> None:
         super().__init__()
         module.views = views

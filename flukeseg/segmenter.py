@@ -37,7 +37,7 @@ class Segmenter:
         self,
         module: SegmentationModule,
         tta: str = "flip",
-        zoom: bool = True,
+        zoom: bool = False,
         settings: MaskSettings | None = None,
         device: str | torch.device = "cpu",
         max_pixels: int = MAX_PIXELS,
