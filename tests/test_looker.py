@@ -155,7 +155,7 @@ def test_the_first_look_is_smaller_where_there_is_a_second():
         (384, 768): (256, 512),
         (32, 32): (32, 32),
     }.items():
-        assert Looker(Red(size), views_of("none")).first_size == first
+        assert Looker(Red(size), views_of("none"), zoom=True).first_size == first
         assert Looker(Red(size), views_of("none"), zoom=False).first_size == size
     assert Looker(Red(), views_of("none"), size=(96, 192), zoom=False).first_size == (96, 192)
 
@@ -163,21 +163,21 @@ def test_the_first_look_is_smaller_where_there_is_a_second():
 def test_where_nothing_is_found_there_is_one_look():
     network = Red()
     dark = np.full((50, 70, 3), 10, np.uint8)
-    for looks in look_at(Looker(network, views_of("flip")), dark, dark):
+    for looks in look_at(Looker(network, views_of("flip"), zoom=True), dark, dark):
         assert [look.part for look in looks] == [None]
         assert not mask_of(looks, dark).any()
     assert network.seen == [(3, 3, 32, 96)]
-    look_at(Looker(network, views_of("flip")), dark, square((50, 70), 5, 5, 30))
+    look_at(Looker(network, views_of("flip"), zoom=True), dark, square((50, 70), 5, 5, 30))
     assert network.seen[1:] == [(3, 3, 32, 96), (3, 3, *SIZE)]  # as many photos in both
 
 
 def test_a_look_takes_all_views():
     network = Red()
-    looker = Looker(network, views_of("flip"))
+    looker = Looker(network, views_of("flip"), zoom=True)
     assert network.views == views_of("flip")
     (looks,) = look_at(looker, square((100, 200), 20, 30, 40))
     assert [look.disagreement for look in looks] == [0, 0]
-    (alone,) = look_at(Looker(network, views_of("none")), square((100, 200), 20, 30, 40))
+    (alone,) = look_at(Looker(network, views_of("none"), zoom=True), square((100, 200), 20, 30, 40))
     assert all(np.isnan(look.disagreement) for look in alone)
     np.testing.assert_allclose(looks[1].probability, alone[1].probability, atol=1e-6)
 
@@ -189,7 +189,7 @@ def test_in_a_batch_each_photo_is_looked_at_as_it_is_alone():
         square((300, 200), 250, 3, 9),
         square((64, 128), 0, 0, 64),
     ]
-    looker = Looker(Red(), views_of("flip_scale"))
+    looker = Looker(Red(), views_of("flip_scale"), zoom=True)
     together = look_at(looker, *photos)
     assert [len(looks) for looks in together] == [2, 1, 2, 2]
     turned = look_at(looker, *photos[::-1])[::-1]
@@ -212,7 +212,7 @@ def photos(tmp_path) -> Path:
 
 @pytest.mark.parametrize("batch_size", [1, 4, 8])
 def test_photos_that_cannot_be_read_leave_the_others_their_looks(photos, batch_size):
-    looker = Looker(Red(), views_of("none"))
+    looker = Looker(Red(), views_of("none"), zoom=True)
     sources = name_sources(find_sources(photos))
     files = PhotoFiles(sources, looker.first_size, 10**7, closer=True)
     looks, readable = [], []

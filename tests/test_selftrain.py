@@ -268,11 +268,11 @@ def test_at_most_so_many_of_each_source_evenly_spread(sources):
 
 
 def test_an_archive_is_unpacked_once_and_whole(sources):
-    half = sources / "photos/0.partial/deep/0.jpg"  # as a kill leaves it
+    half = sources / "photos/more.partial/deep/0.jpg"  # as a kill leaves it
     half.parent.mkdir(parents=True)
     half.write_bytes(b"half")
     assert listed(sources, "more.tar") == [*"0123"]
-    assert (sources / "photos/0/deep/0.jpg").read_bytes() == jpegs(1)["deep/0.jpg"]
+    assert (sources / "photos/more/deep/0.jpg").read_bytes() == jpegs(1)["deep/0.jpg"]
     assert not half.exists()
     Path("more.tar").unlink()
     assert listed(sources, "more.tar") == [*"0123"]
@@ -314,7 +314,10 @@ MISTAKES = {
         ["source=photos", "gate.good=1", "gate.precision=1"],
         "gate.precision=1: of the most confident masks with a known truth fewer have a Dice of 1",
     ),
-    "nothing taken": (["source=photos", "gate.disagreement=0"], "has no row to train on"),
+    "nothing taken": (
+        ["source=photos", "gate.disagreement=0"],
+        "no mask is good enough to learn from",
+    ),
 }
 
 

@@ -216,7 +216,7 @@ class MixedDataModule(FlukeDataModule):
         if self.train_set is not None:
             return
         if not self.sources:
-            raise InputError("data.sources is empty: " + NO_REAL)
+            raise InputError(f"data.sources has {NO_REAL}")
         counts = shares({name: part.share for name, part in self.sources.items()}, self.train_count)
         parts, real = [], []
         for number, (name, part) in enumerate(self.sources.items()):
