@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from pathlib import Path
@@ -20,6 +21,9 @@ def choose_precision(precision: str | int, accelerator: str = "auto") -> str | i
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         native = bool({"amx_bf16", "avx512_bf16"} & set(_cpuinfo("flags").split()))
+        # oneDNN, which computes for torch and OpenVINO, may be told to use less than there is
+        limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+        native &= limit in ("", "ALL", "DEFAULT") or any(k in limit for k in ("BF16", "AMX", "FP16"))
     return "bf16-mixed" if native else "32-true"
 
 
