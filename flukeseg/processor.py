@@ -23,7 +23,7 @@ def choose_precision(precision: str | int, accelerator: str = "auto") -> str | i
         native = bool({"amx_bf16", "avx512_bf16"} & set(_cpuinfo("flags").split()))
         # oneDNN, which computes for torch and OpenVINO, may be told to use less than there is
         limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
-        native &= limit in ("", "ALL", "DEFAULT") or any(k in limit for k in ("BF16", "AMX", "FP16"))
+        native &= limit in ("", "ALL", "DEFAULT") or bool(re.search("BF16|AMX|FP16", limit))
     return "bf16-mixed" if native else "32-true"
 
 
