@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import resource
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ def repeat(paths: Sequence[str], count: int, folder: Path) -> Path:
 def run_prediction(
     source: Path, output: Path, options: Sequence[str], count: int
 ) -> dict[str, float]:
-    """Run `flukeseg.predict`; return its seconds, and its largest process's memory so far in MB.
+    """Run `flukeseg.predict`; return its seconds, and its main process's peak memory in MB.
 
     Raises:
         InputError: it fails, or does not make a mask of each photo.
@@ -35,10 +36,13 @@ def run_prediction(
         sys.executable, "-m", "flukeseg.predict", f"source={source}", f"output={output}", *options
     ]  # fmt: skip
     started = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True)
-    seconds = time.perf_counter() - started
-    made = len(list((output / "mask").rglob("*.png")))
-    if done.returncode or made != count:
-        raise InputError(f"{' '.join(command)} made {made} of {count} masks: {done.stderr[-300:]}")
-    megabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return {"seconds": seconds, "megabytes": megabytes}
+    with tempfile.TemporaryFile("w+") as told:
+        job = subprocess.Popen(command, stdout=told, stderr=told)
+        _, job.returncode, used = os.wait4(job.pid, 0)
+        seconds = time.perf_counter() - started
+        made = len(list((output / "mask").rglob("*.png")))
+        if job.returncode or made != count:
+            told.seek(0)
+            end = told.read()[-300:]
+            raise InputError(f"{' '.join(command)} made {made} of {count} masks: {end}")
+    return {"seconds": seconds, "megabytes": used.ru_maxrss / 1024}
