@@ -154,7 +154,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 def prediction(run_folder: Path, root: Path, output: str) -> list[str]:
     return [f"checkpoint={run_folder}", f"source={root / 'images'}", f"output={output}",
-            "products=[coco,gallery]", "batch_size=2"]  # fmt: skip
+            "products=[coco,gallery]", "batch_size=2", "runtime=torch"]  # fmt: skip
 
 
 def test_shards_come_to_what_one_run_does(run_predict, tiny_runs, shared_pairs, capsys):
