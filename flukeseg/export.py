@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -12,10 +11,8 @@ import torch
 from omegaconf import DictConfig
 
 from flukeseg import command_line
-from flukeseg.data.photos import read_photo, resize_photo
-from flukeseg.data.sources import find_sources
 from flukeseg.data.synthetic import render
-from flukeseg.errors import InputError, whole
+from flukeseg.errors import InputError
 from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints, name_checkpoint
 from flukeseg.model.conversion import Probability, save
 from flukeseg.model.runtimes import FORMATS, Compute, Facts, load_exported
@@ -25,9 +22,6 @@ log = logging.getLogger(__name__)
 
 LARGEST_DIFFERENCE = 1e-3
 """Of probabilities between a file and torch, both in float32."""
-
-LEAST_DICE = 0.998
-"""Mean, between the masks of 8-bit integers and of torch."""
 
 
 def export(cfg: DictConfig) -> Path:
@@ -53,57 +47,19 @@ def export(cfg: DictConfig) -> Path:
         module.size, module.hparams["encoder"], float(cfg.threshold), name_checkpoint(checkpoint)
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    photos = None if cfg.int8 is None else calibration(cfg, module.size)
-    save(module.network, path, cfg.format, facts.written(), photos)
+    save(module.network, path, cfg.format, facts.written())
     runtime = {"openvino": "openvino", "onnx": "onnx", "torchscript": "torch"}[cfg.format]
     compute, _ = load_exported(path, runtime, "32-true")
-    if photos is None:
-        difference = parity(module, compute)
-        told = f"probabilities within {difference:.1e} of torch's on rendered flukes"
-        agrees = difference <= LARGEST_DIFFERENCE
-    else:
-        dice = agreement(module, compute, photos)
-        told = f"masks with a mean Dice of {dice:.4f} with torch's on {len(photos)} photos"
-        agrees = dice >= LEAST_DICE
-    if not agrees:
+    difference = parity(module, compute)
+    if difference > LARGEST_DIFFERENCE:
         for part in (path, path.with_suffix(".bin")):
             part.unlink(missing_ok=True)
         raise InputError(
-            f"{path} gave {told}, which is too far off; it was removed. "
-            + ("Leave int8 out" if cfg.int8 else f"Please report the encoder {facts.encoder}")
+            f"{path} gave probabilities that differ from torch's by {difference:.1e}, which is too "
+            f"far off; it was removed. Please report the encoder {facts.encoder}"
         )
-    log.info("%s: %s", path, told)
+    log.info("%s: as torch to %.1e on rendered flukes of three sizes", path, difference)
     return path
-
-
-def calibration(cfg: DictConfig, size: tuple[int, int]) -> list[np.ndarray]:
-    """Return up to `cfg.calibrate_count` of the photos of `cfg.int8`, 1×3×H×W float32 in 0..1.
-
-    Raises:
-        InputError: there are none, or the format has no form of 8-bit integers here.
-    """
-    if cfg.format != "openvino":
-        raise InputError(f"int8 is for format=openvino, not {cfg.format}")
-    found = find_sources(cfg.int8)
-    count = min(len(found), whole("calibrate_count", cfg.calibrate_count))
-    chosen = np.linspace(0, len(found) - 1, count).round().astype(int)
-    return [
-        resize_photo(read_photo(found[i]), size).transpose(2, 0, 1)[None].astype(np.float32) / 255
-        for i in chosen
-    ]
-
-
-def agreement(module: SegmentationModule, compute: Compute, photos: Sequence[np.ndarray]) -> float:
-    """Return the mean Dice between the masks of torch in float32 and of a file."""
-    reference = Probability(module.network.eval())
-    each = []
-    for photo in photos:
-        with torch.inference_mode():
-            expected = reference(torch.from_numpy(photo)).numpy() > 0.5
-        found = compute(photo) > 0.5
-        total = np.count_nonzero(expected) + np.count_nonzero(found)
-        each.append(2 * np.count_nonzero(expected & found) / total if total else 1.0)
-    return float(np.mean(each))
 
 
 def parity(module: SegmentationModule, compute: Compute) -> float:

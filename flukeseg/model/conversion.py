@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -75,13 +74,7 @@ def to_torchscript(network: FlukeUNet) -> torch.jit.ScriptModule:
         return torch.jit.trace(Probability(network), _example())
 
 
-def save(
-    network: FlukeUNet,
-    path: Path,
-    form: str,
-    facts: str,
-    calibration: Sequence[np.ndarray] | None = None,
-) -> None:
+def save(network: FlukeUNet, path: Path, form: str, facts: str) -> None:
     """Write a network to a file, with facts about it.
 
     Args:
@@ -89,15 +82,11 @@ def save(
         path: of the file.
         form: `onnx`, `openvino` or `torchscript`.
         facts: text that the file keeps under `flukeseg`.
-        calibration: photos 1×3×H×W float32 in 0..1; with these OpenVINO's file is of 8-bit
-            integers, whose ranges are chosen on them.
 
     Raises:
         InputError: the package that writes it is not installed.
     """
     needed = {"onnx": "onnx", "openvino": "openvino"}.get(form)
-    if calibration is not None:
-        needed = "nncf"
     if needed and not find_spec(needed):
         raise InputError(f"format={form} needs a package: pip install {needed}")
     if form == "torchscript":
@@ -113,16 +102,6 @@ def save(
         import openvino
 
         model = to_openvino(network)
-        if calibration is not None:
-            import nncf
-
-            # images of one size, or it warns that dynamic ones cannot all be optimised
-            model = nncf.quantize(
-                model,
-                nncf.Dataset(calibration),
-                preset=nncf.QuantizationPreset.MIXED,
-                subset_size=len(calibration),
-            )
         model.set_rt_info(facts, [KEY])
         openvino.save_model(model, path, compress_to_fp16=False)
 
