@@ -92,8 +92,8 @@ def network(cfg: DictConfig, turns: int) -> Report:
         one.views = views_of(cfg.tta)
         work[name] = computing(one, batch, precision)
     photos = len(batch["image"])
-    kinds = {f"product {name}": do for name, (do, _) in products().items()}
-    times = take_turns({**work, **kinds}, turns)
+    plain = {f"product {name}": product for name, product in products().items()}
+    times = take_turns({**work, **{name: do for name, (do, _) in plain.items()}}, turns)
     amount = gflop(module, size) * len(views_of(cfg.tta))
     rows = {
         name: {
@@ -104,10 +104,7 @@ def network(cfg: DictConfig, turns: int) -> Report:
         }
         for name in work
     }
-    rows |= {
-        f"product {n}": speed(times[f"product {n}"], a, "GFLOP/s")
-        for n, (_, a) in products().items()
-    }
+    rows |= {name: speed(times[name], own, "GFLOP/s") for name, (_, own) in plain.items()}
     table(
         f"network, {cfg.tta}, {size[1]} × {size[0]}, batch {photos}, {amount:.1f} GFLOP a photo",
         rows,

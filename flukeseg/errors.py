@@ -35,3 +35,14 @@ def pair_of_sides(key: str, value: Any) -> tuple[int, int]:
     if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
         raise InputError(f"{key}={value} must be [height,width]")
     return whole(key, value[0], most=30_000), whole(key, value[1], most=30_000)
+
+
+def share(key: str, value: float, least: float = 0) -> float:
+    """Return an option's value, a number of `least` to 1.
+
+    Raises:
+        InputError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= 1:
+        raise InputError(f"{key}={value} must be from {least} to 1")
+    return value

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +15,8 @@ from matplotlib.figure import Figure
 
 from flukeseg.data.photos import resize_photo
 from flukeseg.masks.products import OUTLINE, draw_outline
+
+T = TypeVar("T")
 
 TRUTH = (0, 255, 0)
 """RGB of a true outline: green beside a prediction's magenta, for most colour-blind eyes too."""
@@ -114,6 +118,19 @@ def draw_gallery(cells: Sequence[Cell], rows: int = 6, columns: int = 6) -> np.n
         sheet[y : y + fitted.shape[0], x : x + fitted.shape[1]] = fitted
         _write_caption(sheet[top + height : top + height + 18, left : left + width], caption, 0)
     return sheet
+
+
+def draw_galleries(
+    rows: Iterable[T], cell: Callable[[T], Cell]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Draw as many galleries as rows fill, each with its file's name; their cells in threads."""
+    rows = iter(rows)
+    with ThreadPoolExecutor(2) as threads:
+        for number in itertools.count(1):
+            sheet = list(itertools.islice(rows, 36))
+            if not sheet:
+                return
+            yield f"{number:04d}.jpg", draw_gallery(list(threads.map(cell, sheet)))
 
 
 def _enlarge(image: np.ndarray, scale: int) -> np.ndarray:

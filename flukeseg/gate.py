@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,10 @@ import numpy as np
 
 from flukeseg.data.photos import read_mask, read_photo
 from flukeseg.data.taught import COLUMNS, levels_of
-from flukeseg.errors import InputError, whole
-from flukeseg.figures import Cell, draw_contours, draw_gallery
+from flukeseg.errors import InputError, share, whole
+from flukeseg.figures import Cell, draw_contours, draw_galleries
 from flukeseg.masks.files import encode_jpeg, encode_png
 from flukeseg.prediction_folder import PredictionFolder
-
-SHEET = 36
-"""Masks on a contact sheet."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +46,7 @@ class Gate:
 
     def __post_init__(self) -> None:
         for name in ("good", "precision", "disagreement", "sure", "spread"):
-            value = getattr(self, name)
-            least = 0.5 if name == "sure" else 0
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not least <= value <= 1
-            ):
-                raise InputError(f"gate.{name}={value} must be from {least} to 1")
+            share(f"gate.{name}", getattr(self, name), least=0.5 if name == "sure" else 0)
         whole("gate.val_count", self.val_count, least=0)
 
 
@@ -75,11 +64,11 @@ def least_confidence(gate: Gate, confidence: Sequence[float], dice: Sequence[flo
     order = np.argsort(confidence)[::-1]
     ordered = np.asarray(confidence)[order]
     good = np.asarray(dice)[order] >= gate.good
-    share = np.cumsum(good) / np.arange(1, len(good) + 1)
+    part = np.cumsum(good) / np.arange(1, len(good) + 1)
     # the most masks for which it holds; one that is right by chance at the top is not enough
     # and of equal confidences all are taken or none
     last_of_equals = np.append(np.diff(ordered) != 0, True)
-    enough = np.flatnonzero((share >= gate.precision) & last_of_equals)
+    enough = np.flatnonzero((part >= gate.precision) & last_of_equals)
     if not len(enough) or enough[-1] < 4:
         raise InputError(
             f"gate.precision={gate.precision}: of the most confident masks with a known truth "
@@ -126,9 +115,18 @@ def label(
     for row in taken:
         levels = _levels(predictions.folder, row, gate)
         _write(output / _mask_of(row), encode_png(levels))
+
+    def cell(row: Mapping[str, Any]) -> Cell:
+        return _cell(predictions.folder, row, uses[row["key"]], max_pixels)
+
     for kind, wanted in (("taken", True), ("refused", False)):
-        own = (row for row in rows if (uses[row["key"]] in ("train", "val")) == wanted)
-        _draw_sheets(predictions.folder, own, uses, output / kind, max_pixels)
+        own = (
+            row
+            for row in rows
+            if "width" in row and (uses[row["key"]] in ("train", "val")) == wanted
+        )
+        for name, sheet in draw_galleries(own, cell):
+            _write(output / kind / name, encode_jpeg(sheet))
     partial = output / "labels.csv.partial"
     with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table = csv.DictWriter(
@@ -173,28 +171,11 @@ def _read(folder: Path, row: Mapping[str, Any], product: str) -> np.ndarray:
     return values.astype(np.float32) / (510 if product == "uncertainty" else 255)
 
 
-def _draw_sheets(
-    folder: Path,
-    rows: Iterable[Mapping[str, Any]],
-    uses: Mapping[str, str],
-    output: Path,
-    max_pixels: int,
-) -> None:
-    rows, count = iter([row for row in rows if "width" in row]), 0
-    while sheet := list(islice(rows, SHEET)):
-        count += 1
-        cells = list(_cells(folder, sheet, uses, max_pixels))
-        _write(output / f"{count:04d}.jpg", encode_jpeg(draw_gallery(cells)))
-
-
-def _cells(
-    folder: Path, rows: Iterable[Mapping[str, Any]], uses: Mapping[str, str], max_pixels: int
-) -> Iterator[Cell]:
-    for row in rows:
-        photo = read_photo(row["key"], max_pixels)
-        mask = read_mask(folder / row["mask"], max_pixels=max_pixels)
-        name = f"{row['confidence']:.2f} {uses[row['key']]} {row['name']}"
-        yield Cell(name, draw_contours(photo, None, mask))
+def _cell(folder: Path, row: Mapping[str, Any], use: str, max_pixels: int) -> Cell:
+    photo = read_photo(row["key"], max_pixels)
+    mask = read_mask(folder / row["mask"], max_pixels=max_pixels)
+    name = f"{row['confidence']:.2f} {use} {row['name']}"
+    return Cell(name, draw_contours(photo, None, mask))
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -6,8 +6,6 @@ import csv
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +13,7 @@ import numpy as np
 from flukeseg.data.photo_files import PhotoFile
 from flukeseg.data.photos import read_mask, read_photo
 from flukeseg.errors import InputError
-from flukeseg.figures import Cell, draw_gallery
+from flukeseg.figures import Cell, draw_galleries
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.coco import annotations, write_coco
 from flukeseg.masks.files import encode_jpeg
@@ -133,14 +131,12 @@ def _annotations(
 
 def _write_gallery(folder: PredictionFolder, rows: Iterator[Row], max_pixels: int) -> None:
     place = folder.folder / "gallery"
-    count = 0
-    with ThreadPoolExecutor(2) as threads:
-        while sheet := list(islice(rows, 36)):
-            cells = list(threads.map(lambda row: _cell(folder, row, max_pixels), sheet))
-            count += 1
-            folder.write(place / f"{count:04d}.jpg", encode_jpeg(draw_gallery(cells)))
+    made = set()
+    for name, sheet in draw_galleries(rows, lambda row: _cell(folder, row, max_pixels)):
+        folder.write(place / name, encode_jpeg(sheet))
+        made.add(name)
     for path in place.glob("*.jpg"):
-        if not (path.stem.isdigit() and int(path.stem) <= count):  # of an earlier, longer run
+        if path.name not in made:  # of an earlier, longer run
             path.unlink()
 
 

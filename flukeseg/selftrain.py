@@ -60,7 +60,7 @@ def selftrain(cfg: DictConfig) -> Path:
         own = OmegaConf.merge(cfg, {"checkpoint": teacher})
         if not labels.exists():
             make_labels(own, sources, folder, gate, number)
-        teacher = learn(own, labels, folder / "student", number)
+        teacher = learn(own, labels, folder / "student", encoder)
     log.info("to use it: python -m flukeseg.predict checkpoint=%s source=… output=…", teacher)
     return Path(teacher)
 
@@ -142,17 +142,19 @@ def calibrate(cfg: DictConfig, folder: Path, gate: Gate) -> float:
     return confidence
 
 
-def learn(cfg: DictConfig, labels: Path, folder: Path, number: int) -> str:
+def learn(cfg: DictConfig, labels: Path, folder: Path, encoder: str) -> str:
     """Train the student of a round, or go on with it; return its best checkpoint."""
     done = folder / "result.json"
     if not done.exists():
         last = "last" if (folder / "checkpoints" / "last.ckpt").exists() else None
-        train(student(cfg, labels, folder, last))
+        train(student(cfg, labels, folder, encoder, last))
     result = json.loads(done.read_text(encoding="utf-8"))
     return os.path.normpath(folder / result["checkpoint"])
 
 
-def student(cfg: DictConfig, labels: Path, folder: Path, last: str | None) -> DictConfig:
+def student(
+    cfg: DictConfig, labels: Path, folder: Path, encoder: str, last: str | None
+) -> DictConfig:
     """Return a student's configuration: it goes on from the first teacher's network."""
     first = find_checkpoint(several(cfg.checkpoint)[0])
     changes: dict[str, Any] = {
@@ -161,7 +163,7 @@ def student(cfg: DictConfig, labels: Path, folder: Path, last: str | None) -> Di
         "data": {"sources": {"taught": {"labels": str(labels)}}},
         "model": {
             "start_from": str(first),
-            "encoder": load_checkpoints([first]).hparams["encoder"],
+            "encoder": encoder,
         },
     }
     return OmegaConf.merge(cfg, changes)

@@ -31,7 +31,7 @@ from flukeseg.data.splits import (
     split_by_count,
     split_by_fold,
 )
-from flukeseg.data.synthetic import PARTS
+from flukeseg.data.synthetic import see_parts
 from flukeseg.errors import InputError, pair_of_sides, whole
 
 log = logging.getLogger(__name__)
@@ -95,6 +95,9 @@ class FlukeDataModule(pl.LightningDataModule):
     def test_dataloader(self) -> DataLoader[Sample]:
         """Batches of every test photo, in order."""
         return self._loader(self.test_set)
+
+    def _seed_of(self, part: int) -> int:
+        return int(np.random.SeedSequence((self.seed, part)).generate_state(1)[0])
 
     def _training_set(self, source: Source) -> FlukeDataset:
         return FlukeDataset(source, self.augmentation, self.seed, self.start)
@@ -198,9 +201,7 @@ class FolderDataModule(FlukeDataModule):
 
     def split(self, pairs: Pairs) -> list[str]:
         """Return the validation stems of these pairs."""
-        val_list, groups_list = self.root / "val.txt", self.root / "groups.csv"
-        individuals = read_individuals(groups_list, pairs.stems) if groups_list.exists() else None
-        groups = clusters(pairs.stems, pairs.hashes, individuals)
+        val_list, groups = self.root / "val.txt", groups_of(self.root, pairs)
         if self.folds is not None:
             return split_by_fold(groups, self.folds, self.fold, self.seed)
         if not val_list.exists():
@@ -241,8 +242,7 @@ class RenderedDataModule(FlukeDataModule):
         **loading,
     ) -> None:
         super().__init__(**loading)
-        if unknown := set(without) - set(PARTS):
-            raise InputError(f"data.without={min(unknown)} is not one of {', '.join(PARTS)}")
+        see_parts("data.without", without)
         self.without = tuple(without)
         self.train_count = whole("data.train_count", train_count)
         self.val_count = whole("data.val_count", val_count)
@@ -253,9 +253,7 @@ class RenderedDataModule(FlukeDataModule):
         if self.train_set is not None:
             return
         # far-off seeds, so that no training picture is ever a validation or test picture
-        train, val, test = (
-            int(np.random.SeedSequence((self.seed, part)).generate_state(1)[0]) for part in range(3)
-        )
+        train, val, test = (self._seed_of(part) for part in range(3))
         self.train_set = self._training_set(
             RenderedFlukes(self.train_count, self.size, train, self.without)
         )
@@ -263,6 +261,13 @@ class RenderedDataModule(FlukeDataModule):
         self.test_set = self._real_test_set() or FlukeDataset(
             RenderedFlukes(self.test_count, self.size, test).cached()
         )
+
+
+def groups_of(root: Path, pairs: Pairs) -> list[list[str]]:
+    """Stems that have to fall on one side: near-identical, or one individual of `groups.csv`."""
+    listed = root / "groups.csv"
+    individuals = read_individuals(listed, pairs.stems) if listed.exists() else None
+    return clusters(pairs.stems, pairs.hashes, individuals)
 
 
 def cached(pairs: Pairs, indices: Sequence[int]) -> CachedPhotos:

@@ -14,12 +14,12 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from flukeseg.data.augmentation import Augmentation
-from flukeseg.data.datamodule import FlukeDataModule, cached
+from flukeseg.data.datamodule import FlukeDataModule, cached, groups_of
 from flukeseg.data.dataset import CachedPhotos, FlukeDataset, RenderedFlukes, Sample, Source, Start
 from flukeseg.data.loading import available_processors
 from flukeseg.data.pairs import load_pairs
-from flukeseg.data.splits import clusters, read_individuals, read_stems, split_by_count
-from flukeseg.data.synthetic import PARTS
+from flukeseg.data.splits import read_stems, split_by_count
+from flukeseg.data.synthetic import see_parts
 from flukeseg.data.taught import load_label, read_labels
 from flukeseg.errors import InputError, whole
 
@@ -71,8 +71,7 @@ class Rendered(Part):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if unknown := set(self.without) - set(PARTS):
-            raise InputError(f"without={min(unknown)} is not one of {', '.join(PARTS)}")
+        see_parts("without", self.without)
 
     def load(self, size: tuple[int, int], seed: int, count: int) -> Split:
         """See `Part`."""
@@ -111,12 +110,8 @@ class Labelled(Part):
         if listed.exists():
             chosen = read_stems(listed, pairs.stems)
         elif self.validates:
-            list_of_groups = Path(self.root) / "groups.csv"
-            individuals = (
-                read_individuals(list_of_groups, pairs.stems) if list_of_groups.exists() else None
-            )
-            groups = clusters(pairs.stems, pairs.hashes, individuals)
-            chosen = split_by_count(groups, whole("val_count", self.val_count), seed)
+            val_count = whole("val_count", self.val_count)
+            chosen = split_by_count(groups_of(Path(self.root), pairs), val_count, seed)
         held = {*chosen, *self.leave_out}
         train = [i for i, stem in enumerate(pairs.stems) if stem not in held]
         val = [i for i, s in enumerate(pairs.stems) if s in chosen and s not in self.leave_out]
@@ -231,9 +226,6 @@ class MixedDataModule(FlukeDataModule):
         self.train_set = MixedDataset(parts, counts, self.seed, self.start)
         self.val_set = FlukeDataset(CachedPhotos.joined(val))
         self.test_set = self._real_test_set()
-
-    def _seed_of(self, number: int) -> int:
-        return int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0])
 
 
 def shares(wanted: Mapping[str, float], total: int) -> list[int]:

@@ -9,6 +9,6 @@ From the animal to the file: `outline` (one individual), `pose` and `mesh` (held
 `mount` (the photograph); `noise` and `blend` (what the rest is made with); `scene` (the whole).
 """
 
-from flukeseg.data.synthetic.scene import PARTS, Rendering, render
+from flukeseg.data.synthetic.scene import PARTS, Rendering, render, see_parts
 
-__all__ = ["PARTS", "Rendering", "render"]
+__all__ = ["PARTS", "Rendering", "render", "see_parts"]

@@ -35,6 +35,16 @@ PARTS = ("waves", "backdrop", "company", "skin", "light", "splash", "mount", "ca
 """What can be left out, to measure what it is worth; `empty` are the pictures with only the sea."""
 
 
+def see_parts(key: str, without: Collection[str]) -> None:
+    """See that what an option leaves out are parts.
+
+    Raises:
+        InputError: one is none.
+    """
+    if unknown := set(without) - set(PARTS):
+        raise InputError(f"{key}={min(unknown)} is not one of {', '.join(PARTS)}")
+
+
 @dataclass(frozen=True)
 class Rendering:
     """A picture and its truth.
@@ -149,8 +159,7 @@ def render(
     Raises:
         InputError: there is no such part to leave out.
     """
-    if unknown := set(without) - set(PARTS):
-        raise InputError(f"without={min(unknown)} is not one of {', '.join(PARTS)}")
+    see_parts("without", without)
     # one generator for each part: a change to one leaves the others' draws as they were
     cast, crop, tint, swell, far, near, lamp, wet, lens = np.random.default_rng(seed).spawn(9)
     count = int(cast.choice(3, p=[NO_FLUKE, 1 - NO_FLUKE - TWO_FLUKES, TWO_FLUKES]))
