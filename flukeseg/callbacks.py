@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from flukeseg.data.dataset import FlukeDataset, Sample
 from flukeseg.figures import Cell, draw_curves, draw_sheet
 from flukeseg.loggers import log_picture
+from flukeseg.replacing import replacing
 
 
 class EarlyStop(EarlyStopping):
@@ -69,12 +70,13 @@ class EpochTable(pl.Callback):
 
     def _write(self) -> None:
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        partial = self.folder / "metrics.csv.part"
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with (
+            replacing(self.folder / "metrics.csv") as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
-        partial.replace(self.folder / "metrics.csv")
         draw_curves(self.rows, self.folder / "curves.png")
 
 

@@ -37,12 +37,12 @@ def pair_of_sides(key: str, value: Any) -> tuple[int, int]:
     return whole(key, value[0], most=30_000), whole(key, value[1], most=30_000)
 
 
-def share(key: str, value: float, least: float = 0) -> float:
-    """Return an option's value, a number of `least` to 1.
+def number(key: str, value: Any, least: float = 0, most: float = 1) -> float:
+    """Return an option's value, a number of `least` to `most`.
 
     Raises:
         InputError: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= 1:
-        raise InputError(f"{key}={value} must be from {least} to 1")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise InputError(f"{key}={value} must be from {least} to {most}")
     return value

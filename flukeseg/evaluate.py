@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
 from flukeseg.data import stress
+from flukeseg.data.sources import write_list
 from flukeseg.errors import InputError, pair_of_sides
 from flukeseg.evaluation.labelled import render_pairs, stressed_pairs, validation_names
 from flukeseg.evaluation.pairing import Truth, find_guesses, find_truth, pair
@@ -184,8 +185,7 @@ def predict_and_pair(
         raise InputError(f"the mask {truths[without[0]].mask} has no photo beside it in images/")
     folder.mkdir(parents=True, exist_ok=True)
     photos = folder / "photos.txt"
-    lines = "".join(f"{truth.photo.resolve()}\n" for truth in truths.values())
-    photos.write_text(lines, encoding="utf-8", errors="surrogateescape")
+    write_list(photos, [truth.photo for truth in truths.values()])
     asked = {"source": str(photos), "output": str(folder), "products": ["mask"], **changes}
     predict(OmegaConf.merge(cfg, asked))
     return pair(dict(truths), find_guesses(folder))

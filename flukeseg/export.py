@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from flukeseg import command_line
 from flukeseg.data.synthetic import render
+from flukeseg.data.tensors import to_tensor
 from flukeseg.errors import InputError
 from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints, name_checkpoint
 from flukeseg.model.conversion import Probability, save
@@ -69,7 +70,7 @@ def parity(module: SegmentationModule, compute: Compute) -> float:
     worst = 0.0
     for number, size in enumerate(((height, width), (height // 2, width), (height + 5, width + 9))):
         batch = np.stack([render((7, number, i), size).image for i in range(number + 1)])
-        image = torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255
+        image = to_tensor(batch)
         with torch.inference_mode():
             expected = reference(image).numpy()
         worst = max(worst, float(np.abs(compute(image.numpy()) - expected).max()))

@@ -15,10 +15,11 @@ import numpy as np
 
 from flukeseg.data.photos import read_mask, read_photo
 from flukeseg.data.taught import COLUMNS, levels_of
-from flukeseg.errors import InputError, share, whole
+from flukeseg.errors import InputError, number, whole
 from flukeseg.figures import Cell, draw_contours, draw_galleries
 from flukeseg.masks.files import encode_jpeg, encode_png
 from flukeseg.prediction_folder import PredictionFolder
+from flukeseg.replacing import replacing
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Gate:
 
     def __post_init__(self) -> None:
         for name in ("good", "precision", "disagreement", "sure", "spread"):
-            share(f"gate.{name}", getattr(self, name), least=0.5 if name == "sure" else 0)
+            number(f"gate.{name}", getattr(self, name), least=0.5 if name == "sure" else 0)
         whole("gate.val_count", self.val_count, least=0)
 
 
@@ -114,7 +115,8 @@ def label(
         uses[taken[i]["key"]] = "val"
     for row in taken:
         levels = _levels(predictions.folder, row, gate)
-        _write(output / _mask_of(row), encode_png(levels))
+        with replacing(output / _mask_of(row)) as partial:
+            partial.write_bytes(encode_png(levels))
 
     def cell(row: Mapping[str, Any]) -> Cell:
         return _cell(predictions.folder, row, uses[row["key"]], max_pixels)
@@ -126,9 +128,12 @@ def label(
             if "width" in row and (uses[row["key"]] in ("train", "val")) == wanted
         )
         for name, sheet in draw_galleries(own, cell):
-            _write(output / kind / name, encode_jpeg(sheet))
-    partial = output / "labels.csv.partial"
-    with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            with replacing(output / kind / name) as partial:
+                partial.write_bytes(encode_jpeg(sheet))
+    with (
+        replacing(output / "labels.csv") as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         table = csv.DictWriter(
             file, [*COLUMNS, "confidence", "disagreement"], extrasaction="ignore"
         )
@@ -136,7 +141,6 @@ def label(
         for row in rows:
             own = {"photo": Path(row["key"]).resolve(), "mask": _mask_of(row)}
             table.writerow({**row, **own, "use": uses[row["key"]]})
-    partial.replace(output / "labels.csv")
     return Counter(uses.values())
 
 
@@ -176,8 +180,3 @@ def _cell(folder: Path, row: Mapping[str, Any], use: str, max_pixels: int) -> Ce
     mask = read_mask(folder / row["mask"], max_pixels=max_pixels)
     name = f"{row['confidence']:.2f} {use} {row['name']}"
     return Cell(name, draw_contours(photo, None, mask))
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)

@@ -6,11 +6,11 @@ from typing import Protocol
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from torch import Tensor
 
 from flukeseg.data.photo_files import PhotoBatch, enough
 from flukeseg.data.photos import resize_photo
+from flukeseg.data.tensors import to_tensor
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.geometry import Box, tight_box
 from flukeseg.masks.prediction import Look
@@ -87,8 +87,7 @@ class Looker(pl.LightningModule):
         for crop, photo, box in zip(crops, photos, boxes, strict=False):
             if box:
                 crop[:] = resize_photo(box.cut(photo), self.size)
-        image = torch.from_numpy(crops).permute(0, 3, 1, 2).to(batch["image"].device)
-        second = self._look(image.float().div_(255))
+        second = self._look(to_tensor(crops).to(batch["image"].device))
         boxes += [None] * (len(first) - len(boxes))
         return [
             [one, two._replace(part=share(box, photos[i].shape[:2]))] if box else [one]

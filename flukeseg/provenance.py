@@ -51,10 +51,21 @@ def write_provenance(cfg: DictConfig, folder: Path) -> None:
     (folder / "provenance.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def refuse_changes(cfg: DictConfig, folder: Path) -> None:
+def refuse_changes(
+    cfg: DictConfig,
+    folder: Path,
+    may_change: tuple[str, ...] = MAY_CHANGE,
+    otherwise: str = "leave ckpt_path=last out to start anew",
+) -> None:
     """See that a run goes on with the configuration it was started with.
 
     Another seed or fold would put photos it has learnt from among those it is judged by.
+
+    Args:
+        cfg: the configuration.
+        folder: where `config.yaml` is.
+        may_change: how keys begin whose values may differ.
+        otherwise: what to do for a run of other options.
 
     Raises:
         InputError: an option differs; names those that do.
@@ -64,12 +75,12 @@ def refuse_changes(cfg: DictConfig, folder: Path) -> None:
     changed = [
         f"{key}={before.get(key)} (now {now.get(key)})"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
+        if before.get(key) != now.get(key) and not key.startswith(may_change)
     ]
     if changed:
         raise InputError(
             f"{folder} was started with {', '.join(changed)}; go on with the same options, or "
-            "leave ckpt_path=last out to start anew"
+            f"{otherwise}"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from flukeseg.errors import InputError
+from flukeseg.replacing import replacing
 
 STOPPED = "stopped.txt"
 """In the folder of a run that was ended as hopeless: why."""
@@ -39,10 +40,8 @@ class Run:
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:
     """Leave what a run came to: `figures` and `checkpoint`, or an `error`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "result.json.part"
-    partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / "result.json")
+    with replacing(folder / "result.json") as partial:
+        partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from flukeseg.data.photos import MAX_PIXELS, read_photo, resize_photo
+from flukeseg.data.tensors import to_tensor
 from flukeseg.errors import InputError
 from flukeseg.looker import Looker
 from flukeseg.masks.prediction import MaskSettings, Prediction, make_prediction
@@ -81,8 +82,8 @@ class Segmenter:
             raise InputError(
                 f"a photo must be an array H×W×3 uint8 RGB, not {photo.shape} {photo.dtype}"
             )
-        small = torch.from_numpy(resize_photo(photo, self.looker.first_size))
-        image = small.permute(2, 0, 1)[None].to(self.device).float() / 255
+        small = resize_photo(photo, self.looker.first_size)
+        image = to_tensor(small[None]).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
             looks = self.looker.predict_step({"image": image, "photos": [photo]})
         return make_prediction(looks[0], photo.shape[:2], self.settings, photo)

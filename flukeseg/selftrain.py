@@ -13,8 +13,8 @@ import hydra
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from flukeseg import command_line
-from flukeseg.data.sources import find_sources
+from flukeseg import command_line, provenance
+from flukeseg.data.sources import find_sources, write_list
 from flukeseg.errors import InputError, pair_of_sides, whole
 from flukeseg.evaluate import predict_and_pair, several
 from flukeseg.evaluation.labelled import render_pairs
@@ -24,9 +24,19 @@ from flukeseg.gate import Gate, label, least_confidence
 from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
 from flukeseg.predict import predict
 from flukeseg.prediction_folder import PredictionFolder
+from flukeseg.provenance import refuse_changes, write_provenance
 from flukeseg.train import train
 
 log = logging.getLogger(__name__)
+
+MAY_CHANGE = (*provenance.MAY_CHANGE, "output", "rounds", "num_workers", "batch_size")
+"""What a command that goes on may be given anew."""
+
+OF_TRAINING = (
+    "name", "seed", "folder", "ckpt_path",
+    "data", "augmentation", "model", "trainer", "callbacks", "logger",
+)  # fmt: skip
+"""What of the configuration is a student's."""
 
 
 def selftrain(cfg: DictConfig) -> Path:
@@ -47,12 +57,16 @@ def selftrain(cfg: DictConfig) -> Path:
     rounds = whole("rounds", cfg.rounds)
     gate = hydra.utils.instantiate(cfg.gate)
     output = Path(cfg.output)
-    output.mkdir(parents=True, exist_ok=True)
+    goes_on = (output / "config.yaml").exists()
+    if goes_on:
+        refuse_changes(cfg, output, MAY_CHANGE, "give another output")
     teacher = cfg.checkpoint
     first = find_checkpoint(several(teacher)[0])
     encoder = load_checkpoints([first]).hparams.get("encoder")
     if encoder is None:
         raise InputError(f"checkpoint={first} is exported and cannot learn on; give a .ckpt")
+    if not goes_on:
+        write_provenance(cfg, output)
     sources = photos(cfg, output)
     for number in range(1, rounds + 1):
         folder = output / f"round-{number}"
@@ -71,7 +85,7 @@ def photos(cfg: DictConfig, output: Path) -> Path:
     Returns:
         A text file with their paths, at most `cfg.most` of each source, evenly spread.
     """
-    lines = []
+    chosen: list[str] = []
     for source in several(cfg.source):
         path = Path(source)
         if path.suffix.lower() in (".tar", ".tgz", ".gz"):
@@ -81,11 +95,11 @@ def photos(cfg: DictConfig, output: Path) -> Path:
             source = str(unpacked)
         found = find_sources(source, leave_out=cfg.output)
         if cfg.most is not None and len(found) > whole("most", cfg.most):
-            chosen = np.linspace(0, len(found) - 1, cfg.most).round().astype(int)
-            found = [found[i] for i in chosen]
-        lines += [f"{Path(name).resolve()}\n" for name in found]
+            spread = np.linspace(0, len(found) - 1, cfg.most).round().astype(int)
+            found = [found[i] for i in spread]
+        chosen += found
     listed = output / "photos.txt"
-    listed.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
+    write_list(listed, chosen)
     return listed
 
 
@@ -166,7 +180,8 @@ def student(
             "encoder": encoder,
         },
     }
-    return OmegaConf.merge(cfg, changes)
+    resolved = OmegaConf.to_container(OmegaConf.merge(cfg, changes), resolve=True)
+    return OmegaConf.create({key: resolved[key] for key in OF_TRAINING if key in resolved})
 
 
 @hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="selftrain")

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from flukeseg.data.augmentation import MAX_STRENGTH, Augmentation, training_transform
-from flukeseg.data.datamodule import RenderedDataModule
 from flukeseg.data.dataset import CachedPhotos, EpochSampler, FlukeDataset
+from flukeseg.data.rendered import RenderedDataModule
 from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
 

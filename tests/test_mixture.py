@@ -15,17 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from flukeseg.data.augmentation import MAX_STRENGTH, Augmentation
-from flukeseg.data.datamodule import FolderDataModule, RenderedDataModule
 from flukeseg.data.dataset import CachedPhotos, FlukeDataset, Start
-from flukeseg.data.mixture import (
-    Labelled,
-    MixedDataModule,
-    MixedDataset,
-    Part,
-    Rendered,
-    Taught,
-    shares,
-)
+from flukeseg.data.folder import FolderDataModule
+from flukeseg.data.mixture import MixedDataModule, MixedDataset, shares
+from flukeseg.data.parts import Labelled, Part, Rendered, Taught
+from flukeseg.data.rendered import RenderedDataModule
 from flukeseg.data.synthetic import PARTS, render
 from flukeseg.data.taught import COLUMNS, UNKNOWN, Label, levels_of, load_label, resize_taught
 from flukeseg.errors import InputError
@@ -470,7 +464,7 @@ def test_a_batch_of_unknown_pixels_teaches_nothing_and_breaks_nothing():
 def labelled(root: Path) -> list[str]:
     return [
         "data=mixed", "data.train_count=8",
-        "+data.sources.labelled._target_=flukeseg.data.mixture.Labelled",
+        "+data.sources.labelled._target_=flukeseg.data.parts.Labelled",
         f"+data.sources.labelled.root={root}", "+data.sources.labelled.share=1",
     ]  # fmt: skip
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from conftest import SIZE, write_pairs, write_rgb
 
-from flukeseg.data.datamodule import FolderDataModule
+from flukeseg.data.folder import FolderDataModule
 from flukeseg.data.pairs import load_pairs
 from flukeseg.data.photos import read_mask
 from flukeseg.data.splits import read_stems

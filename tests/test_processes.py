@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flukeseg.command_line import quiet_lightning
-from flukeseg.data.datamodule import FolderDataModule
 from flukeseg.data.dataset import EpochSampler
+from flukeseg.data.folder import FolderDataModule
 from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
 
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
@@ -92,7 +92,7 @@ VALIDATE = """
 import json, sys
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import DDPStrategy
-from flukeseg.data.datamodule import FolderDataModule
+from flukeseg.data.folder import FolderDataModule
 from flukeseg.model.checkpoints import load_checkpoints
 from pathlib import Path
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from flukeseg import Segmenter, selftrain
-from flukeseg.data.mixture import MixedDataModule, Taught
+from flukeseg.data.mixture import MixedDataModule
+from flukeseg.data.parts import Taught
 from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
 from flukeseg.gate import Gate, label, least_confidence
@@ -183,19 +184,29 @@ def test_what_is_done_is_not_done_again(wild, tiny_runs):
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory, tiny_runs) -> Callable[[], Path]:
+def once(tmp_path_factory, tiny_runs) -> Callable[..., Path]:
     """One round on a folder, that can be started again where it is."""
     root = tmp_path_factory.mktemp("once")
     write_photos(root / "photos", 8)
 
-    def start() -> Path:
+    def start(*more: str) -> Path:
+        given = [f"checkpoint={tiny_runs[0]}", "source=photos", "output=out", *FEW, *more]
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(root)
-            run_job(selftrain, f"checkpoint={tiny_runs[0]}", "source=photos", "output=out", *FEW)
+            run_job(selftrain, *given)
         return root / "out/round-1"
 
     start()
     return start
+
+
+def test_another_gate_is_not_passed_over(once, capsys):
+    once()
+    with pytest.raises(SystemExit):
+        once("gate.sure=0.8")
+    told = capsys.readouterr().err
+    assert "was started with gate.sure=0.7 (now 0.8)" in told and "another output" in told
+    once("num_workers=1")
 
 
 @pytest.mark.parametrize("lost", [["student/result.json"], ["labels.csv"],
@@ -220,7 +231,7 @@ def test_a_folder_of_pairs_calibrates_and_drawn_masks_validate(teach, tiny_runs)
     write_photos(Path("photos"), 6)
     write_pairs(Path("pairs"), 8)
     teach("source=photos", "calibrate_on=pairs", "gate.val_count=0",
-          "+data.sources.labelled._target_=flukeseg.data.mixture.Labelled",
+          "+data.sources.labelled._target_=flukeseg.data.parts.Labelled",
           "+data.sources.labelled.root=pairs", "+data.sources.labelled.share=1",
           "+data.sources.labelled.val_count=2", "data.train_count=9")  # fmt: skip
     judged = read_rows(Path("out/round-1/calibration/teacher/predictions.csv"))

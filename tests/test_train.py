@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from flukeseg.command_line import quiet_lightning, run_dir
-from flukeseg.data.datamodule import FolderDataModule
+from flukeseg.data.folder import FolderDataModule
 from flukeseg.model.segmenter import SegmentationModule
 from flukeseg.processor import choose_precision
 

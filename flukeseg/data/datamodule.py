@@ -1,9 +1,8 @@
-"""Splits and loaders, from pairs in a folder or from rendered flukes."""
+"""Loaders over a training and a validation set, in one process or several."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +12,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from flukeseg.data.augmentation import Augmentation
-from flukeseg.data.dataset import (
-    CachedPhotos,
-    EpochSampler,
-    FlukeDataset,
-    RenderedFlukes,
-    Sample,
-    Source,
-    Start,
-)
+from flukeseg.data.dataset import EpochSampler, FlukeDataset, Sample, Source, Start
 from flukeseg.data.loading import loading_processes, one_thread
-from flukeseg.data.pairs import Pairs, load_pairs
-from flukeseg.data.splits import (
-    clusters,
-    read_individuals,
-    read_stems,
-    split_by_count,
-    split_by_fold,
-)
-from flukeseg.data.synthetic import see_parts
+from flukeseg.data.pairs import cached, load_pairs
 from flukeseg.errors import InputError, pair_of_sides, whole
-
-log = logging.getLogger(__name__)
 
 
 class FlukeDataModule(pl.LightningDataModule):
@@ -142,136 +123,3 @@ class FlukeDataModule(pl.LightningDataModule):
             worker_init_fn=one_thread,
             pin_memory=torch.cuda.is_available(),
         )
-
-
-class FolderDataModule(FlukeDataModule):
-    """Pairs from `root/images` and `root/masks`.
-
-    Validation photos are those of `root/val.txt` where there is one; otherwise `val_count` photos,
-    or one of `folds` folds. With `folds` given, `val.txt` is not read. `root/groups.csv`
-    (stem,individual) keeps an individual on one side.
-
-    Args:
-        root: the folder.
-        val_count: photos to validate on, where neither folds nor val.txt say so.
-        folds: number of folds for cross-validation.
-        fold: the one to validate on, from 0.
-        **loading: see `FlukeDataModule`.
-    """
-
-    def __init__(
-        self,
-        root: str | Path,
-        val_count: int = 50,
-        folds: int | None = None,
-        fold: int | None = None,
-        **loading,
-    ) -> None:
-        super().__init__(**loading)
-        self.root = Path(root)
-        self.val_count = whole("data.val_count", val_count)
-        if (folds is None) != (fold is None):
-            raise InputError("data.folds and data.fold go together; give both or neither")
-        self.folds = None if folds is None else whole("data.folds", folds, least=2)
-        self.fold = None if fold is None else whole("data.fold", fold, least=0)
-
-    def setup(self, stage: str | None = None) -> None:
-        """Read, check and split the pairs, once.
-
-        Raises:
-            InputError: the folder, a pair or the split has a problem; all are named.
-        """
-        if self.train_set is not None:
-            return
-        pairs = load_pairs(self.root, self.size, self.mask_threshold)
-        validation = set(self.split(pairs))
-        train = [i for i, stem in enumerate(pairs.stems) if stem not in validation]
-        val = [i for i, stem in enumerate(pairs.stems) if stem in validation]
-        if not train:
-            raise InputError(f"{self.root}: every pair is for validation; shorten val.txt")
-        if not pairs.masks[train].any():
-            raise InputError(
-                f"{self.root}: no training mask has a fluke; see to data.mask_threshold="
-                f"{self.mask_threshold} and to the masks"
-            )
-        log.info("%d pairs to train on, %d to validate", len(train), len(val))
-        self.train_set = self._training_set(cached(pairs, train))
-        self.val_set = FlukeDataset(cached(pairs, val))
-        self.test_set = self._real_test_set()
-
-    def split(self, pairs: Pairs) -> list[str]:
-        """Return the validation stems of these pairs."""
-        val_list, groups = self.root / "val.txt", groups_of(self.root, pairs)
-        if self.folds is not None:
-            return split_by_fold(groups, self.folds, self.fold, self.seed)
-        if not val_list.exists():
-            return split_by_count(groups, self.val_count, self.seed)
-        chosen = read_stems(val_list, pairs.stems)
-        divided = [
-            ", ".join(group) for group in groups if 0 < len({*group} & {*chosen}) < len(group)
-        ]
-        if divided:
-            log.warning(
-                "%s divides %d group(s) of photos that are near-identical or of one individual, so "
-                "validation will look better than it is: %s",
-                val_list,
-                len(divided),
-                "; ".join(divided[:10]),
-            )
-        return chosen
-
-
-class RenderedDataModule(FlukeDataModule):
-    """Rendered flukes: new ones to train on in every epoch, fixed ones to validate and to test.
-
-    Args:
-        train_count: photos in an epoch.
-        val_count: photos to validate on.
-        test_count: photos for the figure at the end, where `test_root` gives no real ones.
-        without: parts of the renderer that training goes without, see `render`: to measure what
-            each is worth.
-        **loading: see `FlukeDataModule`.
-    """
-
-    def __init__(
-        self,
-        train_count: int = 400,
-        val_count: int = 50,
-        test_count: int = 100,
-        without: Sequence[str] = (),
-        **loading,
-    ) -> None:
-        super().__init__(**loading)
-        see_parts("data.without", without)
-        self.without = tuple(without)
-        self.train_count = whole("data.train_count", train_count)
-        self.val_count = whole("data.val_count", val_count)
-        self.test_count = whole("data.test_count", test_count)
-
-    def setup(self, stage: str | None = None) -> None:
-        """Render what is kept; training photos are rendered when their turn comes."""
-        if self.train_set is not None:
-            return
-        # far-off seeds, so that no training picture is ever a validation or test picture
-        train, val, test = (self._seed_of(part) for part in range(3))
-        self.train_set = self._training_set(
-            RenderedFlukes(self.train_count, self.size, train, self.without)
-        )
-        self.val_set = FlukeDataset(RenderedFlukes(self.val_count, self.size, val).cached())
-        self.test_set = self._real_test_set() or FlukeDataset(
-            RenderedFlukes(self.test_count, self.size, test).cached()
-        )
-
-
-def groups_of(root: Path, pairs: Pairs) -> list[list[str]]:
-    """Stems that have to fall on one side: near-identical, or one individual of `groups.csv`."""
-    listed = root / "groups.csv"
-    individuals = read_individuals(listed, pairs.stems) if listed.exists() else None
-    return clusters(pairs.stems, pairs.hashes, individuals)
-
-
-def cached(pairs: Pairs, indices: Sequence[int]) -> CachedPhotos:
-    """Some of the pairs, by their numbers."""
-    return CachedPhotos(
-        [pairs.stems[i] for i in indices], pairs.photos[list(indices)], pairs.masks[list(indices)]
-    )

@@ -15,6 +15,7 @@ from flukeseg.data.augmentation import Augmentation
 from flukeseg.data.photos import resize_photo
 from flukeseg.data.synthetic import render
 from flukeseg.data.taught import UNKNOWN, resize_taught
+from flukeseg.data.tensors import to_tensor
 from flukeseg.errors import pair_of_sides, whole
 
 
@@ -176,9 +177,8 @@ class FlukeDataset(Dataset[Sample]):
         name, photo, mask = self.source.get(index, epoch, size)
         if self.augmentation is not None:
             photo, mask = self.augmentation(photo, mask, (self.seed, epoch, index))
-        image = torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1)))
         return {
-            "image": image.float().div_(255),
+            "image": to_tensor(photo),
             "mask": torch.from_numpy(np.where(mask == UNKNOWN, 0.5, mask).astype(np.float32))[None],
             "name": name,
         }

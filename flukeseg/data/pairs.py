@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,8 @@ import imagehash
 import numpy as np
 from PIL import Image
 
+from flukeseg.data.dataset import CachedPhotos
+from flukeseg.data.loading import available_processors
 from flukeseg.data.photos import find_photos, read_mask, read_photo, resize_mask, resize_photo
 from flukeseg.errors import InputError
 
@@ -80,7 +82,7 @@ def load_pairs(root: str | Path, size: tuple[int, int], mask_threshold: int = 10
         return _load_pair(photos[stem], masks[stem], size, mask_threshold)
 
     # Pillow and OpenCV let go of the GIL while they decode
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_processors()) as pool:
         loaded = list(pool.map(load, stems))
     problems += [problem for item in loaded if isinstance(item, list) for problem in item]
     if problems:
@@ -153,3 +155,10 @@ def _load_pair(
             "draw it anew on the photo at its own size"
         ]
     return _Pair(resize_photo(photo, size), resize_mask(mask, size), photo_hash(photo))
+
+
+def cached(pairs: Pairs, indices: Sequence[int]) -> CachedPhotos:
+    """Some of the pairs, by their numbers."""
+    return CachedPhotos(
+        [pairs.stems[i] for i in indices], pairs.photos[list(indices)], pairs.masks[list(indices)]
+    )

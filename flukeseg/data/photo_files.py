@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from flukeseg.data.loading import one_thread
 from flukeseg.data.photos import read_for_network, resize_photo
 from flukeseg.data.sources import Source
+from flukeseg.data.tensors import to_tensor
 from flukeseg.errors import InputError
 
 
@@ -129,9 +130,8 @@ def _collate(samples: list[Read], batch_size: int, size: tuple[int, int]) -> Pho
     readable = [small for _, small, _ in samples if small is not None]
     for image, small in zip(images, readable, strict=False):
         image[:] = small
-    batch = torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)
     return {
-        "image": batch,
+        "image": to_tensor(images),
         "files": [file for file, *_ in samples],
         "photos": [large for *_, large in samples if large is not None],
     }

@@ -10,12 +10,13 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from flukeseg.data.photos import IMAGE_SUFFIXES
 from flukeseg.errors import InputError
+from flukeseg.replacing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,13 @@ class Source(NamedTuple):
     def key(self) -> str:
         """What tells it from all other files, wherever a program is started."""
         return _absolute(self.path)
+
+
+def write_list(path: Path, photos: Iterable[str | Path]) -> None:
+    """Write a list that `find_sources` reads, of absolute paths."""
+    lines = "".join(f"{_absolute(photo)}\n" for photo in photos)
+    with replacing(path) as partial:
+        partial.write_text(lines, encoding="utf-8", errors="surrogateescape")
 
 
 def find_sources(source: str | Path, leave_out: str | Path | None = None) -> list[str]:

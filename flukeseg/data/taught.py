@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from flukeseg.data.photos import read_mask_levels, read_photo, resize_mask, resize_photo
+from flukeseg.data.photos import MAX_PIXELS, read_mask_levels, read_photo, resize_mask, resize_photo
 from flukeseg.errors import InputError
 
 UNKNOWN = 2
@@ -61,8 +61,10 @@ def read_labels(path: str | Path) -> list[Label]:
         ) from error
 
 
-def load_label(label: Label, size: tuple[int, int]) -> tuple[str, np.ndarray, np.ndarray]:
-    """Read a photo and its mask at a size.
+def load_label(
+    label: Label, size: tuple[int, int], max_pixels: int = MAX_PIXELS
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """Read a photo and its mask, of at most so many pixels, at a size.
 
     Returns:
         Name, photo H×W×3 uint8 RGB, mask H×W uint8: 0, 1 or `UNKNOWN`; for validation the
@@ -71,7 +73,8 @@ def load_label(label: Label, size: tuple[int, int]) -> tuple[str, np.ndarray, np
     Raises:
         InputError: a file cannot be read, or the mask is of another size than its photo.
     """
-    photo, levels = read_photo(label.photo), read_mask_levels(label.mask, threshold=63)
+    photo = read_photo(label.photo, max_pixels)
+    levels = read_mask_levels(label.mask, threshold=63, max_pixels=max_pixels)
     if photo.shape[:2] != levels.shape:
         raise InputError(f"{label.mask} is not as large as its photo {label.photo}")
     mask = (levels > 127).astype(np.uint8)

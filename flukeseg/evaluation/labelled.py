@@ -15,6 +15,7 @@ from flukeseg.data.photos import read_mask, read_photo
 from flukeseg.data.synthetic import render
 from flukeseg.evaluation.pairing import Truth
 from flukeseg.masks.files import encode_png
+from flukeseg.replacing import replacing
 
 
 def validation_names(data: FlukeDataModule) -> list[str]:
@@ -61,8 +62,8 @@ def stressed_pairs(
 
 
 def _write(path: Path, image: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode_png(image))
+    with replacing(path) as partial:
+        partial.write_bytes(encode_png(image))
 
 
 def _is_done(folder: Path, settings: dict[str, object]) -> bool:
@@ -72,5 +73,6 @@ def _is_done(folder: Path, settings: dict[str, object]) -> bool:
 
 def _done(folder: Path, settings: dict[str, object]) -> Path:
     # written last, so that a folder that a killed run left is made anew
-    (folder / "made.json").write_text(json.dumps(settings), encoding="utf-8")
+    with replacing(folder / "made.json") as partial:
+        partial.write_text(json.dumps(settings), encoding="utf-8")
     return folder

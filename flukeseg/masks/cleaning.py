@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from flukeseg.errors import InputError
+from flukeseg.errors import number
 from flukeseg.masks.geometry import tight_box
 
 MOST = 255
@@ -35,11 +35,7 @@ class Cleaning:
 
     def __post_init__(self) -> None:
         for name, least in (("island_share", 0.01), ("hole_share", 0.0), ("min_coverage", 0.0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise InputError(f"cleaning.{name}={value} must be a number")
-            if not least <= value <= 1:
-                raise InputError(f"cleaning.{name}={value} must be from {least} to 1")
+            number(f"cleaning.{name}", getattr(self, name), least)
 
 
 class Cleaned(NamedTuple):

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from flukeseg.data.photos import resize_photo
-from flukeseg.errors import InputError
+from flukeseg.errors import InputError, number
 from flukeseg.masks.prediction import Prediction
 
 FILE_PRODUCTS = (
@@ -44,9 +44,7 @@ class ProductSettings:
     def __post_init__(self) -> None:
         if self.probability_bits not in (8, 16):
             raise InputError(f"probability_bits={self.probability_bits} must be 8 or 16")
-        margin = self.crop_margin
-        if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin <= 2:
-            raise InputError(f"crop_margin={margin} must be from 0 to 2")
+        number("crop_margin", self.crop_margin, most=2)
 
 
 def encode_products(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flukeseg.errors import share
+from flukeseg.errors import number
 from flukeseg.masks.cleaning import Cleaned
 from flukeseg.masks.geometry import touches_frame
 
@@ -31,7 +31,7 @@ class Review:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            share(f"review.{name}", value)
+            number(f"review.{name}", value)
 
     def reasons(self, cleaned: Cleaned, disagreement: float) -> tuple[str, ...]:
         """Say why to look at a mask; nothing where there is no reason.

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from flukeseg.data.photo_files import PhotoFiles, closer, photo_loader
 from flukeseg.data.photos import read_for_network, resize_photo
 from flukeseg.data.sources import Source
+from flukeseg.data.tensors import to_tensor
 from flukeseg.errors import InputError
 from flukeseg.looker import Looker
 from flukeseg.masks.cleaning import clean
@@ -65,8 +66,8 @@ def stage_seconds(
         if not small:
             continue
         with clock("network"), torch.inference_mode(), autocast():
-            batch = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float().div_(255)
-            looked = looker.predict_step({"image": batch, "photos": large, "files": []})
+            image = to_tensor(np.stack(small))
+            looked = looker.predict_step({"image": image, "photos": large, "files": []})
         for i, (looks, size) in enumerate(zip(looked, sizes, strict=True)):
             with clock("upsample"):
                 probability = compose([(one.probability, one.part) for one in looks], size)

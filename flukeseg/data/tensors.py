@@ -1,0 +1,12 @@
+"""Photos as the network takes them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+
+def to_tensor(photos: np.ndarray) -> torch.Tensor:
+    """Return one photo or several, …×H×W×3 uint8 RGB, as …×3×H×W float32 in 0..1."""
+    channels_first = np.ascontiguousarray(np.moveaxis(photos, -1, -3))
+    return torch.from_numpy(channels_first).float().div_(255)
