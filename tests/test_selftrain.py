@@ -205,7 +205,8 @@ def test_another_gate_is_not_passed_over(once, capsys):
     with pytest.raises(SystemExit):
         once("gate.sure=0.8")
     told = capsys.readouterr().err
-    assert "was started with gate.sure=0.7 (now 0.8)" in told and "another output" in told
+    assert "was started with gate.sure=0.7 (now 0.8)" in told
+    assert "another output" in told
     once("num_workers=1")
 
 
