@@ -16,7 +16,6 @@ from omegaconf import DictConfig
 from flukeseg import command_line
 from flukeseg.data.sources import find_sources, name_sources
 from flukeseg.errors import InputError, pair_of_sides, whole
-from flukeseg.looker import Looker
 from flukeseg.masks.prediction import MaskSettings
 from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
 from flukeseg.model.runtimes import choose_runtime
@@ -126,14 +125,15 @@ def computing(module: Any, batch: Mapping[str, Any], precision: str) -> Any:
 def stages(cfg: DictConfig, output: Path) -> Report:
     """Each stage of prediction in one thread, milliseconds a photo."""
     module = load_checkpoints([find_checkpoint(cfg.checkpoint)], cfg.runtime, cfg.trainer.precision)
-    size = None if cfg.size is None else pair_of_sides("size", cfg.size)
-    looker = Looker(module, views_of(cfg.tta), size, cfg.zoom).eval()
+    size = module.size if cfg.size is None else pair_of_sides("size", cfg.size)
+    module.views = views_of(cfg.tta)
     sources = name_sources(find_sources(cfg.source))
     place = output / "stages"
     place.mkdir(exist_ok=True)
     precision = choose_precision(cfg.trainer.precision, "cpu")
-    work = (looker, sources, MaskSettings(cfg.threshold, hydra.utils.instantiate(cfg.cleaning)),
-            place, cfg.max_pixels, cfg.batch_size, autocast_of(precision))  # fmt: skip
+    masks = MaskSettings(cfg.threshold, hydra.utils.instantiate(cfg.cleaning))
+    work = (module.eval(), size, sources, masks, place, cfg.max_pixels, cfg.batch_size,
+            autocast_of(precision))  # fmt: skip
     stage_seconds(*work)
     seconds = stage_seconds(*work)
     total = sum(float(np.mean(own)) for own in seconds.values())
@@ -147,7 +147,7 @@ def stages(cfg: DictConfig, output: Path) -> Report:
         for stage in STAGES
     }
     rows["loading alone"] = {
-        "ms a photo": 1e3 * loading_seconds(sources, looker, cfg.max_pixels, cfg.batch_size, 1)
+        "ms a photo": 1e3 * loading_seconds(sources, size, cfg.max_pixels, cfg.batch_size, 1)
     }
     table(
         f"stages of prediction by {module.runtime}, one after the other, {len(sources)} photos",

@@ -17,7 +17,6 @@ from flukeseg.data.loading import loading_processes
 from flukeseg.data.photo_files import PhotoFiles, photo_loader
 from flukeseg.data.sources import Source, find_sources, name_sources
 from flukeseg.errors import InputError, pair_of_sides, whole
-from flukeseg.looker import Looker
 from flukeseg.masks.files import FILE_PRODUCTS, ProductSettings
 from flukeseg.masks.prediction import MaskSettings
 from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints, name_checkpoint
@@ -64,8 +63,6 @@ def predict(cfg: DictConfig) -> Counter[str]:
     size = None if cfg.size is None else pair_of_sides("size", cfg.size)
     given = cfg.checkpoint if OmegaConf.is_list(cfg.checkpoint) else [cfg.checkpoint]
     checkpoints = [find_checkpoint(path) for path in given]
-    if not isinstance(cfg.zoom, bool):
-        raise InputError(f"zoom={cfg.zoom} must be true or false")
     shard, shards = read_shard(cfg.shard)
     trainer = command_line.make_trainer(
         cfg.trainer, enable_progress_bar=False, enable_checkpointing=False
@@ -76,7 +73,7 @@ def predict(cfg: DictConfig) -> Counter[str]:
     paths = find_sources(cfg.source, leave_out=cfg.output)
     module = load_checkpoints(checkpoints, cfg.runtime, cfg.trainer.precision)
     log.info("computing with %s", module.runtime)
-    looker = Looker(module, views, size, cfg.zoom)
+    module.views = views
     name = "; ".join(name_checkpoint(path) for path in checkpoints)
     with folder.held():
         folder.settle({"checkpoint": name, "runtime": module.runtime, **settings_of_masks(cfg)})
@@ -101,10 +98,10 @@ def predict(cfg: DictConfig) -> Counter[str]:
                     total=len(mine),
                 )
             )
-            photos = PhotoFiles(mine, looker.first_size, max_pixels, closer=looker.zoom)
+            photos = PhotoFiles(mine, size or module.size, max_pixels)
             try:
                 loader = photo_loader(photos, batch_size, num_workers)
-                trainer.predict(looker, loader, return_predictions=False)
+                trainer.predict(module, loader, return_predictions=False)
             except SystemExit:  # how Lightning ends after Ctrl-C
                 log.info("stopped; what is done is kept: start again to go on")
                 raise
@@ -164,7 +161,6 @@ def settings_of_masks(cfg: DictConfig) -> dict[str, Any]:
     settings = OmegaConf.to_container(cfg, resolve=True)
     kept = (
         "size",
-        "zoom",
         "tta",
         "threshold",
         "cleaning",

@@ -11,8 +11,7 @@ import torch
 from flukeseg.data.photos import MAX_PIXELS, read_photo, resize_photo
 from flukeseg.data.tensors import to_tensor
 from flukeseg.errors import InputError
-from flukeseg.looker import Looker
-from flukeseg.masks.prediction import MaskSettings, Prediction, make_prediction
+from flukeseg.masks.prediction import MaskSettings, Prediction, looks_of, make_prediction
 from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
 from flukeseg.model.segmenter import SegmentationModule
 from flukeseg.model.tta import views_of
@@ -23,9 +22,8 @@ class Segmenter:
     """Segments one photo after another.
 
     Args:
-        module: as `from_checkpoint` loads it.
+        module: as `from_checkpoint` loads it; its `views` are set here.
         tta: a name of `flukeseg.model.tta.TTA`.
-        zoom: a second look, at the box about what the first one found.
         settings: how masks are made.
         device: of torch.
         max_pixels: photos with more are refused.
@@ -38,12 +36,12 @@ class Segmenter:
         self,
         module: SegmentationModule,
         tta: str = "flip",
-        zoom: bool = False,
         settings: MaskSettings | None = None,
         device: str | torch.device = "cpu",
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self.looker = Looker(module, views_of(tta), zoom=zoom).eval().to(device)
+        module.views = views_of(tta)
+        self.module = module.eval().to(device)
         self.settings = settings or MaskSettings()
         self.device = torch.device(device)
         self.max_pixels = max_pixels
@@ -82,8 +80,8 @@ class Segmenter:
             raise InputError(
                 f"a photo must be an array H×W×3 uint8 RGB, not {photo.shape} {photo.dtype}"
             )
-        small = resize_photo(photo, self.looker.first_size)
+        small = resize_photo(photo, self.module.size)
         image = to_tensor(small[None]).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
-            looks = self.looker.predict_step({"image": image, "photos": [photo]})
-        return make_prediction(looks[0], photo.shape[:2], self.settings, photo)
+            averaged = self.module.predict_step({"image": image})
+        return make_prediction(looks_of(averaged)[0], photo.shape[:2], self.settings, photo)

@@ -16,7 +16,8 @@ from flukeseg.data.photo_files import PhotoBatch, PhotoFile
 from flukeseg.data.photos import read_photo
 from flukeseg.errors import InputError
 from flukeseg.masks.files import NEED_PHOTO, ProductSettings, encode_products
-from flukeseg.masks.prediction import Look, MaskSettings, make_prediction
+from flukeseg.masks.prediction import Look, MaskSettings, looks_of, make_prediction
+from flukeseg.model.tta import Averaged
 from flukeseg.prediction_folder import PredictionFolder
 from flukeseg.prediction_table import describe
 
@@ -68,7 +69,7 @@ class ProductWriter(BasePredictionWriter):
         self,
         trainer: pl.Trainer,
         module: pl.LightningModule,
-        prediction: list[list[Look]],
+        prediction: Averaged,
         batch_indices: Sequence[int] | None,
         batch: PhotoBatch,
         batch_idx: int,
@@ -81,11 +82,11 @@ class ProductWriter(BasePredictionWriter):
         """
         files = batch["files"]
         seconds = (time.perf_counter() - self.started) / len(files)
-        readable = iter(prediction)
+        readable = iter(looks_of(prediction))
         for file in files:
-            looks = None if file.problem else next(readable)
+            look = None if file.problem else next(readable)
             self.room.acquire()
-            self.threads.submit(self._finish, file, looks, seconds)
+            self.threads.submit(self._finish, file, look, seconds)
         if self.problem:
             raise self.problem
 
@@ -109,28 +110,28 @@ class ProductWriter(BasePredictionWriter):
             self.bar.close()
             self.threads = None
 
-    def _finish(self, file: PhotoFile, looks: list[Look] | None, seconds: float) -> None:
+    def _finish(self, file: PhotoFile, look: Look | None, seconds: float) -> None:
         try:
             if not self.problem:
-                self._make_and_enter(file, looks, seconds)
+                self._make_and_enter(file, look, seconds)
                 self.bar.update()
         except BaseException as error:  # raised again where the batches are handed out
             self.problem = error
         finally:
             self.room.release()
 
-    def _make_and_enter(self, file: PhotoFile, looks: list[Look] | None, seconds: float) -> None:
+    def _make_and_enter(self, file: PhotoFile, look: Look | None, seconds: float) -> None:
         started = time.perf_counter()
         photo = prediction = None
-        if looks is not None and self.photo_is_needed:
+        if look is not None and self.photo_is_needed:
             try:
                 # read again, since waiting for the network all photos would fill the memory
                 photo = read_photo(file.source.path, self.max_pixels)
             except InputError as error:  # it was there a moment ago
-                file, looks = file._replace(problem=str(error)), None
+                file, look = file._replace(problem=str(error)), None
         names = []
-        if looks is not None:
-            prediction = make_prediction(looks, file.size, self.masks, photo)
+        if look is not None:
+            prediction = make_prediction(look, file.size, self.masks, photo)
             for name, content in encode_products(prediction, file.source.name, self.products):
                 self.folder.write(self.folder.folder / name, content)
                 names.append(name)

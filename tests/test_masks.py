@@ -42,7 +42,7 @@ def prediction_of(mask: np.ndarray, photo: np.ndarray | None = None) -> Predicti
     """Give the prediction of a network that is sure of this mask."""
     every = MaskSettings(cleaning=EVERYTHING)
     certain = mask.astype(np.float32)
-    return make_prediction([Look(certain, np.zeros_like(certain), 0.0)], mask.shape, every, photo)
+    return make_prediction(Look(certain, np.zeros_like(certain), 0.0), mask.shape, every, photo)
 
 
 # Cleaning
@@ -409,7 +409,7 @@ def test_every_product_has_its_file(whale, tmp_path):
 @pytest.mark.parametrize(("bits", "top"), [(8, 255), (16, 65535)])
 def test_probabilities_are_whole_numbers_of_full_scale(bits, top):
     ramp = np.linspace(0, 1, 40, dtype=np.float32).reshape(5, 8)
-    prediction = make_prediction([Look(ramp, ramp / 2, 0.2)], (5, 8), MaskSettings())
+    prediction = make_prediction(Look(ramp, ramp / 2, 0.2), (5, 8), MaskSettings())
     wanted = ProductSettings(products=("probability", "uncertainty"), probability_bits=bits)
     files = dict(encode_products(prediction, "x", wanted))
     for product in wanted.products:
@@ -421,7 +421,7 @@ def test_probabilities_are_whole_numbers_of_full_scale(bits, top):
 def test_uncertainty_of_a_single_look_is_black():
     spread = np.full((4, 6), np.nan, np.float32)
     certain = np.ones((4, 6), np.float32)
-    prediction = make_prediction([Look(certain, spread, np.nan)], (8, 12), MaskSettings())
+    prediction = make_prediction(Look(certain, spread, np.nan), (8, 12), MaskSettings())
     wanted = ProductSettings(products=("uncertainty",))
     assert not decoded(dict(encode_products(prediction, "x", wanted))["uncertainty/x.png"]).any()
     assert np.isnan(prediction.disagreement)
@@ -460,7 +460,7 @@ def test_probabilities_are_enlarged_and_not_a_hard_mask():
     probability = (1 / (1 + np.exp(-small / times))).astype(np.float32)
     truth = distance > 0
     settings = MaskSettings(cleaning=EVERYTHING)
-    prediction = make_prediction([Look(probability, probability * 0, 0.0)], truth.shape, settings)
+    prediction = make_prediction(Look(probability, probability * 0, 0.0), truth.shape, settings)
     hard = np.kron(probability > 0.5, np.ones((times, times), bool))
     wrong = np.count_nonzero((prediction.labels > 0) != truth)
     assert wrong < 0.1 * np.count_nonzero(hard != truth)
@@ -471,7 +471,7 @@ def test_probabilities_are_enlarged_and_not_a_hard_mask():
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (32, 64), (31, 77)])
 def test_predictions_of_any_size(size):
     probability = render((99, 1), (32, 64)).mask.astype(np.float32)
-    prediction = make_prediction([Look(probability, probability / 2, 0.0)], size, MaskSettings())
+    prediction = make_prediction(Look(probability, probability / 2, 0.0), size, MaskSettings())
     assert prediction.mask.shape == prediction.uncertainty.shape == size
     assert prediction.coverage == np.count_nonzero(prediction.mask) / prediction.mask.size
     assert 0 <= prediction.confidence <= 1

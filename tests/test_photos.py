@@ -21,11 +21,13 @@ from flukeseg.data.photos import (
     IMAGE_SUFFIXES,
     find_photos,
     photo_size,
+    read_for_network,
     read_mask,
     read_photo,
     resize_mask,
     resize_photo,
 )
+from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
 
 # Four quarters of different colour: every one of the eight orientations looks different.
@@ -554,3 +556,21 @@ def test_mask_is_fluke_where_more_than_half_is():
     assert resize_mask(mask[:, :2], (1, 1)).item() == 1  # three quarters
     assert resize_mask(mask[:, 2:], (1, 1)).item() == 0  # one quarter
     assert resize_mask(np.array([[1, 0]], np.uint8), (1, 1)).item() == 0  # exactly half
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+def test_a_large_jpeg_is_read_smaller_and_comes_to_the_same(tmp_path, turn):
+    picture = resize_photo(render((5, 1), (200, 400)).image, (1000, 2000))
+    path = tmp_path / "large.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    Image.fromarray(picture).save(path, quality=95, exif=exif)
+    whole = read_photo(path)
+    for size, shrunk in (((100, 200), 4), ((100, 250), 4), ((100, 251), 2), ((250, 501), 1)):
+        own = size if turn == 1 else size[::-1]
+        photo, stated, full = read_for_network(path, own)
+        assert (stated, full) == (turn, whole.shape[:2])
+        assert photo.shape[:2] == tuple(side // shrunk for side in full)
+        difference = resize_photo(photo, own).astype(float) - resize_photo(whole, own)
+        assert np.abs(difference).mean() < 0.5
+        assert np.abs(difference.mean()) < 0.1

@@ -34,34 +34,13 @@ class PhotoFile(NamedTuple):
 
 class PhotoBatch(TypedDict):
     """`image`: N×3×H×W float32 RGB in 0..1, one for each readable photo of `files`, in their order,
-    and then empty ones up to the size of a batch. `photos`: these photos, H×W×3 uint8 RGB of up to
-    `LARGEST` pixels a side, where somebody will look closer."""
+    and then empty ones up to the size of a batch."""
 
     image: torch.Tensor
     files: list[PhotoFile]
-    photos: list[np.ndarray]
 
 
-LARGEST = 1536
-"""Pixels along a side of a photo that waits for the network: a box of over a third of it has as
-many as the network sees."""
-
-
-Read = tuple[PhotoFile, np.ndarray | None, np.ndarray | None]
-
-
-def enough(size: tuple[int, int], closely: bool) -> int:
-    """Return the pixels along a photo's longer side that a network of (height, width) can use."""
-    # twice as many: the mean of four pixels or more hides which scale the JPEG was decoded at
-    return LARGEST if closely else 2 * max(size)
-
-
-def closer(photo: np.ndarray) -> np.ndarray:
-    """Shrink a photo to `LARGEST` pixels along its longer side, if it has more."""
-    scale = LARGEST / max(photo.shape[:2])
-    if scale >= 1:
-        return photo
-    return resize_photo(photo, tuple(max(1, round(scale * side)) for side in photo.shape[:2]))
+Read = tuple[PhotoFile, np.ndarray | None]
 
 
 class PhotoFiles(Dataset[Read]):
@@ -73,39 +52,25 @@ class PhotoFiles(Dataset[Read]):
         sources: the files.
         size: (height, width) of what the network sees.
         max_pixels: photos with more are not decoded.
-        closer: whether the photo is passed on too, at up to `LARGEST` pixels a side.
     """
 
-    def __init__(
-        self,
-        sources: Sequence[Source],
-        size: tuple[int, int],
-        max_pixels: int,
-        closer: bool = False,
-    ) -> None:
+    def __init__(self, sources: Sequence[Source], size: tuple[int, int], max_pixels: int) -> None:
         self.sources, self.size, self.max_pixels = sources, size, max_pixels
-        self.closer = closer
 
     def __len__(self) -> int:
         return len(self.sources)
 
     def __getitem__(self, index: int) -> Read:
-        """Return a file and its photo H×W×3 uint8 RGB, small and larger; or None for both."""
+        """Return a file and its photo H×W×3 uint8 RGB, or None."""
         source, started = self.sources[index], time.perf_counter()
         try:
-            photo, orientation, size = read_for_network(
-                source.path, enough(self.size, self.closer), self.max_pixels
-            )
+            photo, orientation, size = read_for_network(source.path, self.size, self.max_pixels)
         except InputError as error:
             reason = str(error).removeprefix(source.path).strip()
-            return (
-                PhotoFile(source, problem=reason, seconds=time.perf_counter() - started),
-                None,
-                None,
-            )
-        small, large = resize_photo(photo, self.size), closer(photo) if self.closer else None
+            return PhotoFile(source, problem=reason, seconds=time.perf_counter() - started), None
+        small = resize_photo(photo, self.size)
         seconds = time.perf_counter() - started
-        return PhotoFile(source, size, orientation, seconds=seconds), small, large
+        return PhotoFile(source, size, orientation, seconds=seconds), small
 
 
 def photo_loader(photos: PhotoFiles, batch_size: int, num_workers: int) -> DataLoader[PhotoBatch]:
@@ -127,11 +92,10 @@ def photo_loader(photos: PhotoFiles, batch_size: int, num_workers: int) -> DataL
 
 def _collate(samples: list[Read], batch_size: int, size: tuple[int, int]) -> PhotoBatch:
     images = np.zeros((batch_size, *size, 3), np.uint8)
-    readable = [small for _, small, _ in samples if small is not None]
+    readable = [small for _, small in samples if small is not None]
     for image, small in zip(images, readable, strict=False):
         image[:] = small
     return {
         "image": to_tensor(images),
-        "files": [file for file, *_ in samples],
-        "photos": [large for *_, large in samples if large is not None],
+        "files": [file for file, _ in samples],
     }

@@ -41,16 +41,17 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def read_for_network(
-    path: str | Path, enough: int | None, max_pixels: int = MAX_PIXELS
+    path: str | Path, size: tuple[int, int] | None, max_pixels: int = MAX_PIXELS
 ) -> tuple[np.ndarray, int, tuple[int, int]]:
     """Read a photo as `read_photo` does, or smaller where that is enough and comes cheaper.
 
     A JPEG can be decoded at a half, a quarter or an eighth of its size, each pixel the mean of
-    those it stands for.
+    those it stands for. It is where twice what the network can use is left, for the mean of four
+    pixels or more hides which scale it was.
 
     Args:
         path: of the file.
-        enough: pixels along the longer side that are wanted at least; None is all there are.
+        size: (height, width) of what the network sees; None reads all there is.
         max_pixels: photos with more are refused.
 
     Returns:
@@ -60,17 +61,17 @@ def read_for_network(
     Raises:
         InputError: as `read_photo`.
     """
-    with opened(path, max_pixels) as (image, turn, size):
-        stated, shown = exif_orientation(image), size
-        if enough is not None and image.format in ("JPEG", "MPO") and max(size) >= 2 * enough:
-            share = enough / max(size)
-            if image.draft(None, tuple(max(1, round(side * share)) for side in image.size)):
-                shown = image.size[::-1] if turn < 5 else image.size
+    with opened(path, max_pixels) as (image, turn, own):
+        stated, shown = exif_orientation(image), own
+        share = 1 if size is None else 2 * max(size) / max(own)
+        smaller = tuple(max(1, round(side * share)) for side in image.size)
+        if share <= 0.5 and image.format in ("JPEG", "MPO") and image.draft(None, smaller):
+            shown = image.size[::-1] if turn < 5 else image.size
         if _is_deep(image):
             colours = np.stack([_to_8_bit(path, image)] * 3, axis=-1)
         else:
             colours = np.asarray(_flatten(_colours(image), "white"))
-        return _upright(colours, turn, shown), stated, size
+        return _upright(colours, turn, shown), stated, own
 
 
 def read_mask(path: str | Path, threshold: int = 108, max_pixels: int = MAX_PIXELS) -> np.ndarray:

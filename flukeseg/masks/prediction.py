@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.coco import annotations
 from flukeseg.masks.geometry import Box, RotatedBox, rotated_box, tight_box
 from flukeseg.masks.review import Review, confidence
+from flukeseg.model.tta import Averaged
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,24 @@ class MaskSettings:
 
 
 class Look(NamedTuple):
-    """What a network says of a photo or a part of it, at the network's size.
+    """What a network says of a photo, at the network's size.
 
     `probability`: h×w float32 in 0..1. `spread`: h×w float32 in 0..0.5, the standard deviation
     between views, and `disagreement`, 0..1, between their masks; both NaN after a single view.
-    `part`: left, top, right and bottom as shares of the photo's sides; None is the whole.
     """
 
     probability: np.ndarray
     spread: np.ndarray
     disagreement: float
-    part: tuple[float, float, float, float] | None = None
+
+
+def looks_of(averaged: Averaged) -> list[Look]:
+    """Return what is said of each photo of a batch."""
+    probability, spread, disagreement = (values.cpu().numpy() for values in averaged)
+    return [
+        Look(*maps, float(value))
+        for *maps, value in zip(probability[:, 0], spread[:, 0], disagreement, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -60,17 +67,15 @@ class Prediction:
     """The flukes of one photo, upright and at its own size.
 
     `probability`: H×W float32 in 0..1. `labels`: H×W uint8, 0 where there is no fluke, 1 the
-    largest, 2 the next, …. `areas`: their pixels. `looks`: what it was made of. `disagreement`:
-    between the views' masks, 0..1; NaN after a single view. `confidence`: the Dice to be expected,
-    0..1. `reasons`: why to look at it, if any. `photo`: H×W×3 uint8 RGB, which the pictures need;
-    None where nobody asked for any.
+    largest, 2 the next, …. `areas`: their pixels. `look`: what it was made of. `confidence`: the
+    Dice to be expected, 0..1. `reasons`: why to look at it, if any. `photo`: H×W×3 uint8 RGB, which
+    the pictures need; None where nobody asked for any.
     """
 
     probability: np.ndarray
-    looks: Sequence[Look]
+    look: Look
     labels: np.ndarray
     areas: tuple[int, ...]
-    disagreement: float
     confidence: float
     reasons: tuple[str, ...]
     photo: np.ndarray | None = None
@@ -88,7 +93,12 @@ class Prediction:
     @cached_property
     def uncertainty(self) -> np.ndarray:
         """Standard deviation between views: H×W float32 in 0..0.5; NaN after a single view."""
-        return compose([(look.spread, look.part) for look in self.looks], self.size)
+        return resize_map(self.look.spread, self.size)
+
+    @property
+    def disagreement(self) -> float:
+        """Of the views' masks, 0..1; NaN after a single view."""
+        return self.look.disagreement
 
     @property
     def coverage(self) -> float:
@@ -146,7 +156,7 @@ class Prediction:
 
 
 def make_prediction(
-    looks: Sequence[Look],
+    look: Look,
     size: tuple[int, int],
     settings: MaskSettings,
     photo: np.ndarray | None = None,
@@ -157,39 +167,20 @@ def make_prediction(
     where between two pixels the edge runs.
 
     Args:
-        looks: the first of the whole photo; each other says better what is in its part.
+        look: what the network says.
         size: (height, width) of the upright photo.
         settings: threshold and what follows it.
         photo: H×W×3 uint8 RGB, for the pictures.
     """
-    probability = compose([(look.probability, look.part) for look in looks], size)
+    probability = resize_map(look.probability, size)
     mask = (probability > settings.threshold).astype(np.uint8)
     cleaned = clean(mask, settings.cleaning)
-    disagreement = looks[-1].disagreement
     return Prediction(
         probability=probability,
-        looks=looks,
+        look=look,
         labels=cleaned.labels,
         areas=cleaned.areas,
-        disagreement=disagreement,
         confidence=confidence(probability, cleaned.labels),
-        reasons=settings.review.reasons(cleaned, disagreement),
+        reasons=settings.review.reasons(cleaned, look.disagreement),
         photo=photo,
     )
-
-
-def compose(
-    maps: Sequence[tuple[np.ndarray, tuple[float, float, float, float] | None]],
-    size: tuple[int, int],
-) -> np.ndarray:
-    """Lay maps at a size over each other, each on its part."""
-    whole = np.empty(size, np.float32)
-    for values, part in maps:
-        left, top, right, bottom = part or (0, 0, 1, 1)
-        rows = slice(round(top * size[0]), max(round(bottom * size[0]), round(top * size[0]) + 1))
-        columns = slice(
-            round(left * size[1]), max(round(right * size[1]), round(left * size[1]) + 1)
-        )
-        place = whole[rows, columns]
-        place[:] = resize_map(values, place.shape)
-    return whole

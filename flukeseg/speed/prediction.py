@@ -8,25 +8,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from flukeseg.data.photo_files import PhotoFiles, closer, photo_loader
-from flukeseg.data.photos import read_for_network, resize_photo
+from flukeseg.data.photo_files import PhotoFiles, photo_loader
+from flukeseg.data.photos import read_for_network, resize_map, resize_photo
 from flukeseg.data.sources import Source
 from flukeseg.data.tensors import to_tensor
 from flukeseg.errors import InputError
-from flukeseg.looker import Looker
 from flukeseg.masks.cleaning import clean
 from flukeseg.masks.files import encode_png
-from flukeseg.masks.prediction import MaskSettings, compose
+from flukeseg.masks.prediction import MaskSettings, looks_of
 from flukeseg.model.segmenter import SegmentationModule
 
 STAGES = ("read", "decode", "resize", "network", "upsample", "clean", "encode", "write")
 
 
 def stage_seconds(
-    looker: Looker,
+    module: pl.LightningModule,
+    size: tuple[int, int],
     sources: Sequence[Source],
     settings: MaskSettings,
     output: Path,
@@ -37,8 +38,8 @@ def stage_seconds(
     """Return seconds a photo of each stage, one value for each batch.
 
     Photos that cannot be read are left out. `read` is the file from disk (or the system's cache),
-    `decode` its pixels, `resize` to what the network sees, `network` all views of both looks and
-    the crop between them, `upsample` to the photo's size, `encode` PNG.
+    `decode` its pixels, `resize` to `size`, `network` all views, `upsample` to the photo's size,
+    `encode` PNG.
     """
     found: dict[str, list[float]] = {stage: [] for stage in STAGES}
     for start in range(0, len(sources), batch_size):
@@ -50,27 +51,26 @@ def stage_seconds(
             yield
             spent[stage] += time.perf_counter() - started
 
-        small, large, sizes = [], [], []
+        small, sizes = [], []
         for source in sources[start : start + batch_size]:
             with clock("read"):
                 Path(source.path).read_bytes()
             try:
                 with clock("decode"):
-                    photo, _, size = read_for_network(source.path, looker.enough, max_pixels)
+                    photo, _, own = read_for_network(source.path, size, max_pixels)
             except InputError:
                 continue
             with clock("resize"):
-                small.append(resize_photo(photo, looker.first_size))
-                large.append(closer(photo))
-            sizes.append(size)
+                small.append(resize_photo(photo, size))
+            sizes.append(own)
         if not small:
             continue
         with clock("network"), torch.inference_mode(), autocast():
             image = to_tensor(np.stack(small))
-            looked = looker.predict_step({"image": image, "photos": large, "files": []})
-        for i, (looks, size) in enumerate(zip(looked, sizes, strict=True)):
+            looks = looks_of(module.predict_step({"image": image}))
+        for i, (look, own) in enumerate(zip(looks, sizes, strict=True)):
             with clock("upsample"):
-                probability = compose([(one.probability, one.part) for one in looks], size)
+                probability = resize_map(look.probability, own)
                 mask = (probability > settings.threshold).astype(np.uint8)
             with clock("clean"):
                 labels = clean(mask, settings.cleaning).labels
@@ -93,10 +93,10 @@ def gflop(module: SegmentationModule, size: tuple[int, int]) -> float:
 
 
 def loading_seconds(
-    sources: Sequence[Source], looker: Looker, max_pixels: int, batch_size: int, workers: int
+    sources: Sequence[Source], size: tuple[int, int], max_pixels: int, batch_size: int, workers: int
 ) -> float:
     """Return seconds a photo of loading alone, with so many processes."""
-    photos = PhotoFiles(sources, looker.first_size, max_pixels, closer=looker.zoom)
+    photos = PhotoFiles(sources, size, max_pixels)
     started = time.perf_counter()
     for _ in photo_loader(photos, batch_size, workers):
         pass
