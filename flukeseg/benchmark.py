@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ from flukeseg.data.sources import find_sources, name_sources
 from flukeseg.errors import InputError, pair_of_sides, whole
 from flukeseg.masks.prediction import MaskSettings
 from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
-from flukeseg.model.runtimes import choose_runtime
 from flukeseg.model.tta import views_of
 from flukeseg.processor import choose_precision, processor_name
 from flukeseg.speed.jobs import repeat, run_prediction
 from flukeseg.speed.prediction import STAGES, gflop, loading_seconds, stage_seconds
-from flukeseg.speed.timing import Timing, copying, products, take_turns
+from flukeseg.speed.runtimes import installed_ways, masks_against_torch
+from flukeseg.speed.timing import Timing, copying, products, speed, table, take_turns
 from flukeseg.speed.training import autocast_of, samples_a_second, step_seconds
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ def benchmark(cfg: DictConfig) -> Report:
     parts = {
         "machine": lambda: machine(turns),
         "network": lambda: network(cfg, turns),
+        "quality": lambda: quality(cfg),
         "stages": lambda: stages(cfg, output),
         "end_to_end": lambda: end_to_end(cfg, output, turns),
         "loading": lambda: loading(cfg),
@@ -71,29 +72,15 @@ def machine(turns: int) -> Report:
 
 def network(cfg: DictConfig, turns: int) -> Report:
     """All views of a batch by each runtime that is installed, in turns with a plain product."""
-    path = find_checkpoint(cfg.checkpoint)
+    path, views = find_checkpoint(cfg.checkpoint), views_of(cfg.tta)
     module = load_checkpoints([path])
-    size = module.size if cfg.size is None else pair_of_sides("size", cfg.size)
-    batch = {"image": torch.rand(whole("batch_size", cfg.batch_size), 3, *size)}
-    work = {}
-    for name, runtime, precision in (
-        ("torch float32", "torch", "32-true"),
-        ("torch bfloat16", "torch", "bf16-mixed"),
-        ("openvino float32", "openvino", "32-true"),
-        ("openvino bfloat16", "openvino", "bf16-mixed"),
-        ("onnx float32", "onnx", "32-true"),
-    ):
-        try:
-            choose_runtime(runtime, "torch")
-        except InputError:
-            continue
-        one = load_checkpoints([path], runtime, precision)
-        one.views = views_of(cfg.tta)
-        work[name] = computing(one, batch, precision)
-    photos = len(batch["image"])
+    size = network_size(cfg, module)
+    batch = torch.rand(whole("batch_size", cfg.batch_size), 3, *size)
+    work = {name: partial(compute, batch) for name, _, compute in installed_ways(path, views)}
+    photos = len(batch)
     plain = {f"product {name}": product for name, product in products().items()}
     times = take_turns({**work, **{name: do for name, (do, _) in plain.items()}}, turns)
-    amount = gflop(module, size) * len(views_of(cfg.tta))
+    amount = gflop(module, size) * len(views)
     rows = {
         name: {
             "seconds a photo": times[name].median / photos,
@@ -111,21 +98,21 @@ def network(cfg: DictConfig, turns: int) -> Report:
     return rows
 
 
-def computing(module: Any, batch: Mapping[str, Any], precision: str) -> Any:
-    """Return what computes a batch once."""
-    autocast = autocast_of(precision)
-
-    def compute() -> None:
-        with torch.inference_mode(), autocast():
-            module.predict_step(batch)
-
-    return compute
+def quality(cfg: DictConfig) -> Report:
+    """Masks by each runtime that is installed, against torch's in float32 and against the truth."""
+    path = find_checkpoint(cfg.checkpoint)
+    sources = name_sources(find_sources(cfg.source))
+    size = network_size(cfg, load_checkpoints([path]))
+    count = whole("renderings", cfg.renderings)
+    rows = masks_against_torch(path, views_of(cfg.tta), size, sources, count, cfg.max_pixels)
+    table(f"masks of {len(sources)} photos, and edges of {count} renderings", rows)
+    return rows
 
 
 def stages(cfg: DictConfig, output: Path) -> Report:
     """Each stage of prediction in one thread, milliseconds a photo."""
     module = load_checkpoints([find_checkpoint(cfg.checkpoint)], cfg.runtime, cfg.trainer.precision)
-    size = module.size if cfg.size is None else pair_of_sides("size", cfg.size)
+    size = network_size(cfg, module)
     module.views = views_of(cfg.tta)
     sources = name_sources(find_sources(cfg.source))
     place = output / "stages"
@@ -210,6 +197,11 @@ def training(cfg: DictConfig, turns: int) -> Report:
     return rows
 
 
+def network_size(cfg: DictConfig, module: Any) -> tuple[int, int]:
+    """Return (height, width) of what the network sees."""
+    return module.size if cfg.size is None else pair_of_sides("size", cfg.size)
+
+
 def pairs(cfg: DictConfig) -> Any:
     """Return the training data, set up."""
     if cfg.data is None or cfg.data.get("root", "") is None:
@@ -217,24 +209,6 @@ def pairs(cfg: DictConfig) -> Any:
     data = hydra.utils.instantiate(cfg.data, _convert_="all")
     data.setup()
     return data
-
-
-def speed(timing: Timing, amount: float, unit: str) -> dict[str, float]:
-    """Return an amount a second: median, least and most."""
-    return {
-        unit: amount / timing.median,
-        "low": amount / timing.high,
-        "high": amount / timing.low,
-        "turns": timing.turns,
-    }
-
-
-def table(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
-    """Say figures in columns."""
-    log.info("\n%s", title)
-    for name, row in rows.items():
-        cells = "  ".join(f"{key} {value:.4g}" for key, value in row.items())
-        log.info("  %-20s %s", name, cells)
 
 
 @hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="benchmark")

@@ -162,15 +162,23 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, tiny_runs, sha
         f"checkpoint={tiny_runs[0]}", f"source={shared_pairs}/images", "output=figures",
         f"data.root={shared_pairs}", "data.val_count=4", "data.size=[32,64]", "data.batch_size=4",
         "data.num_workers=0", "model.encoder=test_resnet", "turns=1", "photos=13", "batch_size=4",
-        "compare={default:['runtime=torch','num_workers=0']}",
+        "compare={default:['runtime=torch','num_workers=0']}", "renderings=3",
     ]  # fmt: skip
     command = [sys.executable, "-m", "flukeseg.benchmark", *options]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-1000:]
     report = json.loads(Path("figures/benchmark.json").read_text())
-    assert set(report) >= set(["machine", "network", "stages", "end_to_end", "loading", "training"])
+    assert set(report) >= {
+        "machine", "network", "quality", "stages", "end_to_end", "loading", "training",
+    }  # fmt: skip
     assert report["machine"]["bfloat16"]["GFLOP/s"] > 0
     assert {"torch float32", "openvino bfloat16", "product float32"} <= set(report["network"])
+    same = {name: row["Dice with torch"] for name, row in report["quality"].items()}
+    assert set(same) == set(report["network"]) - {"product float32", "product bfloat16"}
+    assert same["torch float32"] == 1
+    assert all(dice > 0.99 for dice in same.values())
+    edges = [row["boundary_iou_05"] for row in report["quality"].values()]
+    assert max(edges) - min(edges) < 0.02
     shares = [row["share"] for row in report["stages"].values() if "share" in row]
     assert sum(shares) == pytest.approx(1)
     assert report["end_to_end"]["default"]["photos a second"] > 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+
+log = logging.getLogger(__name__)
 
 
 class Timing(NamedTuple):
@@ -55,3 +58,21 @@ def copying() -> tuple[Callable[[], Any], float]:
     source = torch.rand(64 * 2**20)
     target = torch.empty_like(source)
     return lambda: target.copy_(source), 2 * source.numel() * 4 / 1e9
+
+
+def speed(timing: Timing, amount: float, unit: str) -> dict[str, float]:
+    """Return an amount a second: median, least and most."""
+    return {
+        unit: amount / timing.median,
+        "low": amount / timing.high,
+        "high": amount / timing.low,
+        "turns": timing.turns,
+    }
+
+
+def table(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
+    """Say figures in columns."""
+    log.info("\n%s", title)
+    for name, row in rows.items():
+        cells = "  ".join(f"{key} {value:.4g}" for key, value in row.items())
+        log.info("  %-20s %s", name, cells)

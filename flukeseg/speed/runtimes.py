@@ -1,0 +1,107 @@
+"""A network by every runtime that is installed: how fast, and whether its masks stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from flukeseg.data.photos import read_photo, resize_map, resize_photo
+from flukeseg.data.sources import Source
+from flukeseg.data.synthetic import render
+from flukeseg.data.tensors import to_tensor
+from flukeseg.errors import InputError
+from flukeseg.masks.metrics import photo_figures
+from flukeseg.masks.prediction import looks_of
+from flukeseg.model.checkpoints import load_checkpoints
+from flukeseg.model.runtimes import choose_runtime
+from flukeseg.model.tta import View
+from flukeseg.speed.training import autocast_of
+
+WAYS = (
+    ("torch float32", "torch", "32-true"),
+    ("torch bfloat16", "torch", "bf16-mixed"),
+    ("openvino float32", "openvino", "32-true"),
+    ("openvino bfloat16", "openvino", "bf16-mixed"),
+    ("onnx float32", "onnx", "32-true"),
+)
+"""Name, runtime and precision; the first is what the others are compared with."""
+
+EDGE = ("dice", "boundary_iou_05", "assd", "trailing_mean")
+"""Figures that say whether an edge is where it was, see `flukeseg.masks.metrics`."""
+
+Compute = Callable[[torch.Tensor], Any]
+
+
+def installed_ways(
+    checkpoint: Path, views: tuple[View, ...]
+) -> Iterator[tuple[str, pl.LightningModule, Compute]]:
+    """Load a checkpoint in every way there is; give the way's name, its module, what computes."""
+    for name, runtime, precision in WAYS:
+        try:
+            choose_runtime(runtime, "torch")
+        except InputError:
+            continue
+        module = load_checkpoints([checkpoint], runtime, precision).eval()
+        module.views = views
+        autocast = autocast_of(precision)
+
+        def compute(image: torch.Tensor, module: Any = module, autocast: Any = autocast) -> Any:
+            with torch.inference_mode(), autocast():
+                return module.predict_step({"image": image})
+
+        yield name, module, compute
+
+
+def masks_against_torch(
+    checkpoint: Path,
+    views: tuple[View, ...],
+    size: tuple[int, int],
+    sources: Sequence[Source],
+    renderings: int,
+    max_pixels: int,
+) -> dict[str, dict[str, float]]:
+    """Compare each way's masks with those of torch in float32, and with the truth.
+
+    Args:
+        checkpoint: a file.
+        views: of each photo.
+        size: (height, width) of what the network sees.
+        sources: photos; those that cannot be read are left out.
+        renderings: rendered flukes of 700 × 1050 pixels, whose edges are known.
+        max_pixels: photos with more are left out.
+
+    Returns:
+        By way: mean and least Dice with torch's masks of the photos; and of the renderings the
+        mean of each of `EDGE` against the truth.
+    """
+    pictures = [render((77, number), (700, 1050)) for number in range(renderings)]
+    pictures = [picture for picture in pictures if len(picture.trailing_edge)]
+    expected: list[np.ndarray] = []
+    rows = {}
+    for name, _, compute in installed_ways(checkpoint, views):
+
+        def mask_of(photo: np.ndarray, compute: Compute = compute) -> np.ndarray:
+            image = to_tensor(resize_photo(photo, size)[None])
+            return resize_map(looks_of(compute(image))[0].probability, photo.shape[:2]) > 0.5
+
+        found = [mask_of(photo) for photo in _readable(sources, max_pixels)]
+        expected = expected or found
+        same = [photo_figures(*pair)["dice"] for pair in zip(found, expected, strict=True)]
+        edges = [photo_figures(mask_of(p.image), p.mask, p.trailing_edge) for p in pictures]
+        rows[name] = {"Dice with torch": float(np.mean(same)), "least": min(same)} | {
+            figure: float(np.nanmean([one[figure] for one in edges])) for figure in EDGE
+        }
+    return rows
+
+
+def _readable(sources: Sequence[Source], max_pixels: int) -> Iterator[np.ndarray]:
+    for source in sources:
+        try:
+            yield read_photo(source.path, max_pixels)
+        except InputError:
+            continue
