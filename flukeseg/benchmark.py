@@ -17,7 +17,8 @@ from flukeseg import command_line
 from flukeseg.data.sources import find_sources, name_sources
 from flukeseg.errors import InputError, pair_of_sides, whole
 from flukeseg.masks.prediction import MaskSettings
-from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
+from flukeseg.model.checkpoint_files import find_checkpoint
+from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.tta import views_of
 from flukeseg.processor import choose_precision, processor_name
 from flukeseg.speed.jobs import repeat, run_prediction

@@ -14,7 +14,8 @@ from flukeseg import command_line
 from flukeseg.data.synthetic import render
 from flukeseg.data.tensors import to_tensor
 from flukeseg.errors import InputError
-from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints, name_checkpoint
+from flukeseg.model.checkpoint_files import find_checkpoint, name_checkpoint
+from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.conversion import Probability, save
 from flukeseg.model.runtimes import FORMATS, Compute, Facts, load_exported
 from flukeseg.model.segmenter import SegmentationModule

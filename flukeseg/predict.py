@@ -19,7 +19,8 @@ from flukeseg.data.sources import Source, find_sources, name_sources
 from flukeseg.errors import InputError, pair_of_sides, whole
 from flukeseg.masks.files import FILE_PRODUCTS, ProductSettings
 from flukeseg.masks.prediction import MaskSettings
-from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints, name_checkpoint
+from flukeseg.model.checkpoint_files import find_checkpoint, name_checkpoint
+from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.tta import views_of
 from flukeseg.prediction_folder import PredictionFolder
 from flukeseg.prediction_table import Tally, gather

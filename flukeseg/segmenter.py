@@ -12,7 +12,8 @@ from flukeseg.data.photos import MAX_PIXELS, read_photo, resize_photo
 from flukeseg.data.tensors import to_tensor
 from flukeseg.errors import InputError
 from flukeseg.masks.prediction import MaskSettings, Prediction, looks_of, make_prediction
-from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
+from flukeseg.model.checkpoint_files import find_checkpoint
+from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.segmenter import SegmentationModule
 from flukeseg.model.tta import views_of
 from flukeseg.processor import choose_precision

@@ -21,7 +21,8 @@ from flukeseg.evaluation.labelled import render_pairs
 from flukeseg.evaluation.pairing import find_truth
 from flukeseg.evaluation.results import judge_pairs
 from flukeseg.gate import Gate, label, least_confidence
-from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
+from flukeseg.model.checkpoint_files import find_checkpoint
+from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.predict import predict
 from flukeseg.prediction_folder import PredictionFolder
 from flukeseg.provenance import refuse_changes, write_provenance

@@ -486,6 +486,18 @@ def test_a_mixture_trains(run_train, pairs):
     assert len(list((folder / "checkpoints").glob("epoch=*.ckpt"))) == 1
 
 
+def test_a_network_learns_on_from_a_few_masks(run_train, pairs, tiny_runs):
+    run_train(
+        "+experiment=few", f"root={pairs}", *TINY, f"model.start_from={tiny_runs[0]}",
+        "data.train_count=8",
+    )  # fmt: skip
+    (folder,) = Path("outputs/few").iterdir()
+    (kept,) = (folder / "checkpoints").glob("epoch=*.ckpt")
+    assert kept.name.startswith("epoch=001")  # the last: one mask is too few to choose by
+    told = (folder / "train.log").read_text(encoding="utf-8")
+    assert "own: 4 of each epoch's photos, from 10" in told
+
+
 MISTAKES = {
     "no real photo": ([], "data.sources has no real photo to validate on"),
     "a stranger left out": (["+data.sources.labelled.leave_out=[Whale_1]"], "leave_out=Whale_1"),

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from flukeseg.command_line import quiet_lightning
 from flukeseg.data.dataset import EpochSampler
 from flukeseg.data.folder import FolderDataModule
-from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
+from flukeseg.model.checkpoint_files import find_checkpoint
+from flukeseg.model.checkpoints import load_checkpoints
 
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
 

@@ -15,7 +15,8 @@ from conftest import run_job, write_rgb
 from flukeseg import Segmenter, benchmark, export
 from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
-from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
+from flukeseg.model.checkpoint_files import find_checkpoint
+from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.conversion import Probability
 from flukeseg.model.runtimes import FORMATS, Facts, choose_runtime, compute_network, load_exported
 from flukeseg.model.tta import views_of

@@ -23,7 +23,7 @@ from flukeseg.data.parts import Taught
 from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
 from flukeseg.gate import Gate, label, least_confidence
-from flukeseg.model.checkpoints import find_checkpoint, name_checkpoint
+from flukeseg.model.checkpoint_files import find_checkpoint, name_checkpoint
 from flukeseg.model.segmenter import SegmentationModule
 from flukeseg.prediction_folder import PredictionFolder
 

@@ -202,7 +202,7 @@ ERRORS = {
     "one fold of none": (["data=folder", "data.root=.", "data.fold=1"], "go together"),
     "nothing to resume": (["ckpt_path=last"], "ckpt_path=last finds no"),
     "no checkpoint": (["ckpt_path=gone.ckpt"], "model.start_from"),
-    "no weights": (["model.start_from=gone.ckpt"], "model.start_from=gone.ckpt is not a file"),
+    "no weights": (["model.start_from=gone.ckpt"], "model.start_from=gone.ckpt does not exist"),
     "seed": (["seed=-1"], "seed=-1"),
     "epochs": (["trainer.max_epochs=abc"], "trainer.max_epochs=abc"),
     "folds": (["data=folder", "data.root=.", "data.folds=two", "data.fold=0"], "data.folds=two"),

@@ -35,7 +35,7 @@ class SegmentationModule(pl.LightningModule):
     Args:
         encoder: see `FlukeUNet`.
         encoder_weights: see `FlukeUNet`; a loaded checkpoint brings its own.
-        start_from: a checkpoint whose whole network is taken over to learn on from, say from
+        start_from: a run or checkpoint whose whole network is taken over to learn on from, say from
             rendered flukes to real ones; `encoder_weights` is then not used.
         size: (height, width) of the photos it learns from; kept for prediction.
         loss: from logits and targets to a dict with `loss`; BCE + Dice by default.

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from flukeseg.errors import InputError
-from flukeseg.pretrained import NAMES
+from flukeseg.model.checkpoint_files import find_checkpoint
 
 
 def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
@@ -59,7 +59,7 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
 
 
 def load_network(network: nn.Module, path: str) -> None:
-    """Take over the whole network of a flukeseg checkpoint, or of one that comes with flukeseg.
+    """Take over the whole network of a flukeseg checkpoint, see `find_checkpoint`.
 
     Raises:
         InputError: the file is no such checkpoint, or its network is of another encoder.
@@ -67,7 +67,9 @@ def load_network(network: nn.Module, path: str) -> None:
     prefix = "network."
     state = {
         key.removeprefix(prefix): tensor
-        for key, tensor in _read("model.start_from", NAMES.get(path, Path(path))).items()
+        for key, tensor in _read(
+            "model.start_from", find_checkpoint(path, "model.start_from")
+        ).items()
         if key.startswith(prefix)
     }
     own = network.state_dict()

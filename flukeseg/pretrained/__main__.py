@@ -7,7 +7,7 @@ import torch
 
 from flukeseg import command_line
 from flukeseg.errors import InputError
-from flukeseg.model.checkpoints import find_checkpoint
+from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.pretrained import NAMES
 
 KEPT = ("hyper_parameters", "hparams_name", "pytorch-lightning_version")

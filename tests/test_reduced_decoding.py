@@ -1,0 +1,52 @@
+"""What it costs to decode large JPEGs at a reduced scale: nothing that can be measured.
+
+`python -m pytest -m slow -s tests/test_reduced_decoding.py` prints the figures, of the network that
+comes with flukeseg, or of FLUKESEG_CHECKPOINT=FILE.
+"""
+
+import os
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from flukeseg.data.photos import read_for_network, read_photo, resize_map, resize_photo
+from flukeseg.data.synthetic import render
+from flukeseg.data.tensors import to_tensor
+from flukeseg.masks.metrics import photo_figures
+from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
+
+FIGURES = ("dice", "boundary_iou_05", "assd", "trailing_mean")
+
+
+@pytest.mark.slow
+def test_the_edge_is_where_it_was(tmp_path):
+    module = load_checkpoints([find_checkpoint(os.environ.get("FLUKESEG_CHECKPOINT", "rendered"))])
+    ways = {
+        "whole": read_photo,
+        "reduced": lambda path: read_for_network(path, module.size)[0],
+    }
+    rows = {name: [] for name in ways}
+    seconds = dict.fromkeys(ways, 0.0)
+    for seed in range(16):
+        picture = render((89, seed), (2000, 3000))
+        if not len(picture.trailing_edge):
+            continue
+        path = tmp_path / f"{seed}.jpg"
+        cv2.imwrite(str(path), picture.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+        for name, read in ways.items():
+            started = time.perf_counter()
+            small = resize_photo(read(path), module.size)
+            seconds[name] += time.perf_counter() - started
+            with torch.inference_mode():
+                probability = module.predict_step({"image": to_tensor(small[None])}).probability
+            mask = resize_map(probability[0, 0].numpy(), picture.mask.shape) > 0.5
+            figures = photo_figures(mask, picture.mask, picture.trailing_edge)
+            rows[name].append([figures[figure] for figure in FIGURES])
+    means = {name: np.nanmean(own, axis=0) for name, own in rows.items()}
+    for name, own in means.items():
+        told = ", ".join(f"{key} {value:.4f}" for key, value in zip(FIGURES, own, strict=True))
+        print(f"\n{name}: {told}; {1e3 * seconds[name] / len(rows[name]):.0f} ms a photo")
+    assert abs(means["whole"] - means["reduced"])[1] < 0.005
