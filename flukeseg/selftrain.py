@@ -58,16 +58,13 @@ def selftrain(cfg: DictConfig) -> Path:
     rounds = whole("rounds", cfg.rounds)
     gate = hydra.utils.instantiate(cfg.gate)
     output = Path(cfg.output)
-    goes_on = (output / "config.yaml").exists()
-    if goes_on:
+    if (output / "config.yaml").exists():
         refuse_changes(cfg, output, MAY_CHANGE, "give another output")
     teacher = cfg.checkpoint
     first = find_checkpoint(several(teacher)[0])
     encoder = load_checkpoints([first]).hparams.get("encoder")
     if encoder is None:
         raise InputError(f"checkpoint={first} is exported and cannot learn on; give a .ckpt")
-    if not goes_on:
-        write_provenance(cfg, output)
     sources = photos(cfg, output)
     for number in range(1, rounds + 1):
         folder = output / f"round-{number}"
@@ -75,6 +72,8 @@ def selftrain(cfg: DictConfig) -> Path:
         own = OmegaConf.merge(cfg, {"checkpoint": teacher})
         if not labels.exists():
             make_labels(own, sources, folder, gate, number)
+        if not (output / "config.yaml").exists():  # not before: a mistake can be tried again
+            write_provenance(cfg, output)
         teacher = learn(own, labels, folder / "student", encoder)
     log.info("to use it: python -m flukeseg.predict checkpoint=%s source=… output=…", teacher)
     return Path(teacher)

@@ -348,6 +348,14 @@ def test_a_mistake_is_one_sentence(teach, capsys, overrides, expected):
     assert expected in message
 
 
+def test_a_gate_that_took_nothing_can_be_opened(teach):
+    write_photos(Path("photos"), 8)
+    with pytest.raises(SystemExit):
+        teach("source=photos", "gate.disagreement=0")
+    teach("source=photos")
+    assert any(map(is_taken, read_rows(Path("out/round-1/labels.csv"))))
+
+
 # The gate
 
 
