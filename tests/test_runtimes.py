@@ -17,7 +17,8 @@ from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_checkpoints
-from flukeseg.model.conversion import Probability
+from flukeseg.model.conversion import Probability, to_openvino
+from flukeseg.model.network import FlukeUNet
 from flukeseg.model.runtimes import FORMATS, Facts, choose_runtime, compute_network, load_exported
 from flukeseg.model.tta import views_of
 from flukeseg.pretrained.__main__ import halve
@@ -81,6 +82,24 @@ def test_a_checkpoint_is_converted_for_a_runtime(tiny_runs, runtime):
         expected = torch_module.predict_step(image)
     for value, wanted in zip(module.predict_step(image), expected, strict=True):
         torch.testing.assert_close(value, wanted, atol=1e-4, rtol=0)
+
+
+def test_branches_of_training_become_one_convolution():
+    torch.manual_seed(3)
+    network = FlukeUNet("mobileone_s0")
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.3, 0.3)
+            torch.nn.init.uniform_(module.running_var, 0.7, 1.5)
+    image = torch.rand(2, 3, 64, 96)
+    with torch.inference_mode():
+        expected = Probability(network.eval())(image).numpy()
+    assert expected.std() > 0.01
+    found = compute_network(network, "openvino", "32-true")(image.numpy())
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    ops = [op.get_type_name() for op in to_openvino(network).get_ops()]
+    branches = sum(isinstance(module, torch.nn.Conv2d) for module in network.modules())
+    assert sum("Convolution" in op for op in ops) < branches / 2
 
 
 def test_a_result_outlives_the_next_one(tiny_runs):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm.models import reparameterize_model
 from torch import Tensor, nn
 
 from flukeseg.errors import InputError
@@ -56,7 +57,7 @@ def to_onnx(network: FlukeUNet) -> bytes:
     with torch.inference_mode(), _quiet():
         # the exporter by torch.export takes minutes over sides that are padded to a multiple
         torch.onnx.export(
-            Probability(network),
+            _plain(network),
             (_example(),),
             content,
             dynamo=False,
@@ -71,7 +72,7 @@ def to_onnx(network: FlukeUNet) -> bytes:
 def to_torchscript(network: FlukeUNet) -> torch.jit.ScriptModule:
     """Convert a network to TorchScript, of any batch and size."""
     with torch.inference_mode(), _quiet():
-        return torch.jit.trace(Probability(network), _example())
+        return torch.jit.trace(_plain(network), _example())
 
 
 def save(network: FlukeUNet, path: Path, form: str, facts: str) -> None:
@@ -104,6 +105,11 @@ def save(network: FlukeUNet, path: Path, form: str, facts: str) -> None:
         model = to_openvino(network)
         model.set_rt_info(facts, [KEY])
         openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _plain(network: FlukeUNet) -> Probability:
+    # branches that only training needs, such as MobileOne's, become one convolution
+    return Probability(reparameterize_model(network))
 
 
 def _example() -> Tensor:
