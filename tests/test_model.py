@@ -1,3 +1,7 @@
+import copy
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -12,7 +16,7 @@ from flukeseg.errors import InputError
 from flukeseg.masks.metrics import boundary_iou
 from flukeseg.model.losses import BCEDiceLoss
 from flukeseg.model.metrics import SoftDice, photo_boundary_iou, photo_dice
-from flukeseg.model.network import FlukeUNet, resolve_encoder
+from flukeseg.model.network import FlukeUNet, _skip_rather_than_stride, resolve_encoder
 from flukeseg.model.segmenter import SegmentationModule, cosine_with_warmup
 
 
@@ -246,3 +250,26 @@ def test_boundary_iou_is_that_of_the_metrics():
     found = photo_boundary_iou(predicted - 0.5, true)
     expected = [boundary_iou(p, t) for p, t in zip(others, masks, strict=True)]
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 2, (2, 4)])
+def test_a_convolution_of_single_pixels_skips_as_it_strode(stride):
+    torch.manual_seed(0)
+    striding = torch.nn.Conv2d(3, 5, 1, stride)
+    skipping = copy.deepcopy(striding)
+    _skip_rather_than_stride(skipping)
+    assert skipping.stride == (1, 1)
+    for size in ((8, 12), (7, 13), (1, 1)):
+        image = torch.rand(2, 3, *size)
+        torch.testing.assert_close(skipping(image), striding(image))
+
+
+def test_an_encoder_whose_first_convolution_is_of_single_pixels_learns():
+    """In a program of its own: without mending, torch ends it by a corrupted memory."""
+    program = (
+        "import torch; from flukeseg.model.network import FlukeUNet\n"
+        "network = FlukeUNet('mobileone_s0')\n"
+        "for _ in range(3): network(torch.rand(4, 3, 96, 192)).square().mean().backward()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
