@@ -1,4 +1,4 @@
-"""What it costs to decode large JPEGs at a reduced scale: nothing that can be measured.
+"""What it costs the edge to decode large JPEGs at a reduced scale, and what it saves.
 
 `python -m pytest -m slow -s tests/test_reduced_decoding.py` prints the figures, of the network that
 comes with flukeseg, or of FLUKESEG_CHECKPOINT=FILE.
@@ -16,7 +16,8 @@ from flukeseg.data.photos import read_for_network, read_photo, resize_map, resiz
 from flukeseg.data.synthetic import render
 from flukeseg.data.tensors import to_tensor
 from flukeseg.masks.metrics import photo_figures
-from flukeseg.model.checkpoints import find_checkpoint, load_checkpoints
+from flukeseg.model.checkpoint_files import find_checkpoint
+from flukeseg.model.checkpoints import load_checkpoints
 
 FIGURES = ("dice", "boundary_iou_05", "assd", "trailing_mean")
 
