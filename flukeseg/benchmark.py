@@ -11,7 +11,7 @@ from typing import Any
 import hydra
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
 from flukeseg.data.sources import find_sources, name_sources
@@ -205,7 +205,7 @@ def network_size(cfg: DictConfig, module: Any) -> tuple[int, int]:
 
 def pairs(cfg: DictConfig) -> Any:
     """Return the training data, set up."""
-    if cfg.data is None or cfg.data.get("root", "") is None:
+    if cfg.data is None or OmegaConf.is_missing(cfg.data, "root"):
         raise InputError("data.root has no value; give a folder of pairs, or data=synthetic")
     data = hydra.utils.instantiate(cfg.data, _convert_="all")
     data.setup()

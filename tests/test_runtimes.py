@@ -211,3 +211,15 @@ def test_a_benchmark_of_nothing_is_one_sentence(tmp_path, monkeypatch, capsys, t
     with pytest.raises(SystemExit):
         run_job(benchmark, f"checkpoint={tiny_runs[0]}", "source=x", "output=o", "parts=[loading]")
     assert "data.root" in capsys.readouterr().err
+
+
+def test_a_benchmark_learns_from_renderings_too(tmp_path, monkeypatch, tiny_runs):
+    monkeypatch.chdir(tmp_path)
+    run_job(
+        benchmark, f"checkpoint={tiny_runs[0]}", "source=x", "output=o", "parts=[training]",
+        "data=synthetic", "data.train_count=8", "data.val_count=4", "data.test_count=4",
+        "data.batch_size=4", "data.size=[32,64]", "data.num_workers=0", "turns=1",
+        "model.encoder=test_resnet",
+    )  # fmt: skip
+    report = json.loads(Path("o/benchmark.json").read_text())
+    assert report["training"]["bf16-mixed"]["step, s"] > 0
