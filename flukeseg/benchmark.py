@@ -77,7 +77,7 @@ def network(cfg: DictConfig, turns: int) -> Report:
     module = load_checkpoints([path])
     size = network_size(cfg, module)
     batch = torch.rand(whole("batch_size", cfg.batch_size), 3, *size)
-    work = {name: partial(compute, batch) for name, _, compute in installed_ways(path, views)}
+    work = {name: partial(compute, batch) for name, compute in installed_ways(path, views)}
     photos = len(batch)
     plain = {f"product {name}": product for name, product in products().items()}
     times = take_turns({**work, **{name: do for name, (do, _) in plain.items()}}, turns)

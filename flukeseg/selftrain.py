@@ -25,7 +25,6 @@ from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.predict import predict
 from flukeseg.prediction_folder import PredictionFolder
-from flukeseg.provenance import refuse_changes, write_provenance
 from flukeseg.train import train
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ def selftrain(cfg: DictConfig) -> Path:
     gate = hydra.utils.instantiate(cfg.gate)
     output = Path(cfg.output)
     if (output / "config.yaml").exists():
-        refuse_changes(cfg, output, MAY_CHANGE, "give another output")
+        provenance.refuse_changes(cfg, output, MAY_CHANGE, "give another output")
     teacher = cfg.checkpoint
     first = find_checkpoint(several(teacher)[0])
     encoder = load_checkpoints([first]).hparams.get("encoder")
@@ -73,7 +72,7 @@ def selftrain(cfg: DictConfig) -> Path:
         if not labels.exists():
             make_labels(own, sources, folder, gate, number)
         if not (output / "config.yaml").exists():  # not before: a mistake can be tried again
-            write_provenance(cfg, output)
+            provenance.write_provenance(cfg, output)
         teacher = learn(own, labels, folder / "student", encoder)
     log.info("to use it: python -m flukeseg.predict checkpoint=%s source=… output=…", teacher)
     return Path(teacher)

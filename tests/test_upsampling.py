@@ -14,6 +14,7 @@ import torch
 
 from flukeseg.data.photos import resize_map, resize_photo
 from flukeseg.data.synthetic import render
+from flukeseg.data.tensors import to_tensor
 from flukeseg.masks.metrics import photo_figures
 from flukeseg.model.checkpoints import load_checkpoints
 
@@ -29,7 +30,7 @@ def known(picture) -> np.ndarray:
 def looked_at(picture) -> np.ndarray:
     """Probability that a network gives."""
     module = load_checkpoints([Path(os.environ["FLUKESEG_CHECKPOINT"])])
-    photo = torch.from_numpy(resize_photo(picture.image, SEEN)).permute(2, 0, 1)[None] / 255
+    photo = to_tensor(resize_photo(picture.image, SEEN)[None])
     with torch.inference_mode():
         return module.predict_step({"image": photo}).probability[0, 0].numpy()
 

@@ -139,7 +139,7 @@ def _stem(name: str) -> str:
     return stem if stem.rpartition("/")[2].strip(".") else name  # of `...jpg` it would be `..`
 
 
-def _absolute(path: str) -> str:
+def _absolute(path: str | Path) -> str:
     # not Path.resolve: a link is a file of its own
     return os.path.abspath(path)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 
 from flukeseg.data.photos import read_photo, resize_map, resize_photo
@@ -15,7 +14,7 @@ from flukeseg.data.sources import Source
 from flukeseg.data.synthetic import render
 from flukeseg.data.tensors import to_tensor
 from flukeseg.errors import InputError
-from flukeseg.masks.metrics import photo_figures
+from flukeseg.masks.metrics import dice, photo_figures
 from flukeseg.masks.prediction import looks_of
 from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.runtimes import choose_runtime
@@ -37,10 +36,8 @@ EDGE = ("dice", "boundary_iou_05", "assd", "trailing_mean")
 Compute = Callable[[torch.Tensor], Any]
 
 
-def installed_ways(
-    checkpoint: Path, views: tuple[View, ...]
-) -> Iterator[tuple[str, pl.LightningModule, Compute]]:
-    """Load a checkpoint in every way there is; give the way's name, its module, what computes."""
+def installed_ways(checkpoint: Path, views: tuple[View, ...]) -> Iterator[tuple[str, Compute]]:
+    """Load a checkpoint in every way there is; give each way's name, and what computes a batch."""
     for name, runtime, precision in WAYS:
         try:
             choose_runtime(runtime, "torch")
@@ -54,7 +51,7 @@ def installed_ways(
             with torch.inference_mode(), autocast():
                 return module.predict_step({"image": image})
 
-        yield name, module, compute
+        yield name, compute
 
 
 def masks_against_torch(
@@ -79,24 +76,31 @@ def masks_against_torch(
         By way: mean and least Dice with torch's masks of the photos; and of the renderings the
         mean of each of `EDGE` against the truth.
     """
-    pictures = [render((77, number), (700, 1050)) for number in range(renderings)]
-    pictures = [picture for picture in pictures if len(picture.trailing_edge)]
-    expected: list[np.ndarray] = []
-    rows = {}
-    for name, _, compute in installed_ways(checkpoint, views):
+    ways = dict(installed_ways(checkpoint, views))
+    same: dict[str, list[float]] = {name: [] for name in ways}
+    edges: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
 
-        def mask_of(photo: np.ndarray, compute: Compute = compute) -> np.ndarray:
-            image = to_tensor(resize_photo(photo, size)[None])
-            return resize_map(looks_of(compute(image))[0].probability, photo.shape[:2]) > 0.5
-
-        found = [mask_of(photo) for photo in _readable(sources, max_pixels)]
-        expected = expected or found
-        same = [photo_figures(*pair)["dice"] for pair in zip(found, expected, strict=True)]
-        edges = [photo_figures(mask_of(p.image), p.mask, p.trailing_edge) for p in pictures]
-        rows[name] = {"Dice with torch": float(np.mean(same)), "least": min(same)} | {
-            figure: float(np.nanmean([one[figure] for one in edges])) for figure in EDGE
+    def masks_of(photo: np.ndarray) -> dict[str, np.ndarray]:
+        image = to_tensor(resize_photo(photo, size)[None])
+        return {
+            name: resize_map(looks_of(compute(image))[0].probability, photo.shape[:2]) > 0.5
+            for name, compute in ways.items()
         }
-    return rows
+
+    for photo in _readable(sources, max_pixels):
+        masks = masks_of(photo)
+        for name, mask in masks.items():
+            same[name].append(dice(mask, masks[WAYS[0][0]]))
+    for number in range(renderings):
+        picture = render((77, number), (700, 1050))
+        if len(picture.trailing_edge):
+            for name, mask in masks_of(picture.image).items():
+                edges[name].append(photo_figures(mask, picture.mask, picture.trailing_edge))
+    return {
+        name: {"Dice with torch": float(np.mean(same[name])), "least": min(same[name])}
+        | {figure: float(np.nanmean([one[figure] for one in edges[name]])) for figure in EDGE}
+        for name in ways
+    }
 
 
 def _readable(sources: Sequence[Source], max_pixels: int) -> Iterator[np.ndarray]:
