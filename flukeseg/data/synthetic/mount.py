@@ -72,7 +72,7 @@ def surround(
     if mount.corners and 0.04 < abs(slope) < 0.5:
         cos, sin = np.cos(slope), np.sin(slope)
         # the turned rectangle, in frame widths, large enough that only corners are missing
-        grow = rng.uniform(0.92, 1.04)
+        grow = rng.uniform(0.82, 1.04)
         half = np.array([0.5, 0.5 / aspect]) * grow + 0.3 * abs(sin) * np.array([1 / aspect, 1]) / 2
         box = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
         box = box @ np.array([[cos, sin], [-sin, cos]]) + [0.5, 0.5 / aspect]

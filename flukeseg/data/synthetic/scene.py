@@ -50,10 +50,11 @@ class Rendering:
     """A picture and its truth.
 
     `image` is height × width × 3 uint8 RGB. `mask` is height × width uint8, 1 where more than half
-    of a pixel is fluke or stock: above the water and not behind splash; lone drops before it do
-    not count. `trailing_edge` is N × 2 float32: x, y in pixels (the top-left pixel's centre is at
-    0.5, 0.5) of the trailing edge from tip over notch to tip, where it bounds the mask; of two
-    flukes one after the other; a row of NaN parts what is not joined; (0, 2) where there is none.
+    of a pixel is fluke or stock: above the water and not behind splash; lone drops and running
+    water before it do not count. `trailing_edge` is N × 2 float32: x, y in pixels (the top-left
+    pixel's centre is at 0.5, 0.5) of the trailing edge from tip over notch to tip, where it bounds
+    the mask; of two flukes one after the other; a row of NaN parts what is not joined; (0, 2) where
+    there is none.
     """
 
     image: np.ndarray
@@ -115,7 +116,7 @@ def _paint_whale(
     if drips.uniform() < (0.75 if shedding else 0.06):
         seen = edge[np.isfinite(edge[:, 0])]
         curtain = paint_curtain(drips, frame, seen, wide) * (1 - cover) * (1 - lobes)
-        splash, solid = np.maximum(splash, curtain), np.maximum(solid, curtain)
+        splash = np.maximum(splash, curtain)  # thin enough that the stock behind it counts
     wet = np.flatnonzero(splash.any(1))
     if len(wet):
         band = slice(wet[0], wet[-1] + 1)

@@ -142,11 +142,18 @@ def paint_curtain(
     start = np.interp(xs, np.flatnonzero(known), begin[known]).astype(np.float32)
     x, y = (g[:, first : last + 1] for g in frame.grid)
     fall = (y * np.float32(frame.scale[1]) - start) / np.float32(frame.scale[1])
-    fine = np.float32(width * rng.uniform(0.25, 0.6))
-    streak = sample(pick(rng, grain), x / fine, y / (fine * 9))
-    sheet = sample(pick(rng, cloud), x / np.float32(width * 0.9), y / np.float32(width * 5))
-    drop = np.float32(width * rng.uniform(0.08, 0.35)) * np.exp(0.6 * sheet)
-    body = rng.uniform(-0.6, 0.5) + 0.6 * sheet + 0.75 * streak
+    # just lifted it sheds a sheet that reaches the sea; later single strings, ever shorter
+    sheet = rng.uniform() < 0.5
+    fine = np.float32(width * (rng.uniform(0.08, 0.3) if sheet else rng.uniform(0.25, 0.6)))
+    streak = sample(pick(rng, grain), x / fine, y / (fine * (20 if sheet else 9)))
+    flow = sample(pick(rng, cloud), x / np.float32(width * 0.9), y / np.float32(width * 5))
+    if sheet:
+        height = np.maximum(np.float32(frame.contact[1]) - start / np.float32(frame.scale[1]), 0)
+        drop = (height + np.float32(0.02 * width)) * np.float32(rng.uniform(1, 2))
+        body = rng.uniform(0.2, 0.9) + 0.5 * flow + 0.5 * streak
+    else:
+        drop = np.float32(width * rng.uniform(0.08, 0.35)) * np.exp(0.6 * flow)
+        body = rng.uniform(-0.6, 0.5) + 0.6 * flow + 0.75 * streak
     fade = np.clip(1 - fall / drop, 0, 1)
     cover[:, first : last + 1] = smoothstep(body * fade + 0.2 * fade) * fade * (fall > 0)
     return cover * np.float32(rng.uniform(0.5, 0.95))
