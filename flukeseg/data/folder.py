@@ -77,24 +77,31 @@ class FolderDataModule(FlukeDataModule):
 
     def split(self, pairs: Pairs) -> list[str]:
         """Return the validation stems of these pairs."""
-        val_list, groups = self.root / "val.txt", groups_of(self.root, pairs)
-        if self.folds is not None:
-            return split_by_fold(groups, self.folds, self.fold, self.seed)
-        if not val_list.exists():
-            return split_by_count(groups, self.val_count, self.seed)
-        chosen = read_stems(val_list, pairs.stems)
-        divided = [
-            ", ".join(group) for group in groups if 0 < len({*group} & {*chosen}) < len(group)
-        ]
-        if divided:
-            log.warning(
-                "%s divides %d group(s) of photos that are near-identical or of one individual, so "
-                "validation will look better than it is: %s",
-                val_list,
-                len(divided),
-                "; ".join(divided[:10]),
-            )
-        return chosen
+        if self.folds is None:
+            return held_out(self.root, pairs, self.val_count, self.seed)
+        return split_by_fold(groups_of(self.root, pairs), self.folds, self.fold, self.seed)
+
+
+def held_out(root: Path, pairs: Pairs, val_count: int, seed: int) -> list[str]:
+    """Return the stems of `val.txt`, or where there is none so many drawn with a seed.
+
+    Raises:
+        InputError: the list has a problem, or the count leaves nothing to train on.
+    """
+    val_list, groups = root / "val.txt", groups_of(root, pairs)
+    if not val_list.exists():
+        return split_by_count(groups, val_count, seed)
+    chosen = read_stems(val_list, pairs.stems)
+    divided = [", ".join(group) for group in groups if 0 < len({*group} & {*chosen}) < len(group)]
+    if divided:
+        log.warning(
+            "%s divides %d group(s) of photos that are near-identical or of one individual, so "
+            "validation will look better than it is: %s",
+            val_list,
+            len(divided),
+            "; ".join(divided[:10]),
+        )
+    return chosen
 
 
 def groups_of(root: Path, pairs: Pairs) -> list[list[str]]:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from flukeseg.data.augmentation import Augmentation
 from flukeseg.data.dataset import CachedPhotos, RenderedFlukes, Source
-from flukeseg.data.folder import groups_of
+from flukeseg.data.folder import held_out
 from flukeseg.data.loading import available_processors
 from flukeseg.data.pairs import cached, load_pairs
 from flukeseg.data.photos import MAX_PIXELS
-from flukeseg.data.splits import read_stems, split_by_count
+from flukeseg.data.splits import read_stems
 from flukeseg.data.synthetic import see_parts
 from flukeseg.data.taught import load_label, read_labels
 from flukeseg.errors import InputError, whole
@@ -95,13 +95,12 @@ class Labelled(Part):
         pairs = load_pairs(self.root, size, self.mask_threshold)
         if unknown := set(self.leave_out) - set(pairs.stems):
             raise InputError(f"leave_out={min(unknown)} is not in {self.root}")
-        listed = Path(self.root) / "val.txt"
+        root = Path(self.root)
         chosen: Sequence[str] = ()
-        if listed.exists():
-            chosen = read_stems(listed, pairs.stems)
-        elif self.validates:
-            val_count = whole("val_count", self.val_count)
-            chosen = split_by_count(groups_of(Path(self.root), pairs), val_count, seed)
+        if self.validates:
+            chosen = held_out(root, pairs, whole("val_count", self.val_count), seed)
+        elif (root / "val.txt").exists():
+            chosen = read_stems(root / "val.txt", pairs.stems)
         held = {*chosen, *self.leave_out}
         train = [i for i, stem in enumerate(pairs.stems) if stem not in held]
         val = [i for i, s in enumerate(pairs.stems) if s in chosen and s not in self.leave_out]
