@@ -149,9 +149,14 @@ def end_to_end(cfg: DictConfig, output: Path, turns: int) -> Report:
     paths = find_sources(cfg.source)
     count = whole("photos", cfg.photos)
     place = repeat(paths, count, output / "photos")
-    given = [f"checkpoint={cfg.checkpoint}", f"tta={cfg.tta}"]
-    if cfg.size is not None:
-        given.append(f"size=[{cfg.size[0]},{cfg.size[1]}]")
+    keys = ("checkpoint", "tta", "size", "threshold", "runtime", "batch_size", "num_workers")
+    plain = OmegaConf.to_container(cfg)
+    given = [
+        command_line.quote_path(
+            f"{key}={'null' if plain[key] is None else plain[key]}".replace(" ", "")
+        )
+        for key in keys
+    ]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in cfg.compare}
     for turn in range(turns):
         for name, options in cfg.compare.items():

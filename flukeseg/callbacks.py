@@ -11,6 +11,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.trainer.states import TrainerFn
 
 from flukeseg.data.dataset import FlukeDataset, Sample
 from flukeseg.figures import Cell, draw_curves, draw_sheet
@@ -25,6 +26,22 @@ class EarlyStop(EarlyStopping):
         """Stop at once where patience had run out."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
+
+
+class SeededSteps(pl.Callback):
+    """Seeds torch anew for every step, for encoders with dropout: resumed or not, it is the same.
+
+    Args:
+        seed: of the run.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Seed by run, step and process."""
+        place = (self.seed, trainer.global_step, trainer.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
 
 class EpochTable(pl.Callback):
@@ -83,7 +100,8 @@ class EpochTable(pl.Callback):
 class PhotoSheets(pl.Callback):
     """Keeps `validation.jpg` and `held_out.jpg`: best, median and worst photos, with contours.
 
-    The first is of the best epoch so far, the second of the test set where there is one.
+    The first is of the best epoch so far and in the end of the checkpoint that is kept, the second
+    of the test set where there is one.
 
     Args:
         folder: of the run.
@@ -111,8 +129,10 @@ class PhotoSheets(pl.Callback):
         """Draw the sheet where this epoch is the best so far."""
         self._gather(trainer)
         mean = float(np.mean(self.dice)) if self.dice else 0.0
-        if not trainer.sanity_checking and mean > self.best:
-            self.best = mean
+        if trainer.sanity_checking:
+            return
+        if mean > self.best or trainer.state.fn == TrainerFn.VALIDATING:
+            self.best = max(mean, self.best)
             self._draw(trainer, trainer.val_dataloaders.dataset, "validation.jpg")
 
     on_test_epoch_start = on_validation_epoch_start

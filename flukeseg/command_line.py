@@ -30,7 +30,7 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 
 PATHS = frozenset({
     "checkpoint", "source", "output", "predictions", "truth", "runs", "data.root",
-    "data.test_root", "model.start_from", "model.encoder_weights",
+    "data.test_root", "model.start_from", "model.encoder_weights", "root", "calibrate_on",
 })  # fmt: skip
 """Options that hold a path."""
 

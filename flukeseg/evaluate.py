@@ -15,13 +15,21 @@ from flukeseg import command_line
 from flukeseg.data import stress
 from flukeseg.data.sources import write_list
 from flukeseg.errors import InputError, pair_of_sides
-from flukeseg.evaluation.labelled import render_pairs, stressed_pairs, validation_names
-from flukeseg.evaluation.pairing import Truth, find_guesses, find_truth, pair
+from flukeseg.evaluation.labelled import (
+    find_validation,
+    render_pairs,
+    stressed_pairs,
+    validation_names,
+)
+from flukeseg.evaluation.pairing import Truth, find_guesses, find_guesses_of, find_truth, pair
 from flukeseg.evaluation.report import write_report
 from flukeseg.evaluation.results import Pairs, Result, Table, judge_pairs, write_figures
 from flukeseg.evaluation.statistics import compare
 from flukeseg.evaluation.thresholds import threshold_table
+from flukeseg.model.checkpoint_files import find_checkpoint
+from flukeseg.multirun import refuse_ddp
 from flukeseg.predict import predict
+from flukeseg.runs import read_result
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +49,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
             "give predictions=DIR truth=DIR, or checkpoint=RUN data=…, or runs=SWEEP"
             + (f", not {' and '.join(forms)}" if forms else "")
         )
+    refuse_parts(cfg, "flukeseg.evaluate")
     output = Path(cfg.output)
     tables: list[Table] = []
     if cfg.predictions is not None:
@@ -63,6 +72,17 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         log.info("%s", "\n".join("  ".join(f"{cell:>13}" for cell in row) for row in rows))
     log.info("look at: %s", output / "report.html")
     return summary
+
+
+def refuse_parts(cfg: DictConfig, job: str) -> None:
+    """Refuse several devices or machines for a job that needs all masks to go on.
+
+    Raises:
+        InputError: there are several.
+    """
+    refuse_ddp(cfg.trainer.get("strategy", "auto"), cfg.trainer.devices, job)
+    if cfg.shard is not None:
+        raise InputError(f"shard={cfg.shard} goes with flukeseg.predict, not with {job}")
 
 
 def judge_folders(cfg: DictConfig) -> list[Result]:
@@ -117,11 +137,25 @@ def labelled_photos(cfg: DictConfig, output: Path) -> dict[str, Truth]:
     if "root" not in cfg.data:  # rendered: written down, so that they are looked at as photos are
         size = pair_of_sides("photo_size", cfg.photo_size)
         return find_truth(render_pairs(output / "rendered", cfg.data.test_count, size, cfg.seed))
-    truths = find_truth(cfg.data.root)
+    truths = find_truth(cfg.data.root, cfg.data.mask_threshold)
     if cfg.subset == "all":
         return truths
-    data = hydra.utils.instantiate(cfg.data, augmentation=None, _convert_="all")
-    return {name: truths[name] for name in validation_names(data)}
+    root = Path(cfg.data.root).absolute()
+    # a run in this folder of pairs has learnt from all but its own validation photos
+    runs = [find_checkpoint(path).parent.parent for path in several(cfg.checkpoint)]
+    own = [found for run in runs if (found := find_validation(run)) and found.root == root]
+    if any(found.names != own[0].names for found in own):
+        raise InputError(
+            "checkpoint= gives runs that did not validate on the same photos; cross-validation is "
+            "judged with runs=SWEEP"
+        )
+    if own:
+        log.info("judging the %d photos that the run validated on", len(own[0].names))
+        names = own[0].names
+    else:
+        data = hydra.utils.instantiate(cfg.data, augmentation=None, _convert_="all")
+        names = validation_names(data)
+    return {name: truths[name] for name in names}
 
 
 def judge_folds(cfg: DictConfig, output: Path) -> tuple[list[Result], list[Table]]:
@@ -135,24 +169,24 @@ def judge_folds(cfg: DictConfig, output: Path) -> tuple[list[Result], list[Table
     pairs: Pairs = {}
     fold_of: dict[str, int] = {}
     for path in configs:
-        run = OmegaConf.load(path)
-        if run.data.get("fold") is None:
+        run = find_validation(path.parent)
+        if run is None or run.fold is None:
             raise InputError(f"{path.parent} is not a run of one fold; train it with data.fold=")
-        truths |= find_truth(run.data.root)
-        data = hydra.utils.instantiate(run.data, augmentation=None, _convert_="all")
-        names = validation_names(data)
-        if twice := sorted(set(names) & pairs.keys()):
+        if "figures" not in (read_result(path.parent) or {}):
+            raise InputError(f"{path.parent} is not finished; go on with the sweep: ckpt_path=last")
+        truths |= find_truth(run.root, run.mask_threshold)
+        if twice := sorted(set(run.names) & pairs.keys()):
             raise InputError(
                 f"{twice[0]} is in two folds; {cfg.runs} must hold each fold once, of one seed"
             )
         pairs |= predict_and_pair(
             cfg,
-            {name: truths[name] for name in names},
-            output / "predictions" / f"fold_{run.data.fold}",
+            {name: truths[name] for name in run.names},
+            output / "predictions" / f"fold_{run.fold}",
             checkpoint=str(path.parent),
             products=["mask", "probability"],
         )
-        fold_of |= dict.fromkeys(names, run.data.fold)
+        fold_of |= dict.fromkeys(run.names, run.fold)
     if lacking := sorted(truths.keys() - pairs.keys()):
         raise InputError(
             f"{len(lacking)} photos are in no fold of {cfg.runs} (say {lacking[0]}); train the "
@@ -188,7 +222,7 @@ def predict_and_pair(
     write_list(photos, [truth.photo for truth in truths.values()])
     asked = {"source": str(photos), "output": str(folder), "products": ["mask"], **changes}
     predict(OmegaConf.merge(cfg, asked))
-    return pair(dict(truths), find_guesses(folder))
+    return pair(dict(truths), find_guesses_of(folder, truths))
 
 
 def name_of(checkpoint: Any) -> str:

@@ -17,7 +17,7 @@ from flukeseg.errors import InputError
 from flukeseg.model.checkpoint_files import find_checkpoint, name_checkpoint
 from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.conversion import Probability, save
-from flukeseg.model.runtimes import FORMATS, Compute, Facts, load_exported
+from flukeseg.model.runtimes import FORMATS, SUFFIXES, Compute, Facts, load_exported
 from flukeseg.model.segmenter import SegmentationModule
 
 log = logging.getLogger(__name__)
@@ -39,9 +39,9 @@ def export(cfg: DictConfig) -> Path:
     if cfg.format not in FORMATS:
         raise InputError(f"format={cfg.format} must be one of {', '.join(FORMATS)}")
     checkpoint = find_checkpoint(cfg.checkpoint)
-    module = load_checkpoints([checkpoint])
-    if not isinstance(module, SegmentationModule):
+    if checkpoint.suffix.lower() in SUFFIXES:
         raise InputError(f"checkpoint={cfg.checkpoint} is exported already; give a .ckpt")
+    module = load_checkpoints([checkpoint])
     path = Path(cfg.output or checkpoint.with_suffix(FORMATS[cfg.format]))
     if path.suffix != FORMATS[cfg.format]:
         raise InputError(f"output={path} must end in {FORMATS[cfg.format]}")

@@ -14,7 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from flukeseg.data.photos import resize_photo
+from flukeseg.masks.files import encode_jpeg, encode_png
 from flukeseg.masks.products import OUTLINE, draw_outline
+from flukeseg.replacing import replacing
 
 T = TypeVar("T")
 
@@ -97,7 +99,9 @@ def draw_sheet(rows: Mapping[str, Sequence[Cell]], path: Path) -> None:
             enlarged = (None if image is None else _enlarge(image, scale) for image in images)
             drawn.append(_captioned(draw_contours(*enlarged), f"{title} {caption}"))
         sheet.append(np.hstack(drawn))
-    cv2.imwrite(str(path), cv2.cvtColor(np.vstack(sheet), cv2.COLOR_RGB2BGR))
+    encode = encode_png if path.suffix.lower() == ".png" else encode_jpeg
+    with replacing(path) as partial:
+        partial.write_bytes(encode(np.vstack(sheet)))
 
 
 def draw_gallery(cells: Sequence[Cell], rows: int = 6, columns: int = 6) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,9 +79,14 @@ def least_confidence(gate: Gate, confidence: Sequence[float], dice: Sequence[flo
 
 
 def label(
-    predictions: PredictionFolder, output: Path, gate: Gate, confidence: float, max_pixels: int
+    predictions: PredictionFolder,
+    output: Path,
+    gate: Gate,
+    confidence: float,
+    max_pixels: int,
+    keys: Container[str] | None = None,
 ) -> Counter[str]:
-    """Take or refuse every mask of a prediction run that made `probability` and `uncertainty`.
+    """Take or refuse masks of a prediction run that made `probability` and `uncertainty`.
 
     Leaves `labels.csv`, written last, `masks/` of what is taken, and contact sheets of all masks
     in `taken/` and `refused/`.
@@ -92,6 +97,7 @@ def label(
         gate: when.
         confidence: least, as `least_confidence` gives it.
         max_pixels: of the photos.
+        keys: of the photos in question, where the run holds others too.
 
     Returns:
         How many were taken, and how many refused for which reason.
@@ -101,7 +107,7 @@ def label(
     """
     for earlier in ("masks", "taken", "refused"):
         shutil.rmtree(output / earlier, ignore_errors=True)
-    rows = list(predictions.rows())
+    rows = [row for row in predictions.rows() if keys is None or row["key"] in keys]
     uses = {row["key"]: _use(row, gate, confidence) for row in rows}
     taken = [row for row in rows if uses[row["key"]] == "train"]
     if not taken:
@@ -171,8 +177,9 @@ def _levels(folder: Path, row: Mapping[str, Any], gate: Gate) -> np.ndarray:
 def _read(folder: Path, row: Mapping[str, Any], product: str) -> np.ndarray:
     path = next(folder / name for name in row["files"] if name.startswith(f"{product}/"))
     values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    white = np.iinfo(values.dtype).max  # of 8 or 16 bits
     # the uncertainty's white is a standard deviation of one half
-    return values.astype(np.float32) / (510 if product == "uncertainty" else 255)
+    return values.astype(np.float32) / (2 * white if product == "uncertainty" else white)
 
 
 def _cell(folder: Path, row: Mapping[str, Any], use: str, max_pixels: int) -> Cell:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
@@ -19,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from flukeseg.command_line import USER_ERRORS, explain, told_in_a_sentence
 from flukeseg.errors import InputError
 from flukeseg.provenance import refuse_changes
-from flukeseg.runs import read_result, read_runs, write_result
+from flukeseg.runs import held, read_result, read_runs, write_result
 from flukeseg.sweep import tell_the_rest
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ class Multirun(Callback):
         with told_in_a_sentence():
             for strategy in _values(config, "trainer.strategy", "auto"):
                 for devices in _values(config, "trainer.devices", 1):
-                    refuse_ddp(strategy, devices)
+                    refuse_ddp(strategy, devices, ALONE)
             folder = Path(config.hydra.sweep.dir)
             try:
                 _start_or_go_on(config, folder)
@@ -73,12 +72,8 @@ def run_job(cfg: DictConfig, train: Callable[[DictConfig], dict[str, float]]) ->
         InputError: the folder holds a run with other options, or another process is at it.
     """
     folder = Path(cfg.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            return _run_alone(cfg, train, folder)
-    except Timeout:  # say a Slurm job that outlived whoever submitted it
-        raise InputError(f"{folder} is being worked on by another process") from None
+    with held(folder):
+        return _run_alone(cfg, train, folder)
 
 
 def _run_alone(
@@ -93,7 +88,7 @@ def _run_alone(
         return result.get("figures", {}).get("val/dice")
     cfg.ckpt_path = "last" if (folder / "checkpoints/last.ckpt").is_file() else None
     try:
-        refuse_ddp(cfg.trainer.get("strategy", "auto"), cfg.trainer.devices)
+        refuse_ddp(cfg.trainer.get("strategy", "auto"), cfg.trainer.devices, ALONE)
         return train(cfg).get("val/dice")
     except Exception as error:
         plain = isinstance(error, USER_ERRORS) and os.environ.get("FLUKESEG_TRACEBACK") != "1"
@@ -103,11 +98,20 @@ def _run_alone(
         return None
 
 
-def refuse_ddp(strategy: Any, devices: Any) -> None:
+ALONE = "a sweep, whose jobs hydra/launcher=joblib runs side by side"
+"""What takes one device a job."""
+
+
+def refuse_ddp(strategy: Any, devices: Any, job: str) -> None:
     """Refuse several devices for one job.
 
     Lightning starts the program again for each, and the copies would replay the sweep in a folder
     of their own; where it spawns instead, processes share the sums behind the last figures.
+
+    Args:
+        strategy: the trainer's.
+        devices: the trainer's.
+        job: what does not go with it.
 
     Raises:
         InputError: there are several.
@@ -118,8 +122,8 @@ def refuse_ddp(strategy: Any, devices: Any) -> None:
     text = str(strategy).lower()
     if str(many) not in ("0", "1") or any(kind in text for kind in ("ddp", "fsdp", "deepspeed")):
         raise InputError(
-            "several devices for one job, or DDP, do not go with a sweep; give "
-            "trainer=default trainer.devices=1, and hydra/launcher=joblib for several jobs at once"
+            "several devices for one job, or DDP, do not go with "
+            f"{job}; give trainer=default trainer.devices=1"
         )
 
 

@@ -84,7 +84,7 @@ def predict(cfg: DictConfig) -> Counter[str]:
         own = sources[shard::shards]
         missing = [source for source in own if source.key not in done]
         if cfg.shard == "merge":
-            refuse_missing([source for source in own if source.key not in names])
+            refuse_missing(missing, folder)
         elif missing:
             if len(missing) < len(own):
                 log.info("%d of %d photos are done already", len(own) - len(missing), len(own))
@@ -131,16 +131,17 @@ def read_shard(shard: str | None) -> tuple[int, int]:
     return int(match[1]) - 1, int(match[2])
 
 
-def refuse_missing(missing: Sequence[Source]) -> None:
-    """See that all photos are done.
+def refuse_missing(missing: Sequence[Source], folder: PredictionFolder) -> None:
+    """See that all photos are done, or known to be unreadable.
 
     Raises:
         InputError: some are not.
     """
-    if missing:
+    unreadable = {row["key"] for row in folder.rows() if row["status"].startswith("unreadable")}
+    if missing := [source for source in missing if source.key not in unreadable]:
         raise InputError(
             f"{len(missing)} photos are not done (say {missing[0].path}): run the shards that are "
-            "missing, then merge"
+            "missing with the same products, then merge"
         )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from flukeseg.data.sources import stamp
 from flukeseg.errors import InputError
 
 STATE = ".flukeseg"
@@ -108,10 +109,11 @@ class PredictionFolder:
     def is_done(self, row: Mapping[str, Any], products: Sequence[str]) -> bool:
         """Tell whether a line of the journal has these products, and their files are there.
 
-        A photo that could not be read is tried again: it may have been copied anew.
+        A photo that could not be read or has been replaced since is looked at again.
         """
         return (
             not row["status"].startswith("unreadable")
+            and row.get("stamp") == stamp(row["key"])
             and set(products) <= set(row["products"])
             and all((self.folder / name).is_file() for name in row["files"])
         )
@@ -158,7 +160,7 @@ class PredictionFolder:
 
 
 class JournalRows:
-    """Lines of journals, sorted by path; of several for one photo, the last.
+    """Lines of journals, sorted by path; of several for one photo, the one written last.
 
     Only their places are kept in memory. They can be gone through more than once.
 
@@ -169,13 +171,16 @@ class JournalRows:
     def __init__(self, journals: Sequence[Path]) -> None:
         self.journals = journals
         places: dict[str, tuple[str, int, int]] = {}
+        written: dict[str, float] = {}
         for number, journal in enumerate(journals):
             with journal.open("rb") as file:
                 start = 0
                 for line in file:
                     if line.endswith(b"\n"):  # or it was being written when a process was killed
                         row = json.loads(line)
-                        places[row["key"]] = row["path"], number, start
+                        if row.get("written", 0) >= written.get(row["key"], 0):
+                            written[row["key"]] = row.get("written", 0)
+                            places[row["key"]] = row["path"], number, start
                     start += len(line)
         self.places = sorted(places.values())
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 import flukeseg
 from flukeseg.errors import InputError
 from flukeseg.processor import processor_name
+from flukeseg.replacing import replacing
 
 PACKAGES = (
     "torch",
@@ -36,8 +37,8 @@ MAY_CHANGE = ("ckpt_path", "folder", "data.num_workers", "trainer.", "callbacks.
 
 def write_provenance(cfg: DictConfig, folder: Path) -> None:
     """Leave `config.yaml`, resolved, and `provenance.json` in a run's folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    with replacing(folder / "config.yaml") as partial:  # other processes may be reading it
+        OmegaConf.save(cfg, partial, resolve=True)
     record = {
         "flukeseg": flukeseg.__version__,
         "git_revision": git_revision(),
@@ -48,7 +49,8 @@ def write_provenance(cfg: DictConfig, folder: Path) -> None:
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "packages": {package: version(package) for package in PACKAGES},
     }
-    (folder / "provenance.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    with replacing(folder / "provenance.json") as partial:
+        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def refuse_changes(

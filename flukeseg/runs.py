@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from flukeseg.errors import InputError
@@ -36,6 +39,21 @@ class Run:
     note: str = ""
     options: dict[str, str] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run's folder; this one may enter again.
+
+    Raises:
+        InputError: another process is at it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0, is_singleton=True):
+            yield
+    except Timeout:  # say a Slurm job that outlived whoever submitted it
+        raise InputError(f"{folder} is being worked on by another process; wait for it") from None
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,16 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line, provenance
-from flukeseg.data.sources import find_sources, write_list
+from flukeseg.data.sources import find_sources, name_sources, write_list
 from flukeseg.errors import InputError, pair_of_sides, whole
-from flukeseg.evaluate import predict_and_pair, several
+from flukeseg.evaluate import predict_and_pair, refuse_parts, several
 from flukeseg.evaluation.labelled import render_pairs
 from flukeseg.evaluation.pairing import find_truth
 from flukeseg.evaluation.results import judge_pairs
 from flukeseg.gate import Gate, label, least_confidence
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_checkpoints
+from flukeseg.model.runtimes import SUFFIXES
 from flukeseg.predict import predict
 from flukeseg.prediction_folder import PredictionFolder
 from flukeseg.train import train
@@ -54,6 +57,7 @@ def selftrain(cfg: DictConfig) -> Path:
     for key in ("checkpoint", "source", "output"):
         if cfg[key] is None or cfg[key] == []:
             raise InputError(f"{key}={cfg[key]} must not be empty")
+    refuse_parts(cfg, "flukeseg.selftrain")
     rounds = whole("rounds", cfg.rounds)
     gate = hydra.utils.instantiate(cfg.gate)
     output = Path(cfg.output)
@@ -61,9 +65,9 @@ def selftrain(cfg: DictConfig) -> Path:
         provenance.refuse_changes(cfg, output, MAY_CHANGE, "give another output")
     teacher = cfg.checkpoint
     first = find_checkpoint(several(teacher)[0])
-    encoder = load_checkpoints([first]).hparams.get("encoder")
-    if encoder is None:
+    if first.suffix.lower() in SUFFIXES:
         raise InputError(f"checkpoint={first} is exported and cannot learn on; give a .ckpt")
+    encoder = load_checkpoints([first]).hparams["encoder"]
     sources = photos(cfg, output)
     for number in range(1, rounds + 1):
         folder = output / f"round-{number}"
@@ -88,10 +92,10 @@ def photos(cfg: DictConfig, output: Path) -> Path:
     for source in several(cfg.source):
         path = Path(source)
         if path.suffix.lower() in (".tar", ".tgz", ".gz"):
-            unpacked = output / "photos" / path.name.split(".")[0]
-            if not unpacked.exists():
-                unpack(path, unpacked)
-            source = str(unpacked)
+            place = place_of(path, output)
+            if not place.exists():
+                unpack(path, place)
+            source = str(place)
         found = find_sources(source, leave_out=cfg.output)
         if cfg.most is not None and len(found) > whole("most", cfg.most):
             spread = np.linspace(0, len(found) - 1, cfg.most).round().astype(int)
@@ -100,6 +104,12 @@ def photos(cfg: DictConfig, output: Path) -> Path:
     listed = output / "photos.txt"
     write_list(listed, chosen)
     return listed
+
+
+def place_of(archive: Path, output: Path) -> Path:
+    """Return the folder that an archive is unpacked to; two of one name have each their own."""
+    digest = hashlib.sha256(os.fsencode(archive.absolute())).hexdigest()[:8]
+    return output / "photos" / f"{archive.name.split('.')[0]}-{digest}"
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -113,7 +123,7 @@ def unpack(archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(partial, filter="data")
-    except (OSError, tarfile.TarError) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"source={archive} cannot be unpacked ({reason}); give a folder") from None
     if not any(path.is_file() for path in partial.rglob("*")):
@@ -128,7 +138,9 @@ def make_labels(cfg: DictConfig, sources: Path, folder: Path, gate: Gate, number
     asked = {"source": str(sources), "output": str(folder / "teacher")}
     products = ["mask", "probability", "uncertainty"]
     predict(OmegaConf.merge(cfg, {**asked, "products": products}))
-    tally = label(PredictionFolder(folder / "teacher"), folder, gate, confidence, cfg.max_pixels)
+    keys = {source.key for source in name_sources(find_sources(sources))}
+    teacher = PredictionFolder(folder / "teacher")
+    tally = label(teacher, folder, gate, confidence, cfg.max_pixels, keys)
     kinds = ", ".join(f"{count} {kind}" for kind, count in tally.most_common())
     log.info("round %d: masks from a confidence of %.3f: %s", number, confidence, kinds)
     log.info("look at: %s and %s", folder / "taken", folder / "refused")

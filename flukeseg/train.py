@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import hydra
@@ -16,11 +17,12 @@ from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities import rank_zero_only
 
 from flukeseg import command_line, multirun
+from flukeseg.callbacks import SeededSteps
 from flukeseg.errors import InputError, whole
 from flukeseg.loggers import make_logger
 from flukeseg.model.segmenter import SegmentationModule
 from flukeseg.provenance import refuse_changes, write_provenance
-from flukeseg.runs import write_result
+from flukeseg.runs import held, write_result
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +35,15 @@ def train(cfg: DictConfig) -> dict[str, float]:
         has one.
 
     Raises:
-        InputError: something in the configuration or the data cannot be used.
+        InputError: something in the configuration or the data cannot be used, or another process
+            trains in the folder.
     """
+    # of a group of processes the first holds the folder for all
+    with held(Path(cfg.folder)) if rank_zero_only.rank == 0 else nullcontext():
+        return _train(cfg)
+
+
+def _train(cfg: DictConfig) -> dict[str, float]:
     if rank_zero_only.rank > 0:  # one process tells
         logging.getLogger("flukeseg").setLevel(logging.WARNING)
     folder = Path(cfg.folder)
@@ -51,6 +60,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     module = hydra.utils.instantiate(cfg.model, _convert_="all")
     see_that_it_runs(module)
     callbacks = [hydra.utils.instantiate(c, _convert_="all") for c in cfg.callbacks.values() if c]
+    callbacks.append(SeededSteps(cfg.seed))
     trainer = command_line.make_trainer(cfg.trainer, callbacks=callbacks, logger=logger)
     if logger:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))

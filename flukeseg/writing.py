@@ -143,5 +143,5 @@ class ProductWriter(BasePredictionWriter):
         self.folder.add_row(
             row
             | {"key": file.source.key, "name": file.source.name}
-            | {"files": names, "products": products}
+            | {"files": names, "products": products, "stamp": file.stamp, "written": time.time()}
         )

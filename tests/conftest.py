@@ -47,11 +47,11 @@ def write_rgb(path: Path, image: np.ndarray) -> None:
     assert cv2.imwrite(str(path), image[..., ::-1] if image.ndim == 3 else image)
 
 
-def write_pairs(root: Path, count: int, size: tuple[int, int] = SIZE) -> list[str]:
+def write_pairs(root: Path, count: int, size: tuple[int, int] = SIZE, seed: int = 99) -> list[str]:
     """Write rendered pairs named fluke_00, fluke_01, …; return their stems."""
     stems = [f"fluke_{i:02d}" for i in range(count)]
     for i, stem in enumerate(stems):
-        picture = render((99, i), size)
+        picture = render((seed, i), size)
         write_rgb(root / "images" / f"{stem}.jpg", picture.image)
         write_rgb(root / "masks" / f"{stem}.png", picture.mask * 255)
     return stems

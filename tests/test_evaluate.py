@@ -6,10 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import TINY, write_rgb
+from conftest import TINY, write_pairs, write_rgb
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flukeseg.data.folder import FolderDataModule
 from flukeseg.data.synthetic import render
 from flukeseg.evaluation.statistics import (
     calibrate,
@@ -28,8 +29,8 @@ def a_row(name: str, dice: float, **more) -> dict:
     return {"name": name, "note": "", "dice": dice, "review": ""} | more
 
 
-def per_photo() -> list[dict[str, str]]:
-    with Path("e/per_photo.csv").open(newline="") as file:
+def per_photo(output: str = "e") -> list[dict[str, str]]:
+    with Path(output, "per_photo.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -104,6 +105,65 @@ def test_a_checkpoint_is_judged_on_validation_photos(run_evaluate, tiny_runs, sh
     assert all(one["photos"] == 4 for one in summary["results"].values())
     assert all(one["seconds"] > 0 for one in summary["results"].values())
     assert len(summary["comparisons"]) == 3
+
+
+def test_a_run_is_judged_on_the_photos_it_validated_on(run_train, run_evaluate, shared_pairs):
+    data = ["data=folder", f"data.root={shared_pairs}"]
+    run_train("+experiment=seresnet34", *data, "data.val_count=3", "seed=7", "name=own", *TINY,
+              "trainer.max_epochs=1")  # fmt: skip
+    (run,) = Path("outputs/own").iterdir()
+    run_evaluate(f"checkpoint={run}", *data, "output=e", *FEW)
+    own = FolderDataModule(shared_pairs, val_count=3, seed=7, size=(32, 64), num_workers=0)
+    own.setup()
+    assert {row["name"] for row in per_photo()} == {*own.val_set.source.names}
+
+
+def test_what_an_earlier_report_predicted_is_not_judged_again(run_evaluate, tiny_runs, tmp_path):
+    def evaluate(seed: int, count: int, output: str) -> list[dict[str, str]]:
+        run_evaluate(f"checkpoint={tiny_runs[0]}", "data=synthetic", f"data.test_count={count}",
+                     "photo_size=[60,120]", f"output={output}", f"seed={seed}", *FEW)  # fmt: skip
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in per_photo(output)]
+
+    evaluate(66, 4, "e")
+    assert evaluate(67, 3, "e") == evaluate(67, 3, "fresh")
+
+
+def test_photos_of_another_folder_by_the_same_names_are_other_photos(
+    run_evaluate, tiny_runs, tmp_path
+):
+    for folder, seed in (("a", 1), ("b", 2)):
+        write_pairs(tmp_path / folder, 4, seed=seed)
+
+    def evaluate(root: str, output: str) -> list[dict[str, str]]:
+        run_evaluate(f"checkpoint={tiny_runs[0]}", "data=folder", f"data.root={tmp_path / root}",
+                     "subset=all", f"output={output}", *FEW)  # fmt: skip
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in per_photo(output)]
+
+    evaluate("a", "e")
+    assert evaluate("b", "e") == evaluate("b", "fresh")
+
+
+def test_the_truths_threshold_is_that_of_the_data(run_evaluate, tiny_runs, tmp_path):
+    write_pairs(tmp_path / "grey", 3)
+    coverage = {}
+    for path in (tmp_path / "grey/masks").iterdir():
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 108
+        write_rgb(path, np.where(mask, 100, 0).astype(np.uint8))
+        coverage[path.stem] = pytest.approx(mask.mean())
+    run_evaluate(f"checkpoint={tiny_runs[0]}", "data=folder", f"data.root={tmp_path / 'grey'}",
+                 "data.mask_threshold=50", "subset=all", "output=e", *FEW)  # fmt: skip
+    assert {row["name"]: float(row["coverage"]) for row in per_photo()} == coverage
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [("trainer.devices=2", "do not go with flukeseg.evaluate"), ("shard=1/2", "shard=1/2 goes")],
+)
+def test_it_is_one_job(run_evaluate, masks, capsys, option, told):
+    with pytest.raises(SystemExit):
+        run_evaluate(f"predictions={masks / 'same'}", f"truth={masks / 'truth'}", "output=e",
+                     option)  # fmt: skip
+    assert told in capsys.readouterr().err
 
 
 def test_a_checkpoint_is_judged_on_rendered_photos_and_under_stress(run_evaluate, tiny_runs):

@@ -643,6 +643,37 @@ def test_masks_among_the_photos_are_never_photos(run_predict, tiny_runs, sea, ca
         assert len(table("in")) == 9
 
 
+def test_a_photo_replaced_since_is_looked_at_again(run_predict, tiny_runs, sea):
+    shutil.copytree(sea, "photos")
+    options = (f"checkpoint={tiny_runs[0]}", "source=photos", "output=masks")
+    run_predict(*options)
+    before = {path: path.stat().st_mtime_ns for path in Path("masks/mask").rglob("*.png")}
+    photo = Path("photos/0.jpg")
+    write_rgb(photo, render((9, 9), (70, 90)).image)
+    run_predict(*options)
+    changed = [path for path, at in before.items() if path.stat().st_mtime_ns != at]
+    assert [path.name for path in changed] == ["0.png"]
+    assert read(changed[0]).shape == (70, 90)
+
+
+def test_of_two_parts_rows_the_one_written_last_counts(tmp_path):
+    row = {"key": "a", "path": "a", "status": "ok"}
+    for part, at, kind in (("all", 1, "old"), ("1-of-2", 2, "new"), ("2-of-2", 0, "oldest")):
+        folder = PredictionFolder(tmp_path, part)
+        folder.add_row(row | {"written": at, "kind": kind})
+    (only,) = folder.rows()
+    assert only["kind"] == "new"
+
+
+def test_merging_wants_every_product(run_predict, tiny_runs, sea, capsys):
+    options = (f"checkpoint={tiny_runs[0]}", f"source={sea}", "output=masks")
+    for shard in ("1/2", "2/2"):
+        run_predict(*options, f"shard={shard}")
+    told = the_error(run_predict, capsys, *options, "shard=merge", "products=[overlay]")
+    assert "9 photos are not done" in told
+    run_predict(*options, "shard=merge")
+
+
 def test_a_photo_mended_since_is_tried_again(run_predict, tiny_runs, sea):
     Path("in").mkdir()
     whole = (sea / "0.jpg").read_bytes()

@@ -1,5 +1,6 @@
 """Exported networks give what torch gives, in any batch and size."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from conftest import run_job, write_rgb
 from flukeseg import Segmenter, benchmark, export
 from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
+from flukeseg.model import conversion, runtimes
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.conversion import Probability, to_openvino
@@ -102,6 +104,13 @@ def test_branches_of_training_become_one_convolution():
     assert sum("Convolution" in op for op in ops) < branches / 2
 
 
+def test_what_is_exported_is_not_exported_again(run_export, tiny_runs, capsys):
+    path = exported(run_export, tiny_runs[0], "onnx")
+    with pytest.raises(SystemExit):
+        run_export(f"checkpoint={path}", "format=openvino", "output=b.xml")
+    assert "is exported already; give a .ckpt" in capsys.readouterr().err
+
+
 def test_a_result_outlives_the_next_one(tiny_runs):
     """OpenVINO computes into the same memory each time."""
     network = load_checkpoints([find_checkpoint(tiny_runs[0])]).network
@@ -143,6 +152,18 @@ def test_runtimes_that_cannot_be():
         choose_runtime("torch", "openvino")
     assert choose_runtime("auto", "openvino") == "openvino"
     assert choose_runtime("auto", "torchscript") == "torch"
+
+
+def test_a_checkpoint_reaches_other_runtimes_through_onnx(monkeypatch):
+    found = importlib.util.find_spec
+    for module in (runtimes, conversion):
+        monkeypatch.setattr(module, "find_spec", lambda name: name != "onnx" and found(name))
+    assert choose_runtime("auto", "torch") == "torch"
+    assert choose_runtime("auto", "openvino") == "openvino"
+    with pytest.raises(InputError, match="runtime=openvino is not installed; pip install onnx"):
+        choose_runtime("openvino", "torch")
+    with pytest.raises(InputError, match="format=openvino needs: pip install onnx"):
+        conversion.save(FlukeUNet("test_resnet"), Path("a.xml"), "openvino", "")
 
 
 @formats

@@ -31,8 +31,9 @@ GREYS = {0, 64, 192, 255}
 PIXELS = 10**6
 FEW = [
     *TINY, "trainer.max_epochs=1", "data.train_count=8", "num_workers=0", "runtime=torch",
-    "batch_size=4", "tta=flip", "calibrate_count=12", "photo_size=[64,128]", "gate.good=0.01",
-    "gate.precision=0.5", "gate.disagreement=1", "gate.sure=0.7", "gate.val_count=2",
+    "batch_size=4", "tta=flip", "calibrate_count=12", "cleaning.min_coverage=0.03",
+    "photo_size=[64,128]", "gate.good=0.01", "gate.precision=0.5", "gate.disagreement=1",
+    "gate.sure=0.7", "gate.val_count=2",
 ]  # fmt: skip
 """Overrides that make self-training a matter of seconds, and take most of what there is."""
 
@@ -280,14 +281,31 @@ def test_at_most_so_many_of_each_source_evenly_spread(sources):
 
 
 def test_an_archive_is_unpacked_once_and_whole(sources):
-    half = sources / "photos/more.partial/deep/0.jpg"  # as a kill leaves it
+    place = selftrain.place_of(Path("more.tar"), sources)
+    half = place.with_name(f"{place.name}.partial") / "deep/0.jpg"  # as a kill leaves it
     half.parent.mkdir(parents=True)
     half.write_bytes(b"half")
     assert listed(sources, "more.tar") == [*"0123"]
-    assert (sources / "photos/more/deep/0.jpg").read_bytes() == jpegs(1)["deep/0.jpg"]
+    assert (place / "deep/0.jpg").read_bytes() == jpegs(1)["deep/0.jpg"]
     assert not half.exists()
     Path("more.tar").unlink()
     assert listed(sources, "more.tar") == [*"0123"]
+
+
+def test_two_archives_of_one_name_are_both_unpacked(sources):
+    Path("sea").mkdir()
+    write_tar(Path("sea/more.tar"), jpegs(2))
+    assert listed(sources, ["more.tar", "sea/more.tar"]) == [*"0123", *"01"]
+
+
+def test_an_archive_that_is_cut_is_told(sources):
+    with tarfile.open("cut.tar.gz", "w:gz") as tar:
+        for i in range(10):
+            tar.add(f"photos/{i}.jpg")
+    content = Path("cut.tar.gz").read_bytes()
+    Path("cut.tar.gz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"source=cut\.tar\.gz cannot be unpacked"):
+        listed(sources, "cut.tar.gz")
 
 
 def test_an_archive_writes_nowhere_else(sources):

@@ -102,6 +102,29 @@ def test_a_seed_repeats_and_another_does_not(run_train, shared_pairs):
     assert [row["train/loss"] for row in one] != [row["train/loss"] for row in other]
 
 
+def test_a_seed_repeats_dropout_with_any_number_of_workers(run_train, shared_pairs):
+    for name, workers in (("none", 0), ("one", 1)):
+        encoder = "model.encoder=efficientnet-b0"
+        options = [*folder_data(shared_pairs), *TINY, encoder, f"data.num_workers={workers}"]
+        run_train(*options, f"name={name}")
+    none, one = (read_metrics(the_run(name)) for name in ("none", "one"))
+    assert none == one
+
+
+def test_a_folder_is_of_one_training_at_a_time(run_train, shared_pairs, capsys):
+    run_train(*folder_data(shared_pairs), *TINY, "name=held")
+    hold = "import sys, time; from pathlib import Path; from flukeseg.runs import held\n"
+    hold += "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", hold, str(the_run("held"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(SystemExit):
+            run_train(*folder_data(shared_pairs), *TINY, "name=held", "ckpt_path=last")
+        other.kill()
+    assert "is being worked on by another process" in capsys.readouterr().err
+    assert (the_run("held") / "result.json").is_file()
+
+
 @pytest.mark.parametrize("schedule", ["plateau", "cosine"])
 def test_killed_and_resumed_is_as_unbroken(run_train, shared_pairs, schedule):
     """kill -9 in the middle of an epoch; what was learnt, scheduled and logged goes on.

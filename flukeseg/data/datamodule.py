@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
@@ -76,9 +75,6 @@ class FlukeDataModule(pl.LightningDataModule):
     def test_dataloader(self) -> DataLoader[Sample]:
         """Batches of every test photo, in order."""
         return self._loader(self.test_set)
-
-    def _seed_of(self, part: int) -> int:
-        return int(np.random.SeedSequence((self.seed, part)).generate_state(1)[0])
 
     def _training_set(self, source: Source) -> FlukeDataset:
         return FlukeDataset(source, self.augmentation, self.seed, self.start)

@@ -111,6 +111,11 @@ class CachedPhotos:
         return self.names[index], photo, mask
 
 
+def seed_of(seed: int, part: int) -> int:
+    """Return a seed for one of the parts that share a run's seed."""
+    return int(np.random.SeedSequence((seed, part)).generate_state(1)[0])
+
+
 class RenderedFlukes:
     """Flukes rendered on the fly, new ones in every epoch.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from flukeseg.data.datamodule import FlukeDataModule
@@ -77,21 +78,28 @@ class FolderDataModule(FlukeDataModule):
 
     def split(self, pairs: Pairs) -> list[str]:
         """Return the validation stems of these pairs."""
+        groups = groups_of(self.root, pairs)
         if self.folds is None:
-            return held_out(self.root, pairs, self.val_count, self.seed)
-        return split_by_fold(groups_of(self.root, pairs), self.folds, self.fold, self.seed)
+            return held_out(self.root, groups, self.val_count, self.seed)
+        return split_by_fold(groups, self.folds, self.fold, self.seed)
 
 
-def held_out(root: Path, pairs: Pairs, val_count: int, seed: int) -> list[str]:
-    """Return the stems of `val.txt`, or where there is none so many drawn with a seed.
+def held_out(root: Path, groups: Sequence[Sequence[str]], val_count: int, seed: int) -> list[str]:
+    """Return the stems of `root/val.txt`, or where there is none so many drawn with a seed.
+
+    Args:
+        root: the folder.
+        groups: stems that belong together, see `groups_of`.
+        val_count: how many to draw.
+        seed: of the draw.
 
     Raises:
         InputError: the list has a problem, or the count leaves nothing to train on.
     """
-    val_list, groups = root / "val.txt", groups_of(root, pairs)
+    val_list = root / "val.txt"
     if not val_list.exists():
         return split_by_count(groups, val_count, seed)
-    chosen = read_stems(val_list, pairs.stems)
+    chosen = read_stems(val_list, [stem for group in groups for stem in group])
     divided = [", ".join(group) for group in groups if 0 < len({*group} & {*chosen}) < len(group)]
     if divided:
         log.warning(

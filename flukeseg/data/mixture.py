@@ -9,7 +9,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from flukeseg.data.datamodule import FlukeDataModule
-from flukeseg.data.dataset import CachedPhotos, FlukeDataset, Sample, Start
+from flukeseg.data.dataset import CachedPhotos, FlukeDataset, Sample, Start, seed_of
 from flukeseg.data.parts import Labelled, Part
 from flukeseg.errors import InputError, whole
 
@@ -87,8 +87,8 @@ class MixedDataModule(FlukeDataModule):
         counts = shares({name: part.share for name, part in self.sources.items()}, self.train_count)
         parts, real = [], []
         for number, (name, part) in enumerate(self.sources.items()):
-            train, val = part.load(self.size, self._seed_of(number), counts[number])
-            parts.append(FlukeDataset(train, part.augmentation, self._seed_of(number)))
+            train, val = part.load(self.size, self.seed, counts[number], number)
+            parts.append(FlukeDataset(train, part.augmentation, seed_of(self.seed, number)))
             real.append((isinstance(part, Labelled), val))
             log.info("%s: %d of each epoch's photos, from %d", name, counts[number], len(train))
         labelled = [val for by_hand, val in real if by_hand and val]

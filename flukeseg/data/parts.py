@@ -10,8 +10,8 @@ from math import inf
 from pathlib import Path
 
 from flukeseg.data.augmentation import Augmentation
-from flukeseg.data.dataset import CachedPhotos, RenderedFlukes, Source
-from flukeseg.data.folder import held_out
+from flukeseg.data.dataset import CachedPhotos, RenderedFlukes, Source, seed_of
+from flukeseg.data.folder import groups_of, held_out
 from flukeseg.data.loading import available_processors
 from flukeseg.data.pairs import cached, load_pairs
 from flukeseg.data.photos import MAX_PIXELS
@@ -44,8 +44,15 @@ class Part:
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < inf:
             raise InputError(f"share={share} of a source must be above 0; or leave it out")
 
-    def load(self, size: tuple[int, int], seed: int, count: int) -> Split:
-        """Read what there is, at a size; `count` photos of it are drawn in an epoch."""
+    def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
+        """Read what there is, at a size.
+
+        Args:
+            size: (height, width).
+            seed: of the run: it divides pairs alike, wherever their source stands.
+            count: photos of it that are drawn in an epoch.
+            number: of the source among all.
+        """
         raise NotImplementedError
 
 
@@ -63,9 +70,9 @@ class Rendered(Part):
         super().__post_init__()
         see_parts("without", self.without)
 
-    def load(self, size: tuple[int, int], seed: int, count: int) -> Split:
+    def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
         """See `Part`."""
-        return RenderedFlukes(count, size, seed, self.without), None
+        return RenderedFlukes(count, size, seed_of(seed, number), self.without), None
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,8 @@ class Labelled(Part):
         root: the folder.
         val_count: how many to validate on where there is no val.txt.
         validates: whether to; if not, those of val.txt are left out all the same.
-        leave_out: stems that take no part at all: to be measured on later.
+        leave_out: stems that take no part at all, nor do those that belong together with one, see
+            `groups_of`: to be measured on later.
         mask_threshold: grey above it is fluke.
     """
 
@@ -86,7 +94,7 @@ class Labelled(Part):
     leave_out: Sequence[str] = ()
     mask_threshold: int = 108
 
-    def load(self, size: tuple[int, int], seed: int, count: int) -> Split:
+    def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
         """See `Part`.
 
         Raises:
@@ -95,15 +103,18 @@ class Labelled(Part):
         pairs = load_pairs(self.root, size, self.mask_threshold)
         if unknown := set(self.leave_out) - set(pairs.stems):
             raise InputError(f"leave_out={min(unknown)} is not in {self.root}")
-        root = Path(self.root)
+        root, every = Path(self.root), groups_of(Path(self.root), pairs)
+        groups = [group for group in every if not {*group} & {*self.leave_out}]
         chosen: Sequence[str] = ()
+        listed = (root / "val.txt").exists()
         if self.validates:
-            chosen = held_out(root, pairs, whole("val_count", self.val_count), seed)
-        elif (root / "val.txt").exists():
+            drawn_from = every if listed else groups
+            chosen = held_out(root, drawn_from, whole("val_count", self.val_count), seed)
+        elif listed:
             chosen = read_stems(root / "val.txt", pairs.stems)
-        held = {*chosen, *self.leave_out}
-        train = [i for i, stem in enumerate(pairs.stems) if stem not in held]
-        val = [i for i, s in enumerate(pairs.stems) if s in chosen and s not in self.leave_out]
+        mine = {stem for group in groups for stem in group}
+        train = [i for i, stem in enumerate(pairs.stems) if stem in mine and stem not in chosen]
+        val = [i for i, stem in enumerate(pairs.stems) if stem in mine and stem in chosen]
         if not train:
             raise InputError(f"{self.root}: no pair is left to train on")
         return cached(pairs, train), cached(pairs, val) if val and self.validates else None
@@ -121,7 +132,7 @@ class Taught(Part):
     labels: str | Path = ""
     max_pixels: int = MAX_PIXELS
 
-    def load(self, size: tuple[int, int], seed: int, count: int) -> Split:
+    def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
         """See `Part`.
 
         Raises:

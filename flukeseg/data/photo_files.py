@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from flukeseg.data.loading import one_thread
 from flukeseg.data.photos import read_for_network, resize_photo
-from flukeseg.data.sources import Source
+from flukeseg.data.sources import Source, stamp
 from flukeseg.data.tensors import to_tensor
 from flukeseg.errors import InputError
 
@@ -22,7 +22,7 @@ class PhotoFile(NamedTuple):
     """A photo as it was found.
 
     `size`: (height, width), upright; (0, 0) where it could not be read, and then `problem` says
-    why. `orientation`: EXIF's, 1 to 8. `seconds`: of reading.
+    why. `orientation`: EXIF's, 1 to 8. `seconds`: of reading. `stamp`: see `sources.stamp`.
     """
 
     source: Source
@@ -30,6 +30,7 @@ class PhotoFile(NamedTuple):
     orientation: int = 1
     problem: str = ""
     seconds: float = 0.0
+    stamp: list[int] | None = None
 
 
 class PhotoBatch(TypedDict):
@@ -63,14 +64,15 @@ class PhotoFiles(Dataset[Read]):
     def __getitem__(self, index: int) -> Read:
         """Return a file and its photo H×W×3 uint8 RGB, or None."""
         source, started = self.sources[index], time.perf_counter()
+        found = PhotoFile(source, stamp=stamp(source.path))
         try:
             photo, orientation, size = read_for_network(source.path, self.size, self.max_pixels)
         except InputError as error:
             reason = str(error).removeprefix(source.path).strip()
-            return PhotoFile(source, problem=reason, seconds=time.perf_counter() - started), None
+            return found._replace(problem=reason, seconds=time.perf_counter() - started), None
         small = resize_photo(photo, self.size)
         seconds = time.perf_counter() - started
-        return PhotoFile(source, size, orientation, seconds=seconds), small
+        return found._replace(size=size, orientation=orientation, seconds=seconds), small
 
 
 def photo_loader(photos: PhotoFiles, batch_size: int, num_workers: int) -> DataLoader[PhotoBatch]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flukeseg.data.datamodule import FlukeDataModule
-from flukeseg.data.dataset import FlukeDataset, RenderedFlukes
+from flukeseg.data.dataset import FlukeDataset, RenderedFlukes, seed_of
 from flukeseg.data.synthetic import see_parts
 from flukeseg.errors import whole
 
@@ -42,7 +42,7 @@ class RenderedDataModule(FlukeDataModule):
         if self.train_set is not None:
             return
         # far-off seeds, so that no training picture is ever a validation or test picture
-        train, val, test = (self._seed_of(part) for part in range(3))
+        train, val, test = (seed_of(self.seed, part) for part in range(3))
         self.train_set = self._training_set(
             RenderedFlukes(self.train_count, self.size, train, self.without)
         )

@@ -40,6 +40,15 @@ class Source(NamedTuple):
         return _absolute(self.path)
 
 
+def stamp(path: str | Path) -> list[int] | None:
+    """Return a file's bytes and when it was changed (ns), to tell it from what it was; or None."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
+
 def write_list(path: Path, photos: Iterable[str | Path]) -> None:
     """Write a list that `find_sources` reads, of absolute paths."""
     lines = "".join(f"{_absolute(photo)}\n" for photo in photos)

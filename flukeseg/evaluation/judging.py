@@ -15,11 +15,8 @@ from tqdm import tqdm
 from flukeseg.data.loading import available_processors, one_thread
 from flukeseg.data.photos import MAX_PIXELS, read_mask_levels
 from flukeseg.errors import InputError
-from flukeseg.evaluation.pairing import Guess, Truth
+from flukeseg.evaluation.pairing import MASK_THRESHOLD, Guess, Truth
 from flukeseg.masks.metrics import photo_figures
-
-MASK_THRESHOLD = 108
-"""Grey above it is fluke, as in the reference's masks, which have JPEG-like levels."""
 
 SOFT = 0.02
 """A share of pixels between dark and light grey above which a mask was not meant to be binary."""
@@ -79,11 +76,11 @@ def _judge_told(task: tuple[str, Truth, Guess, int]) -> Row | str:
 
 
 def _judge_one(name: str, truth: Truth, guess: Guess, max_pixels: int) -> Row:
-    true, true_is_soft = _read(truth.mask, max_pixels)
+    true, true_is_soft = _read(truth.mask, truth.threshold, max_pixels)
     if guess.mask is None:
         predicted, soft, note = np.zeros_like(true), False, "no prediction: judged as empty"
     else:
-        predicted, soft = _read(guess.mask, max_pixels)
+        predicted, soft = _read(guess.mask, MASK_THRESHOLD, max_pixels)
         note = ""
         if predicted.shape != true.shape:
             sizes = [f"{mask.shape[1]} × {mask.shape[0]}" for mask in (predicted, true)]
@@ -91,9 +88,10 @@ def _judge_one(name: str, truth: Truth, guess: Guess, max_pixels: int) -> Row:
                 f"{guess.mask} is {sizes[0]} and {truth.mask} {sizes[1]} pixels: bring the "
                 "prediction to the photo's size, best its probabilities before they are thresholded"
             )
-    kinds = [kind for kind, is_so in (("prediction", soft), ("truth", true_is_soft)) if is_so]
-    if kinds:
-        note = f"{' and '.join(kinds)} not binary: grey above {MASK_THRESHOLD} is taken as fluke"
+    greys = (("prediction", soft, MASK_THRESHOLD), ("truth", true_is_soft, truth.threshold))
+    told = [f"{kind} not binary: grey above {least}" for kind, is_so, least in greys if is_so]
+    if told:
+        note = f"{', '.join(told)} is taken as fluke"
     edge = None if truth.edge is None else read_edge(truth.edge)
     return {
         "name": name,
@@ -107,7 +105,7 @@ def _judge_one(name: str, truth: Truth, guess: Guess, max_pixels: int) -> Row:
     }
 
 
-def _read(path: Path, max_pixels: int) -> tuple[np.ndarray, bool]:
-    levels = read_mask_levels(path, MASK_THRESHOLD, max_pixels)
+def _read(path: Path, threshold: int, max_pixels: int) -> tuple[np.ndarray, bool]:
+    levels = read_mask_levels(path, threshold, max_pixels)
     between = np.count_nonzero((levels > 32) & (levels < 224))
-    return (levels > MASK_THRESHOLD).astype(np.uint8), between > SOFT * levels.size
+    return (levels > threshold).astype(np.uint8), between > SOFT * levels.size

@@ -3,25 +3,55 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+import hydra
 import numpy as np
+from omegaconf import OmegaConf
 from tqdm import tqdm
 
 from flukeseg.data import stress
 from flukeseg.data.datamodule import FlukeDataModule
 from flukeseg.data.photos import read_mask, read_photo
+from flukeseg.data.sources import stamp
 from flukeseg.data.synthetic import render
 from flukeseg.evaluation.pairing import Truth
 from flukeseg.masks.files import encode_png
 from flukeseg.replacing import replacing
 
 
+class Validation(NamedTuple):
+    """What a run validates on: the folder of pairs, the grey above which is fluke, fold, names."""
+
+    root: Path
+    mask_threshold: int
+    fold: int | None
+    names: list[str]
+
+
 def validation_names(data: FlukeDataModule) -> list[str]:
     """Return the names of the photos that a data module validates on."""
     data.setup()
     return list(data.val_set.source.names)
+
+
+def find_validation(run: Path) -> Validation | None:
+    """Return what a run validates on, by its `config.yaml`; None where it learns from no folder.
+
+    Raises:
+        InputError: its data cannot be read.
+    """
+    path = run / "config.yaml"
+    data = OmegaConf.load(path).get("data") if path.is_file() else None
+    if data is None or "root" not in data:
+        return None
+    module = hydra.utils.instantiate(data, augmentation=None, _convert_="all")
+    return Validation(
+        Path(data.root).absolute(), data.mask_threshold, data.fold, validation_names(module)
+    )
 
 
 def render_pairs(folder: Path, count: int, size: tuple[int, int], seed: int) -> Path:
@@ -49,12 +79,17 @@ def stressed_pairs(
     folder: Path, condition: str, truths: Mapping[str, Truth], max_pixels: int
 ) -> Path:
     """Write photos and masks as they are under a condition of the stress suite."""
-    settings = {"condition": condition, "version": stress.VERSION, "photos": sorted(truths)}
+    photos = {
+        name: [str(path), stamp(path), truth.threshold]
+        for name, truth in truths.items()
+        for path in (truth.photo.absolute(),)
+    }
+    settings = {"condition": condition, "version": stress.VERSION, "photos": photos}
     if _is_done(folder, settings):
         return folder
     for name, truth in truths.items():
         photo = read_photo(truth.photo, max_pixels)
-        mask = read_mask(truth.mask, max_pixels=max_pixels)
+        mask = read_mask(truth.mask, truth.threshold, max_pixels)
         photo, mask = stress.stress(condition, photo, mask, name)
         _write(folder / "images" / f"{name}.png", photo)
         _write(folder / "masks" / f"{name}.png", mask * 255)
@@ -67,8 +102,12 @@ def _write(path: Path, image: np.ndarray) -> None:
 
 
 def _is_done(folder: Path, settings: dict[str, object]) -> bool:
+    """Tell whether a folder holds what these settings make; if not, it is emptied."""
     path = folder / "made.json"
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8")) == settings
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) == settings:
+        return True
+    shutil.rmtree(folder, ignore_errors=True)
+    return False
 
 
 def _done(folder: Path, settings: dict[str, object]) -> Path:

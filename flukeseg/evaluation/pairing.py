@@ -5,22 +5,34 @@ from __future__ import annotations
 import csv
 import logging
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from flukeseg.data.photos import IMAGE_SUFFIXES
+from flukeseg.data.sources import Source
 from flukeseg.errors import InputError
 
 log = logging.getLogger(__name__)
 
+TABLE = "predictions.csv"
+"""Of an output of `flukeseg.predict`."""
+
+
+MASK_THRESHOLD = 108
+"""Grey above it is fluke, as in the reference's masks, which have JPEG-like levels."""
+
 
 class Truth(NamedTuple):
-    """What is known of a photo: its mask; its trailing edge and the photo itself, or None."""
+    """What is known of a photo: its mask; its trailing edge and the photo itself, or None.
+
+    `threshold`: grey of the mask above it is fluke.
+    """
 
     mask: Path
     edge: Path | None = None
     photo: Path | None = None
+    threshold: int = MASK_THRESHOLD
 
 
 class Guess(NamedTuple):
@@ -36,7 +48,7 @@ class Guess(NamedTuple):
     probability: Path | None = None
 
 
-def find_truth(folder: str | Path) -> dict[str, Truth]:
+def find_truth(folder: str | Path, threshold: int = MASK_THRESHOLD) -> dict[str, Truth]:
     """List the true masks of a folder by name: path without suffix.
 
     A labelled folder has `masks/`, and beside it `images/` and `edges/` (trailing edges, a CSV
@@ -54,6 +66,7 @@ def find_truth(folder: str | Path) -> dict[str, Truth]:
             path,
             edge if (edge := edges / f"{name}.csv").is_file() else None,
             photos.get(name),
+            threshold,
         )
         for name, path in _by_name("truth", masks).items()
     }
@@ -69,23 +82,8 @@ def find_guesses(folder: str | Path) -> dict[str, Guess]:
         InputError: as `find_truth`.
     """
     folder = Path(folder)
-    table = folder / "predictions.csv"
-    if table.is_file() and (folder / "mask").is_dir():
-        found = {}
-        with table.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                # one that could not be read has no mask, and is named as its photo
-                name = str(Path(row["mask"] or f"mask/{Path(row['path']).name}").with_suffix(""))
-                name = name.removeprefix("mask/")
-                probability = folder / "probability" / f"{name}.png"
-                found[name] = Guess(
-                    folder / row["mask"] if row["mask"] else None,
-                    float(row["confidence"] or math.nan),
-                    row["review"],
-                    float(row["seconds"] or math.nan),
-                    probability if probability.is_file() else None,
-                )
-        return found
+    if (folder / TABLE).is_file() and (folder / "mask").is_dir():
+        return {name: guess for name, _, guess in _read_table(folder)}
     found = {name: Guess(path) for name, path in _by_name("predictions", folder).items()}
     if not found:
         raise InputError(
@@ -93,6 +91,34 @@ def find_guesses(folder: str | Path) -> dict[str, Guess]:
             "flukeseg.predict"
         )
     return found
+
+
+def find_guesses_of(folder: Path, truths: Mapping[str, Truth]) -> dict[str, Guess]:
+    """Take from an output of `flukeseg.predict` the masks of these photos, by the truth's name."""
+    # as the table writes a path
+    names = {
+        Source(str(truth.photo), name).key.encode(errors="backslashreplace").decode(): name
+        for name, truth in truths.items()
+    }
+    return {names[path]: guess for _, path, guess in _read_table(folder) if path in names}
+
+
+def _read_table(folder: Path) -> Iterator[tuple[str, str, Guess]]:
+    """Give each row's name, its photo's path and what was predicted."""
+    with (folder / TABLE).open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            # one that could not be read has no mask, and is named as its photo
+            name = str(Path(row["mask"] or f"mask/{Path(row['path']).name}").with_suffix(""))
+            name = name.removeprefix("mask/")
+            probability = folder / "probability" / f"{name}.png"
+            guess = Guess(
+                folder / row["mask"] if row["mask"] else None,
+                float(row["confidence"] or math.nan),
+                row["review"],
+                float(row["seconds"] or math.nan),
+                probability if probability.is_file() else None,
+            )
+            yield name, row["path"], guess
 
 
 def pair(

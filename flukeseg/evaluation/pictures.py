@@ -11,7 +11,6 @@ import numpy as np
 
 from flukeseg.data.photos import read_mask, read_photo, resize_mask, resize_photo
 from flukeseg.errors import InputError
-from flukeseg.evaluation.judging import MASK_THRESHOLD
 from flukeseg.evaluation.pairing import Guess, Truth
 from flukeseg.figures import TRUTH
 from flukeseg.masks.geometry import Box, tight_box
@@ -45,10 +44,10 @@ def draw_masks(truth: Truth, guess: Guess, max_pixels: int) -> Pictures:
     Raises:
         InputError: a mask cannot be read.
     """
-    true = read_mask(truth.mask, MASK_THRESHOLD, max_pixels)
+    true = read_mask(truth.mask, truth.threshold, max_pixels)
     predicted = np.zeros_like(true)
     if guess.mask is not None:
-        predicted = read_mask(guess.mask, MASK_THRESHOLD, max_pixels)
+        predicted = read_mask(guess.mask, max_pixels=max_pixels)
     box = _about(true | predicted)
     scale = min(PICTURE[0] / box.width, PICTURE[1] / box.height, ENLARGED)
     size = max(1, round(box.height * scale)), max(1, round(box.width * scale))

@@ -27,7 +27,7 @@ def threshold_table(
     figures = np.zeros((len(known), len(THRESHOLDS)))
     bar = tqdm(known.values(), unit="photo", desc="thresholds", leave=False)
     for row, (truth, guess) in zip(figures, bar, strict=True):
-        true = read_mask(truth.mask, max_pixels=max_pixels)
+        true = read_mask(truth.mask, truth.threshold, max_pixels)
         # 8 bits: a probability to a five-hundredth
         probability = read_photo(guess.probability, max_pixels)[..., 0]
         for column, threshold in enumerate(THRESHOLDS):

@@ -87,9 +87,9 @@ def save(network: FlukeUNet, path: Path, form: str, facts: str) -> None:
     Raises:
         InputError: the package that writes it is not installed.
     """
-    needed = {"onnx": "onnx", "openvino": "openvino"}.get(form)
-    if needed and not find_spec(needed):
-        raise InputError(f"format={form} needs a package: pip install {needed}")
+    needed = {"onnx": ["onnx"], "openvino": ["openvino", "onnx"]}.get(form, [])
+    if lacking := [package for package in needed if not find_spec(package)]:
+        raise InputError(f"format={form} needs: pip install {' '.join(lacking)}")
     if form == "torchscript":
         with _quiet():
             torch.jit.save(to_torchscript(network), str(path), _extra_files={KEY: facts})

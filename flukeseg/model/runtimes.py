@@ -96,7 +96,11 @@ def choose_runtime(runtime: str, form: str) -> str:
         "openvino": ("openvino",),
         "torchscript": ("torch",),
     }[form]
-    installed = [name for name in able if name == "torch" or find_spec(PACKAGES[name])]
+    # networks of torch reach the others through ONNX
+    converter = ["onnx"] if form == "torch" else []
+    needed = {name: [PACKAGES[name], *converter] for name in able if name != "torch"}
+    lacking = {name: [p for p in packages if not find_spec(p)] for name, packages in needed.items()}
+    installed = [name for name in able if not lacking.get(name)]
     if runtime != "auto":
         if runtime not in able:
             raise InputError(
@@ -104,7 +108,8 @@ def choose_runtime(runtime: str, form: str) -> str:
             )
         if runtime not in installed:
             raise InputError(
-                f"runtime={runtime} is not installed; pip install {PACKAGES[runtime]}, or give auto"
+                f"runtime={runtime} is not installed; pip install {' '.join(lacking[runtime])}, or "
+                "give auto"
             )
         return runtime
     if not installed:

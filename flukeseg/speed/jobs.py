@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,11 +28,12 @@ def repeat(paths: Sequence[str], count: int, folder: Path) -> Path:
 def run_prediction(
     source: Path, output: Path, options: Sequence[str], count: int
 ) -> dict[str, float]:
-    """Run `flukeseg.predict`; return its seconds, and its main process's peak memory in MB.
+    """Run `flukeseg.predict` anew; return its seconds, and its main process's peak memory in MB.
 
     Raises:
         InputError: it fails, or does not make a mask of each photo.
     """
+    shutil.rmtree(output, ignore_errors=True)  # or what an earlier benchmark did is not done again
     command = [
         sys.executable, "-m", "flukeseg.predict", f"source={source}", f"output={output}", *options
     ]  # fmt: skip

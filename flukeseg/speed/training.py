@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from flukeseg.data.datamodule import FlukeDataModule
+from flukeseg.errors import InputError
 from flukeseg.model.segmenter import SegmentationModule
 
 PARTS = ("wait", "forward", "backward", "optimiser")
@@ -22,7 +23,14 @@ def step_seconds(
     """Return seconds of each part of each step; `wait` is for the loader.
 
     The first two steps, in which loaders start and memory is taken, are left out.
+
+    Raises:
+        InputError: the photos do not fill a batch.
     """
+    if len(data.train_set) < data.batch_size:
+        raise InputError(
+            f"{len(data.train_set)} photos to train on do not fill a batch: lower data.batch_size"
+        )
     module.train()
     optimizer = module.optimizer(module.parameters())
     found: dict[str, list[float]] = {part: [] for part in PARTS}
