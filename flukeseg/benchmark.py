@@ -151,12 +151,8 @@ def end_to_end(cfg: DictConfig, output: Path, turns: int) -> Report:
     place = repeat(paths, count, output / "photos")
     keys = ("checkpoint", "tta", "size", "threshold", "runtime", "batch_size", "num_workers")
     plain = OmegaConf.to_container(cfg)
-    given = [
-        command_line.quote_path(
-            f"{key}={'null' if plain[key] is None else plain[key]}".replace(" ", "")
-        )
-        for key in keys
-    ]
+    options = {key: "null" if plain[key] is None else plain[key] for key in keys}
+    given = [command_line.quote_path(f"{key}={value}") for key, value in options.items()]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in cfg.compare}
     for turn in range(turns):
         for name, options in cfg.compare.items():

@@ -80,9 +80,8 @@ def stressed_pairs(
 ) -> Path:
     """Write photos and masks as they are under a condition of the stress suite."""
     photos = {
-        name: [str(path), stamp(path), truth.threshold]
+        name: [str(truth.photo.absolute()), stamp(truth.photo), stamp(truth.mask), truth.threshold]
         for name, truth in truths.items()
-        for path in (truth.photo.absolute(),)
     }
     settings = {"condition": condition, "version": stress.VERSION, "photos": photos}
     if _is_done(folder, settings):
