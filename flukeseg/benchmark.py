@@ -52,6 +52,10 @@ def benchmark(cfg: DictConfig) -> Report:
     }
     if unknown := [part for part in cfg.parts if part not in parts]:
         raise InputError(f"parts={unknown[0]} is not one of {', '.join(parts)}")
+    if {"quality", "stages", "end_to_end"} & {*cfg.parts}:
+        find_sources(cfg.source)  # told now, not after minutes of measuring
+    if {"loading", "training"} & {*cfg.parts}:
+        see_data(cfg)
     report: Report = {"processor": processor_name(), "threads": torch.get_num_threads()}
     for part in cfg.parts:
         report[part] = parts[part]()
@@ -204,10 +208,18 @@ def network_size(cfg: DictConfig, module: Any) -> tuple[int, int]:
     return module.size if cfg.size is None else pair_of_sides("size", cfg.size)
 
 
-def pairs(cfg: DictConfig) -> Any:
-    """Return the training data, set up."""
+def see_data(cfg: DictConfig) -> None:
+    """See that there is a folder of pairs, or renderings.
+
+    Raises:
+        InputError: there is none.
+    """
     if cfg.data is None or OmegaConf.is_missing(cfg.data, "root"):
         raise InputError("data.root has no value; give a folder of pairs, or data=synthetic")
+
+
+def pairs(cfg: DictConfig) -> Any:
+    """Return the training data, set up."""
     data = hydra.utils.instantiate(cfg.data, _convert_="all")
     data.setup()
     return data

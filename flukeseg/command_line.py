@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -53,10 +53,11 @@ def run(job: Callable[[], None]) -> None:
         sys.argv[1:] = [quote_path(argument) for argument in sys.argv[1:]]
     try:
         with told_in_a_sentence():
+            see_experiment(sys.argv)
             job()
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+    except OSError as error:
         # Hydra makes the run's folder before the job begins
-        if os.environ.get("FLUKESEG_TRACEBACK") == "1":
+        if os.environ.get("FLUKESEG_TRACEBACK") == "1" or error.filename is None:
             raise
         _end(f"{error.filename} cannot be written ({error.strerror}); name another folder")
     except (ValueError, RuntimeError) as error:
@@ -67,6 +68,20 @@ def run(job: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def see_experiment(argv: Sequence[str]) -> None:
+    """See that an experiment is one of this job's: its file opens with its command.
+
+    Raises:
+        InputError: it is another job's, and here it would do nothing or something else.
+    """
+    job = re.search(r"(\w+)(\.py)?$", argv[0])[1]
+    for name in (a.removeprefix("+experiment=") for a in argv if a.startswith("+experiment=")):
+        path = CONF / "experiment" / f"{name}.yaml"
+        command = path.is_file() and re.search(r"python -m flukeseg\.(\w+).*", path.read_text())
+        if command and job not in (command[1], "benchmark"):
+            raise InputError(f"experiment={name} is not for flukeseg.{job}; run: {command[0]}")
 
 
 def quote_path(argument: str) -> str:
@@ -125,7 +140,7 @@ def explain(error: BaseException) -> str:
         if isinstance(link, InputError):
             return str(link)
         if isinstance(link, MissingMandatoryValue):
-            key = re.search(r"full_key: (\S+)", str(link))
+            key = re.search(r"(?:full_key|mandatory value): (\S+)", str(link))
             return f"{key[1] if key else link} has no value; give it on the command line"
     text = str(error)
     if isinstance(error, OverrideParseException):
@@ -133,6 +148,10 @@ def explain(error: BaseException) -> str:
             f"{error.override} cannot be read as an option; write key=value, the value in "
             "quotes if it has commas, brackets or ="
         )
+    if several := re.search(r"Ambiguous value for argument '([^'=]+)=([^']*)'", text):
+        return f"{several[1]}={several[2]}: write a list, '{several[1]}=[{several[2]}]'"
+    if "experiment" in text and re.search(r"Could not override '(experiment|sweep)'", text):
+        return "an experiment is added with a plus: +experiment=NAME"
     if key := re.search(r"Could not override '([^']+)'", text):
         return f"there is no option {key[1]}{_near_option(key[1])}"
     if plugin := re.search(r"Could not find 'hydra/\w+/(joblib|submitit_\w+|optuna)'", text):
@@ -147,7 +166,13 @@ def explain(error: BaseException) -> str:
 def make_trainer(trainer: DictConfig, **arguments: Any) -> pl.Trainer:
     """Build the trainer of a job's configuration, `precision=auto` settled."""
     precision = choose_precision(trainer.precision, trainer.accelerator)
-    return hydra.utils.instantiate(trainer, precision=precision, _convert_="all", **arguments)
+    try:
+        return hydra.utils.instantiate(trainer, precision=precision, _convert_="all", **arguments)
+    except InstantiationException as error:
+        named = ("accelerator", "devices", "precision")
+        given = ", ".join(f"trainer.{key}={trainer[key]}" for key in named)
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise InputError(f"{given} cannot be had ({reason}); auto takes what there is") from error
 
 
 def run_dir(name: str, ckpt_path: str | None) -> str:
@@ -202,6 +227,8 @@ def _near_option(key: str) -> str:
     """Name an option that looks like a mistyped one, from the configuration files."""
     known = set()
     for path in CONF.rglob("*.yaml"):
+        if path.parent.name in ("experiment", "sweep"):  # keys of other files
+            continue
         group = path.parent.name if path.parent.name != "conf" else ""
         pending = [(group, OmegaConf.load(path))]
         while pending:
@@ -212,5 +239,5 @@ def _near_option(key: str) -> str:
                 child = node._get_node(name)
                 if OmegaConf.is_dict(child):
                     pending.append((full, child))
-    near = difflib.get_close_matches(key, sorted(known), n=1)
+    near = difflib.get_close_matches(key, sorted(known - {key}), n=1)
     return f"; did you mean {near[0]}?" if near else "; see --cfg job for those there are"

@@ -137,7 +137,7 @@ def labelled_photos(cfg: DictConfig, output: Path) -> dict[str, Truth]:
     if "root" not in cfg.data:  # rendered: written down, so that they are looked at as photos are
         size = pair_of_sides("photo_size", cfg.photo_size)
         return find_truth(render_pairs(output / "rendered", cfg.data.test_count, size, cfg.seed))
-    truths = find_truth(cfg.data.root, cfg.data.mask_threshold)
+    truths = find_truth(cfg.data.root, cfg.data.mask_threshold, "data.root")
     if cfg.subset == "all":
         return truths
     root = Path(cfg.data.root).absolute()

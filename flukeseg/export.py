@@ -19,6 +19,7 @@ from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.conversion import Probability, save
 from flukeseg.model.runtimes import FORMATS, SUFFIXES, Compute, Facts, load_exported
 from flukeseg.model.segmenter import SegmentationModule
+from flukeseg.pretrained import NAMES
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ def export(cfg: DictConfig) -> Path:
     if checkpoint.suffix.lower() in SUFFIXES:
         raise InputError(f"checkpoint={cfg.checkpoint} is exported already; give a .ckpt")
     module = load_checkpoints([checkpoint])
-    path = Path(cfg.output or checkpoint.with_suffix(FORMATS[cfg.format]))
+    beside = Path(checkpoint.name) if cfg.checkpoint in NAMES else checkpoint
+    path = Path(cfg.output or beside.with_suffix(FORMATS[cfg.format]))
     if path.suffix != FORMATS[cfg.format]:
         raise InputError(f"output={path} must end in {FORMATS[cfg.format]}")
     facts = Facts(

@@ -153,7 +153,7 @@ def calibrate(cfg: DictConfig, folder: Path, gate: Gate) -> float:
         size = pair_of_sides("photo_size", cfg.photo_size)
         count = whole("calibrate_count", cfg.calibrate_count)
         root = render_pairs(folder / "rendered", count, size, cfg.seed)
-    pairs = predict_and_pair(cfg, find_truth(root), folder / "teacher")
+    pairs = predict_and_pair(cfg, find_truth(root, key="calibrate_on"), folder / "teacher")
     rows = [
         row
         for row in judge_pairs("teacher", pairs, cfg.max_pixels).rows

@@ -16,6 +16,7 @@ from conftest import run_job, write_rgb
 from flukeseg import Segmenter, benchmark, export
 from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
+from flukeseg.masks.metrics import dice
 from flukeseg.model import conversion, runtimes
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_checkpoints
@@ -184,6 +185,18 @@ def test_formats_do_not_mix(run_export, tiny_runs):
     assert len(both.networks) == 2
 
 
+def test_flukesegs_own_network_is_whole_and_finds_flukes():
+    segmenter = Segmenter.from_checkpoint("rendered", runtime="torch")
+    for number in range(2, 5):
+        picture = render((5, number), (350, 700))
+        assert dice(segmenter(picture.image).mask > 0, picture.mask > 0) > 0.9
+
+
+def test_flukesegs_own_network_is_exported_to_here(run_export):
+    run_export("checkpoint=rendered", "format=torchscript")
+    assert Path("rendered.pt").is_file()
+
+
 def test_a_halved_checkpoint_sees_the_same(tiny_runs, tmp_path):
     checkpoint = find_checkpoint(tiny_runs[0])
     size = halve(checkpoint, tmp_path / "half.ckpt")
@@ -230,8 +243,9 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, tiny_runs, sha
 def test_a_benchmark_of_nothing_is_one_sentence(tmp_path, monkeypatch, capsys, tiny_runs):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
-        run_job(benchmark, f"checkpoint={tiny_runs[0]}", "source=x", "output=o", "parts=[loading]")
-    assert "data.root" in capsys.readouterr().err
+        run_job(benchmark, f"checkpoint={tiny_runs[0]}", f"source={__file__}", "output=o")
+    assert "data.root has no value" in capsys.readouterr().err
+    assert not Path("o/benchmark.json").exists()  # told before anything was measured
 
 
 def test_a_benchmark_learns_from_renderings_too(tmp_path, monkeypatch, tiny_runs):

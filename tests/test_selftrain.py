@@ -339,7 +339,7 @@ MISTAKES = {
     "most": (["source=photos", "most=0"], "most=0 must be a whole number"),
     "gate": (["source=photos", "gate.sure=0.4"], "gate.sure=0.4 must be from 0.5 to 1"),
     "typo": (["source=photos", "gate.god=1"], "did you mean gate.good?"),
-    "pairs gone": (["source=photos", "calibrate_on=gone"], "truth=gone is not a folder"),
+    "pairs gone": (["source=photos", "calibrate_on=gone"], "calibrate_on=gone is not a folder"),
     "bad teacher": (
         ["source=photos", "gate.good=1", "gate.precision=1"],
         "gate.precision=1: of the most confident masks with a known truth fewer have a Dice of 1",

@@ -66,7 +66,7 @@ def load_pairs(root: str | Path, size: tuple[int, int], mask_threshold: int = 10
     for folder in (root, root / "images", root / "masks"):
         if not folder.is_dir():
             raise InputError(
-                f"{folder} is not a folder; give data.root a folder that holds images/ and masks/, "
+                f"{folder} is not a folder; name one that holds images/ and masks/, "
                 "or fetch the 450 humpback flukes with `python -m flukeseg.data.humpback450`, "
                 "or train on rendered flukes with data=synthetic"
             )

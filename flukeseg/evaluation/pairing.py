@@ -48,18 +48,21 @@ class Guess(NamedTuple):
     probability: Path | None = None
 
 
-def find_truth(folder: str | Path, threshold: int = MASK_THRESHOLD) -> dict[str, Truth]:
+def find_truth(
+    folder: str | Path, threshold: int = MASK_THRESHOLD, key: str = "truth"
+) -> dict[str, Truth]:
     """List the true masks of a folder by name: path without suffix.
 
     A labelled folder has `masks/`, and beside it `images/` and `edges/` (trailing edges, a CSV
-    with columns x, y in pixels); any other is a folder of masks.
+    with columns x, y in pixels); any other is a folder of masks. `key` is the option that named
+    it, for errors.
 
     Raises:
         InputError: there is no such folder, it holds no masks, or two of one name.
     """
     folder = Path(folder)
     masks = folder / "masks" if (folder / "masks").is_dir() else folder
-    photos = _by_name("truth", folder / "images") if (folder / "images").is_dir() else {}
+    photos = _by_name(key, folder / "images") if (folder / "images").is_dir() else {}
     edges = folder / "edges"
     found = {
         name: Truth(
@@ -68,10 +71,10 @@ def find_truth(folder: str | Path, threshold: int = MASK_THRESHOLD) -> dict[str,
             photos.get(name),
             threshold,
         )
-        for name, path in _by_name("truth", masks).items()
+        for name, path in _by_name(key, masks).items()
     }
     if not found:
-        raise InputError(f"truth={folder} has no masks; name a folder of masks or of pairs")
+        raise InputError(f"{key}={folder} has no masks; name a folder of masks or of pairs")
     return found
 
 

@@ -27,7 +27,7 @@ def find_checkpoint(path: str | Path, key: str = "checkpoint") -> Path:
     if os.path.isfile(path):  # noqa: PTH113
         return path
     if not os.path.isdir(path):  # noqa: PTH112
-        raise InputError(f"{key}={path} does not exist; give a run's folder or a .ckpt file")
+        raise InputError(f"{key}={path} does not exist; give a run's folder or a checkpoint's file")
     for folder in (path / "checkpoints", path):
         if best := [p for p in folder.glob("*.ckpt") if p.name != "last.ckpt"]:
             return max(best, key=lambda p: (p.stat().st_mtime, p.name))

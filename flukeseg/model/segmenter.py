@@ -106,7 +106,10 @@ class SegmentationModule(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimiser and its schedule."""
-        optimizer = self.optimizer(self.parameters())
+        try:
+            optimizer = self.optimizer(self.parameters())
+        except (TypeError, ValueError) as error:
+            raise InputError(f"model.optimizer: {error}; see conf/model/unet.yaml") from error
         if self.schedule == "plateau":
             # torch halves at the first bad epoch beyond its patience, Keras at the fifth of five
             plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=4, min_lr=1e-6)
