@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,16 +45,16 @@ def benchmark(cfg: DictConfig) -> Report:
     parts = {
         "machine": lambda: machine(turns),
         "network": lambda: network(cfg, turns),
-        "quality": lambda: quality(cfg),
-        "stages": lambda: stages(cfg, output),
-        "end_to_end": lambda: end_to_end(cfg, output, turns),
+        "quality": lambda: quality(cfg, paths),
+        "stages": lambda: stages(cfg, paths, output),
+        "end_to_end": lambda: end_to_end(cfg, paths, output, turns),
         "loading": lambda: loading(cfg),
         "training": lambda: training(cfg, turns),
     }
     if unknown := [part for part in cfg.parts if part not in parts]:
         raise InputError(f"parts={unknown[0]} is not one of {', '.join(parts)}")
-    if {"quality", "stages", "end_to_end"} & {*cfg.parts}:
-        find_sources(cfg.source)  # told now, not after minutes of measuring
+    # what is missing is told now, not after minutes of measuring
+    paths = find_sources(cfg.source) if {"quality", "stages", "end_to_end"} & {*cfg.parts} else []
     if {"loading", "training"} & {*cfg.parts}:
         see_data(cfg)
     report: Report = {"processor": processor_name(), "threads": torch.get_num_threads()}
@@ -103,10 +104,10 @@ def network(cfg: DictConfig, turns: int) -> Report:
     return rows
 
 
-def quality(cfg: DictConfig) -> Report:
+def quality(cfg: DictConfig, paths: Sequence[str]) -> Report:
     """Masks by each runtime that is installed, against torch's in float32 and against the truth."""
     path = find_checkpoint(cfg.checkpoint)
-    sources = name_sources(find_sources(cfg.source))
+    sources = name_sources(paths)
     size = network_size(cfg, load_checkpoints([path]))
     count = whole("renderings", cfg.renderings)
     rows = masks_against_torch(path, views_of(cfg.tta), size, sources, count, cfg.max_pixels)
@@ -114,12 +115,12 @@ def quality(cfg: DictConfig) -> Report:
     return rows
 
 
-def stages(cfg: DictConfig, output: Path) -> Report:
+def stages(cfg: DictConfig, paths: Sequence[str], output: Path) -> Report:
     """Each stage of prediction in one thread, milliseconds a photo."""
     module = load_checkpoints([find_checkpoint(cfg.checkpoint)], cfg.runtime, cfg.trainer.precision)
     size = network_size(cfg, module)
     module.views = views_of(cfg.tta)
-    sources = name_sources(find_sources(cfg.source))
+    sources = name_sources(paths)
     place = output / "stages"
     place.mkdir(exist_ok=True)
     precision = choose_precision(cfg.trainer.precision, "cpu")
@@ -148,15 +149,14 @@ def stages(cfg: DictConfig, output: Path) -> Report:
     return rows
 
 
-def end_to_end(cfg: DictConfig, output: Path, turns: int) -> Report:
+def end_to_end(cfg: DictConfig, paths: Sequence[str], output: Path, turns: int) -> Report:
     """`flukeseg.predict` from start to end, as it is and in the settings to compare with."""
-    paths = find_sources(cfg.source)
     count = whole("photos", cfg.photos)
     place = repeat(paths, count, output / "photos")
     keys = ("checkpoint", "tta", "size", "threshold", "runtime", "batch_size", "num_workers")
     plain = OmegaConf.to_container(cfg)
-    options = {key: "null" if plain[key] is None else plain[key] for key in keys}
-    given = [command_line.quote_path(f"{key}={value}") for key, value in options.items()]
+    values = {key: "null" if plain[key] is None else plain[key] for key in keys}
+    given = [command_line.quote_path(f"{key}={value}") for key, value in values.items()]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in cfg.compare}
     for turn in range(turns):
         for name, options in cfg.compare.items():

@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.trainer.states import TrainerFn
 
-from flukeseg.data.dataset import FlukeDataset, Sample
+from flukeseg.data.dataset import FlukeDataset, Sample, seed_of
 from flukeseg.figures import Cell, draw_curves, draw_sheet
 from flukeseg.loggers import log_picture
 from flukeseg.replacing import replacing
@@ -40,8 +40,7 @@ class SeededSteps(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Seed by run, step and process."""
-        place = (self.seed, trainer.global_step, trainer.global_rank)
-        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+        torch.manual_seed(seed_of(self.seed, trainer.global_step, trainer.global_rank))
 
 
 class EpochTable(pl.Callback):

@@ -79,7 +79,8 @@ def see_experiment(argv: Sequence[str]) -> None:
     job = re.search(r"(\w+)(\.py)?$", argv[0])[1]
     for name in (a.removeprefix("+experiment=") for a in argv if a.startswith("+experiment=")):
         path = CONF / "experiment" / f"{name}.yaml"
-        command = path.is_file() and re.search(r"python -m flukeseg\.(\w+).*", path.read_text())
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        command = re.search(r"python -m flukeseg\.(\w+).*", text)
         if command and job not in (command[1], "benchmark"):
             raise InputError(f"experiment={name} is not for flukeseg.{job}; run: {command[0]}")
 
@@ -150,7 +151,7 @@ def explain(error: BaseException) -> str:
         )
     if several := re.search(r"Ambiguous value for argument '([^'=]+)=([^']*)'", text):
         return f"{several[1]}={several[2]}: write a list, '{several[1]}=[{several[2]}]'"
-    if "experiment" in text and re.search(r"Could not override '(experiment|sweep)'", text):
+    if "Could not override 'experiment'" in text:
         return "an experiment is added with a plus: +experiment=NAME"
     if key := re.search(r"Could not override '([^']+)'", text):
         return f"there is no option {key[1]}{_near_option(key[1])}"

@@ -15,12 +15,7 @@ from flukeseg import command_line
 from flukeseg.data import stress
 from flukeseg.data.sources import write_list
 from flukeseg.errors import InputError, pair_of_sides
-from flukeseg.evaluation.labelled import (
-    find_validation,
-    render_pairs,
-    stressed_pairs,
-    validation_names,
-)
+from flukeseg.evaluation.labelled import render_pairs, stressed_pairs, validation_names
 from flukeseg.evaluation.pairing import Truth, find_guesses, find_guesses_of, find_truth, pair
 from flukeseg.evaluation.report import write_report
 from flukeseg.evaluation.results import Pairs, Result, Table, judge_pairs, write_figures
@@ -142,20 +137,29 @@ def labelled_photos(cfg: DictConfig, output: Path) -> dict[str, Truth]:
         return truths
     root = Path(cfg.data.root).absolute()
     # a run in this folder of pairs has learnt from all but its own validation photos
-    runs = [find_checkpoint(path).parent.parent for path in several(cfg.checkpoint)]
-    own = [found for run in runs if (found := find_validation(run)) and found.root == root]
-    if any(found.names != own[0].names for found in own):
+    runs = [folder_of(find_checkpoint(path).parent.parent) for path in several(cfg.checkpoint)]
+    own = [data for data in runs if data is not None and Path(data.root).absolute() == root]
+    first, *others = [validated(data) for data in own or [cfg.data]]
+    if any(names != first for names in others):
         raise InputError(
             "checkpoint= gives runs that did not validate on the same photos; cross-validation is "
             "judged with runs=SWEEP"
         )
     if own:
-        log.info("judging the %d photos that the run validated on", len(own[0].names))
-        names = own[0].names
-    else:
-        data = hydra.utils.instantiate(cfg.data, augmentation=None, _convert_="all")
-        names = validation_names(data)
-    return {name: truths[name] for name in names}
+        log.info("judging the %d photos that the run validated on", len(first))
+    return {name: truths[name] for name in first}
+
+
+def folder_of(run: Path) -> DictConfig | None:
+    """Return the configuration of a run's data, if it learnt from a folder of pairs."""
+    path = run / "config.yaml"
+    data = OmegaConf.load(path).get("data") if path.is_file() else None
+    return data if data is not None and "root" in data else None
+
+
+def validated(data: DictConfig) -> list[str]:
+    """Return the names of the photos that data of this configuration is validated on."""
+    return validation_names(hydra.utils.instantiate(data, augmentation=None, _convert_="all"))
 
 
 def judge_folds(cfg: DictConfig, output: Path) -> tuple[list[Result], list[Table]]:
@@ -169,24 +173,25 @@ def judge_folds(cfg: DictConfig, output: Path) -> tuple[list[Result], list[Table
     pairs: Pairs = {}
     fold_of: dict[str, int] = {}
     for path in configs:
-        run = find_validation(path.parent)
-        if run is None or run.fold is None:
+        data = folder_of(path.parent)
+        if data is None or data.get("fold") is None:
             raise InputError(f"{path.parent} is not a run of one fold; train it with data.fold=")
         if "figures" not in (read_result(path.parent) or {}):
             raise InputError(f"{path.parent} is not finished; go on with the sweep: ckpt_path=last")
-        truths |= find_truth(run.root, run.mask_threshold)
-        if twice := sorted(set(run.names) & pairs.keys()):
+        truths |= find_truth(data.root, data.mask_threshold)
+        names = validated(data)
+        if twice := sorted(set(names) & pairs.keys()):
             raise InputError(
                 f"{twice[0]} is in two folds; {cfg.runs} must hold each fold once, of one seed"
             )
         pairs |= predict_and_pair(
             cfg,
-            {name: truths[name] for name in run.names},
-            output / "predictions" / f"fold_{run.fold}",
+            {name: truths[name] for name in names},
+            output / "predictions" / f"fold_{data.fold}",
             checkpoint=str(path.parent),
             products=["mask", "probability"],
         )
-        fold_of |= dict.fromkeys(run.names, run.fold)
+        fold_of |= dict.fromkeys(names, data.fold)
     if lacking := sorted(truths.keys() - pairs.keys()):
         raise InputError(
             f"{len(lacking)} photos are in no fold of {cfg.runs} (say {lacking[0]}); train the "

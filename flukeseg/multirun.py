@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 MAY_CHANGE = ("ckpt_path", "data.num_workers", "logger", "trainer.accelerator")
 """Options that a sweep may be given anew when it goes on: they change nothing that it compares."""
 
+ALONE = "a sweep, whose jobs hydra/launcher=joblib runs side by side"
+"""What takes one device a job."""
+
 
 class Multirun(Callback):
     """Opens and closes a sweep; Hydra calls it on the machine that starts the jobs.
@@ -96,10 +99,6 @@ def _run_alone(
         log.error("error: %s", sentence, exc_info=not plain)
         write_result(folder, {"error": " ".join(sentence.split())})
         return None
-
-
-ALONE = "a sweep, whose jobs hydra/launcher=joblib runs side by side"
-"""What takes one device a job."""
 
 
 def refuse_ddp(strategy: Any, devices: Any, job: str) -> None:

@@ -170,19 +170,18 @@ class JournalRows:
 
     def __init__(self, journals: Sequence[Path]) -> None:
         self.journals = journals
-        places: dict[str, tuple[str, int, int]] = {}
-        written: dict[str, float] = {}
+        latest: dict[str, tuple[float, str, int, int]] = {}
         for number, journal in enumerate(journals):
             with journal.open("rb") as file:
                 start = 0
                 for line in file:
                     if line.endswith(b"\n"):  # or it was being written when a process was killed
                         row = json.loads(line)
-                        if row.get("written", 0) >= written.get(row["key"], 0):
-                            written[row["key"]] = row.get("written", 0)
-                            places[row["key"]] = row["path"], number, start
+                        written = row.get("written", 0)
+                        if written >= latest.get(row["key"], (0,))[0]:
+                            latest[row["key"]] = written, row["path"], number, start
                     start += len(line)
-        self.places = sorted(places.values())
+        self.places = sorted(place for _, *place in latest.values())
 
     def __len__(self) -> int:
         return len(self.places)

@@ -49,11 +49,15 @@ def held(folder: Path) -> Iterator[None]:
         InputError: another process is at it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0, is_singleton=True)
     try:
-        with FileLock(folder / ".lock", timeout=0, is_singleton=True):
-            yield
+        lock.acquire()
     except Timeout:  # say a Slurm job that outlived whoever submitted it
         raise InputError(f"{folder} is being worked on by another process; wait for it") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line, provenance
-from flukeseg.data.sources import find_sources, name_sources, write_list
+from flukeseg.data.sources import find_sources, write_list
 from flukeseg.errors import InputError, pair_of_sides, whole
 from flukeseg.evaluate import predict_and_pair, refuse_parts, several
 from flukeseg.evaluation.labelled import render_pairs
@@ -138,9 +138,9 @@ def make_labels(cfg: DictConfig, sources: Path, folder: Path, gate: Gate, number
     asked = {"source": str(sources), "output": str(folder / "teacher")}
     products = ["mask", "probability", "uncertainty"]
     predict(OmegaConf.merge(cfg, {**asked, "products": products}))
-    keys = {source.key for source in name_sources(find_sources(sources))}
+    asked_for = set(find_sources(sources))  # absolute, as `photos` lists them
     teacher = PredictionFolder(folder / "teacher")
-    tally = label(teacher, folder, gate, confidence, cfg.max_pixels, keys)
+    tally = label(teacher, folder, gate, confidence, cfg.max_pixels, asked_for)
     kinds = ", ".join(f"{count} {kind}" for kind, count in tally.most_common())
     log.info("round %d: masks from a confidence of %.3f: %s", number, confidence, kinds)
     log.info("look at: %s and %s", folder / "taken", folder / "refused")

@@ -17,7 +17,7 @@ from flukeseg import Segmenter, benchmark, export
 from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
 from flukeseg.masks.metrics import dice
-from flukeseg.model import conversion, runtimes
+from flukeseg.model import conversion
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.conversion import Probability, to_openvino
@@ -157,8 +157,7 @@ def test_runtimes_that_cannot_be():
 
 def test_a_checkpoint_reaches_other_runtimes_through_onnx(monkeypatch):
     found = importlib.util.find_spec
-    for module in (runtimes, conversion):
-        monkeypatch.setattr(module, "find_spec", lambda name: name != "onnx" and found(name))
+    monkeypatch.setattr(conversion, "find_spec", lambda name: name != "onnx" and found(name))
     assert choose_runtime("auto", "torch") == "torch"
     assert choose_runtime("auto", "openvino") == "openvino"
     with pytest.raises(InputError, match="runtime=openvino is not installed; pip install onnx"):

@@ -14,6 +14,7 @@ from flukeseg.data.augmentation import Augmentation
 from flukeseg.data.dataset import EpochSampler, FlukeDataset, Sample, Source, Start
 from flukeseg.data.loading import loading_processes, one_thread
 from flukeseg.data.pairs import cached, load_pairs
+from flukeseg.data.photos import MASK_THRESHOLD
 from flukeseg.errors import InputError, pair_of_sides, whole
 
 
@@ -43,7 +44,7 @@ class FlukeDataModule(pl.LightningDataModule):
         augmentation: Augmentation | None = None,
         start: Start | None = None,
         test_root: str | Path | None = None,
-        mask_threshold: int = 108,
+        mask_threshold: int = MASK_THRESHOLD,
     ) -> None:
         super().__init__()
         self.size = pair_of_sides("data.size", size)

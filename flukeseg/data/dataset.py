@@ -111,9 +111,9 @@ class CachedPhotos:
         return self.names[index], photo, mask
 
 
-def seed_of(seed: int, part: int) -> int:
-    """Return a seed for one of the parts that share a run's seed."""
-    return int(np.random.SeedSequence((seed, part)).generate_state(1)[0])
+def seed_of(seed: int, *place: int) -> int:
+    """Return a seed for one of the parts, steps or processes that share a run's seed."""
+    return int(np.random.SeedSequence((seed, *place)).generate_state(1)[0])
 
 
 class RenderedFlukes:

@@ -15,7 +15,14 @@ from PIL import Image
 
 from flukeseg.data.dataset import CachedPhotos
 from flukeseg.data.loading import available_processors
-from flukeseg.data.photos import find_photos, read_mask, read_photo, resize_mask, resize_photo
+from flukeseg.data.photos import (
+    MASK_THRESHOLD,
+    find_photos,
+    read_mask,
+    read_photo,
+    resize_mask,
+    resize_photo,
+)
 from flukeseg.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -49,7 +56,9 @@ class Pairs:
         return [stem for stem, has in zip(self.stems, filled, strict=True) if not has]
 
 
-def load_pairs(root: str | Path, size: tuple[int, int], mask_threshold: int = 108) -> Pairs:
+def load_pairs(
+    root: str | Path, size: tuple[int, int], mask_threshold: int = MASK_THRESHOLD
+) -> Pairs:
     """Read `root/images` and `root/masks`, matched by stem whatever the suffix or its case.
 
     Everything is read before anything is judged, so that all problems come in one list.

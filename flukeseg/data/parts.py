@@ -14,7 +14,7 @@ from flukeseg.data.dataset import CachedPhotos, RenderedFlukes, Source, seed_of
 from flukeseg.data.folder import groups_of, held_out
 from flukeseg.data.loading import available_processors
 from flukeseg.data.pairs import cached, load_pairs
-from flukeseg.data.photos import MAX_PIXELS
+from flukeseg.data.photos import MASK_THRESHOLD, MAX_PIXELS
 from flukeseg.data.splits import read_stems
 from flukeseg.data.synthetic import see_parts
 from flukeseg.data.taught import load_label, read_labels
@@ -92,7 +92,7 @@ class Labelled(Part):
     val_count: int = 50
     validates: bool = True
     leave_out: Sequence[str] = ()
-    mask_threshold: int = 108
+    mask_threshold: int = MASK_THRESHOLD
 
     def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
         """See `Part`.
@@ -103,7 +103,8 @@ class Labelled(Part):
         pairs = load_pairs(self.root, size, self.mask_threshold)
         if unknown := set(self.leave_out) - set(pairs.stems):
             raise InputError(f"leave_out={min(unknown)} is not in {self.root}")
-        root, every = Path(self.root), groups_of(Path(self.root), pairs)
+        root = Path(self.root)
+        every = groups_of(root, pairs)
         groups = [group for group in every if not {*group} & {*self.leave_out}]
         chosen: Sequence[str] = ()
         listed = (root / "val.txt").exists()
@@ -113,8 +114,9 @@ class Labelled(Part):
         elif listed:
             chosen = read_stems(root / "val.txt", pairs.stems)
         mine = {stem for group in groups for stem in group}
-        train = [i for i, stem in enumerate(pairs.stems) if stem in mine and stem not in chosen]
-        val = [i for i, stem in enumerate(pairs.stems) if stem in mine and stem in chosen]
+        learnt, held = mine - {*chosen}, mine & {*chosen}
+        train = [i for i, stem in enumerate(pairs.stems) if stem in learnt]
+        val = [i for i, stem in enumerate(pairs.stems) if stem in held]
         if not train:
             raise InputError(f"{self.root}: no pair is left to train on")
         return cached(pairs, train), cached(pairs, val) if val and self.validates else None

@@ -14,6 +14,9 @@ from flukeseg.errors import InputError
 # 100 million pixels are 300 MB of RGB: above what cameras make, below what a machine chokes on.
 MAX_PIXELS = 100_000_000
 
+MASK_THRESHOLD = 108
+"""Grey above it is fluke, as in the reference's masks, which have JPEG-like levels."""
+
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff", ".webp", ".gif", ".bmp",
@@ -74,7 +77,9 @@ def read_for_network(
         return _upright(colours, turn, shown), stated, own
 
 
-def read_mask(path: str | Path, threshold: int = 108, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_mask(
+    path: str | Path, threshold: int = MASK_THRESHOLD, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
     """Read a mask as H×W uint8, upright: 1 where its grey, 0 to 255, is above `threshold`.
 
     Raises:
@@ -84,7 +89,7 @@ def read_mask(path: str | Path, threshold: int = 108, max_pixels: int = MAX_PIXE
 
 
 def read_mask_levels(
-    path: str | Path, threshold: int = 108, max_pixels: int = MAX_PIXELS
+    path: str | Path, threshold: int = MASK_THRESHOLD, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
     """Read a mask's grey levels as H×W uint8, 0 to 255, upright; above `threshold` is fluke.
 

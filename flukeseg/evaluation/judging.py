@@ -13,9 +13,9 @@ import numpy as np
 from tqdm import tqdm
 
 from flukeseg.data.loading import available_processors, one_thread
-from flukeseg.data.photos import MAX_PIXELS, read_mask_levels
+from flukeseg.data.photos import MASK_THRESHOLD, MAX_PIXELS, read_mask_levels
 from flukeseg.errors import InputError
-from flukeseg.evaluation.pairing import MASK_THRESHOLD, Guess, Truth
+from flukeseg.evaluation.pairing import Guess, Truth
 from flukeseg.masks.metrics import photo_figures
 
 SOFT = 0.02

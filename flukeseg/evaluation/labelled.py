@@ -6,11 +6,8 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-import hydra
 import numpy as np
-from omegaconf import OmegaConf
 from tqdm import tqdm
 
 from flukeseg.data import stress
@@ -23,35 +20,10 @@ from flukeseg.masks.files import encode_png
 from flukeseg.replacing import replacing
 
 
-class Validation(NamedTuple):
-    """What a run validates on: the folder of pairs, the grey above which is fluke, fold, names."""
-
-    root: Path
-    mask_threshold: int
-    fold: int | None
-    names: list[str]
-
-
 def validation_names(data: FlukeDataModule) -> list[str]:
     """Return the names of the photos that a data module validates on."""
     data.setup()
     return list(data.val_set.source.names)
-
-
-def find_validation(run: Path) -> Validation | None:
-    """Return what a run validates on, by its `config.yaml`; None where it learns from no folder.
-
-    Raises:
-        InputError: its data cannot be read.
-    """
-    path = run / "config.yaml"
-    data = OmegaConf.load(path).get("data") if path.is_file() else None
-    if data is None or "root" not in data:
-        return None
-    module = hydra.utils.instantiate(data, augmentation=None, _convert_="all")
-    return Validation(
-        Path(data.root).absolute(), data.mask_threshold, data.fold, validation_names(module)
-    )
 
 
 def render_pairs(folder: Path, count: int, size: tuple[int, int], seed: int) -> Path:

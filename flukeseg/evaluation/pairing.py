@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from flukeseg.data.photos import IMAGE_SUFFIXES
+from flukeseg.data.photos import IMAGE_SUFFIXES, MASK_THRESHOLD
 from flukeseg.data.sources import Source
 from flukeseg.errors import InputError
 
@@ -17,10 +17,6 @@ log = logging.getLogger(__name__)
 
 TABLE = "predictions.csv"
 """Of an output of `flukeseg.predict`."""
-
-
-MASK_THRESHOLD = 108
-"""Grey above it is fluke, as in the reference's masks, which have JPEG-like levels."""
 
 
 class Truth(NamedTuple):

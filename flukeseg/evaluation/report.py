@@ -8,8 +8,8 @@ from typing import Any
 
 import jinja2
 
+from flukeseg.data.photos import MASK_THRESHOLD
 from flukeseg.evaluation.judging import Row
-from flukeseg.evaluation.pairing import MASK_THRESHOLD
 from flukeseg.evaluation.pictures import FALSE, MISSED, draw_masks
 from flukeseg.evaluation.plots import draw_calibration, draw_coverage, draw_distributions, look
 from flukeseg.evaluation.results import Result, Table

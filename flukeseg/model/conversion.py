@@ -75,6 +75,11 @@ def to_torchscript(network: FlukeUNet) -> torch.jit.ScriptModule:
         return torch.jit.trace(_plain(network), _example())
 
 
+def lacking(*packages: str) -> list[str]:
+    """Return those of some packages that are not installed."""
+    return [package for package in packages if not find_spec(package)]
+
+
 def save(network: FlukeUNet, path: Path, form: str, facts: str) -> None:
     """Write a network to a file, with facts about it.
 
@@ -88,8 +93,8 @@ def save(network: FlukeUNet, path: Path, form: str, facts: str) -> None:
         InputError: the package that writes it is not installed.
     """
     needed = {"onnx": ["onnx"], "openvino": ["openvino", "onnx"]}.get(form, [])
-    if lacking := [package for package in needed if not find_spec(package)]:
-        raise InputError(f"format={form} needs: pip install {' '.join(lacking)}")
+    if absent := lacking(*needed):
+        raise InputError(f"format={form} needs: pip install {' '.join(absent)}")
     if form == "torchscript":
         with _quiet():
             torch.jit.save(to_torchscript(network), str(path), _extra_files={KEY: facts})

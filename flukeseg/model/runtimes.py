@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 
 from flukeseg.errors import InputError
-from flukeseg.model.conversion import KEY, openvino_core, to_onnx, to_openvino
+from flukeseg.model.conversion import KEY, lacking, openvino_core, to_onnx, to_openvino
 from flukeseg.model.network import FlukeUNet
 from flukeseg.model.tta import PLAIN, Averaged, View, average_views
 from flukeseg.processor import choose_precision
@@ -98,9 +97,8 @@ def choose_runtime(runtime: str, form: str) -> str:
     }[form]
     # networks of torch reach the others through ONNX
     converter = ["onnx"] if form == "torch" else []
-    needed = {name: [PACKAGES[name], *converter] for name in able if name != "torch"}
-    lacking = {name: [p for p in packages if not find_spec(p)] for name, packages in needed.items()}
-    installed = [name for name in able if not lacking.get(name)]
+    absent = {name: lacking(PACKAGES[name], *converter) for name in able if name != "torch"}
+    installed = [name for name in able if not absent.get(name)]
     if runtime != "auto":
         if runtime not in able:
             raise InputError(
@@ -108,7 +106,7 @@ def choose_runtime(runtime: str, form: str) -> str:
             )
         if runtime not in installed:
             raise InputError(
-                f"runtime={runtime} is not installed; pip install {' '.join(lacking[runtime])}, or "
+                f"runtime={runtime} is not installed; pip install {' '.join(absent[runtime])}, or "
                 "give auto"
             )
         return runtime
