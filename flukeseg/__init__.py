@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 if TYPE_CHECKING:
-    from flukeseg.data.mask_dropout import MaskDropout
-    from flukeseg.segmenter import Segmenter
+    from flukeseg.prediction.segmenter import Segmenter
+    from flukeseg.rgbm import MaskDropout
 
 __version__ = "0.1.0"
 __all__ = ["MaskDropout", "Segmenter"]
@@ -19,7 +19,7 @@ __all__ = ["MaskDropout", "Segmenter"]
 
 def __getattr__(name: str) -> object:
     # torch is imported when it is wanted, so that `import flukeseg` takes no seconds
-    rooms = {"MaskDropout": "flukeseg.data.mask_dropout", "Segmenter": "flukeseg.segmenter"}
+    rooms = {"MaskDropout": "flukeseg.rgbm", "Segmenter": "flukeseg.prediction.segmenter"}
     if name not in rooms:
         raise AttributeError(f"module 'flukeseg' has no attribute {name!r}")
     return getattr(import_module(rooms[name]), name)

@@ -15,18 +15,20 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
-from flukeseg.data.sources import find_sources, name_sources
-from flukeseg.errors import InputError, pair_of_sides, whole
-from flukeseg.masks.prediction import MaskSettings
+from flukeseg.benchmarking.jobs import repeat, run_prediction
+from flukeseg.benchmarking.prediction import STAGES, gflop, loading_seconds, stage_seconds
+from flukeseg.benchmarking.runtimes import installed_ways, masks_against_torch
+from flukeseg.benchmarking.timing import Timing, copying, products, speed, table, take_turns
+from flukeseg.benchmarking.training import autocast_of, samples_a_second, step_seconds
+from flukeseg.errors import InputError, require_int, require_size
+from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_checkpoints
+from flukeseg.model.precision import choose_precision, processor_name
 from flukeseg.model.tta import views_of
-from flukeseg.processor import choose_precision, processor_name
-from flukeseg.speed.jobs import repeat, run_prediction
-from flukeseg.speed.prediction import STAGES, gflop, loading_seconds, stage_seconds
-from flukeseg.speed.runtimes import installed_ways, masks_against_torch
-from flukeseg.speed.timing import Timing, copying, products, speed, table, take_turns
-from flukeseg.speed.training import autocast_of, samples_a_second, step_seconds
+from flukeseg.prediction.inputs import find_inputs, name_inputs
+from flukeseg.prediction.prediction import MaskSettings
+from flukeseg.training.trainer import quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ def benchmark(cfg: DictConfig) -> Report:
     Raises:
         InputError: something in the configuration, the photos or the data cannot be used.
     """
-    turns = whole("turns", cfg.turns)
+    turns = require_int("turns", cfg.turns)
     output = Path(cfg.output)
     output.mkdir(parents=True, exist_ok=True)
     parts = {
@@ -54,9 +56,9 @@ def benchmark(cfg: DictConfig) -> Report:
     if unknown := [part for part in cfg.parts if part not in parts]:
         raise InputError(f"parts={unknown[0]} is not one of {', '.join(parts)}")
     # what is missing is told now, not after minutes of measuring
-    paths = find_sources(cfg.source) if {"quality", "stages", "end_to_end"} & {*cfg.parts} else []
+    paths = find_inputs(cfg.source) if {"quality", "stages", "end_to_end"} & {*cfg.parts} else []
     if {"loading", "training"} & {*cfg.parts}:
-        see_data(cfg)
+        check_data(cfg)
     report: Report = {"processor": processor_name(), "threads": torch.get_num_threads()}
     for part in cfg.parts:
         report[part] = parts[part]()
@@ -81,7 +83,7 @@ def network(cfg: DictConfig, turns: int) -> Report:
     path, views = find_checkpoint(cfg.checkpoint), views_of(cfg.tta)
     module = load_checkpoints([path])
     size = network_size(cfg, module)
-    batch = torch.rand(whole("batch_size", cfg.batch_size), 3, *size)
+    batch = torch.rand(require_int("batch_size", cfg.batch_size), 3, *size)
     work = {name: partial(compute, batch) for name, compute in installed_ways(path, views)}
     photos = len(batch)
     plain = {f"product {name}": product for name, product in products().items()}
@@ -107,9 +109,9 @@ def network(cfg: DictConfig, turns: int) -> Report:
 def quality(cfg: DictConfig, paths: Sequence[str]) -> Report:
     """Masks by each runtime that is installed, against torch's in float32 and against the truth."""
     path = find_checkpoint(cfg.checkpoint)
-    sources = name_sources(paths)
+    sources = name_inputs(paths)
     size = network_size(cfg, load_checkpoints([path]))
-    count = whole("renderings", cfg.renderings)
+    count = require_int("renderings", cfg.renderings)
     rows = masks_against_torch(path, views_of(cfg.tta), size, sources, count, cfg.max_pixels)
     table(f"masks of {len(sources)} photos, and edges of {count} renderings", rows)
     return rows
@@ -120,7 +122,7 @@ def stages(cfg: DictConfig, paths: Sequence[str], output: Path) -> Report:
     module = load_checkpoints([find_checkpoint(cfg.checkpoint)], cfg.runtime, cfg.trainer.precision)
     size = network_size(cfg, module)
     module.views = views_of(cfg.tta)
-    sources = name_sources(paths)
+    sources = name_inputs(paths)
     place = output / "stages"
     place.mkdir(exist_ok=True)
     precision = choose_precision(cfg.trainer.precision, "cpu")
@@ -151,7 +153,7 @@ def stages(cfg: DictConfig, paths: Sequence[str], output: Path) -> Report:
 
 def end_to_end(cfg: DictConfig, paths: Sequence[str], output: Path, turns: int) -> Report:
     """`flukeseg.predict` from start to end, as it is and in the settings to compare with."""
-    count = whole("photos", cfg.photos)
+    count = require_int("photos", cfg.photos)
     place = repeat(paths, count, output / "photos")
     keys = ("checkpoint", "tta", "size", "threshold", "runtime", "batch_size", "num_workers")
     plain = OmegaConf.to_container(cfg)
@@ -205,10 +207,10 @@ def training(cfg: DictConfig, turns: int) -> Report:
 
 def network_size(cfg: DictConfig, module: Any) -> tuple[int, int]:
     """Return (height, width) of what the network sees."""
-    return module.size if cfg.size is None else pair_of_sides("size", cfg.size)
+    return module.size if cfg.size is None else require_size("size", cfg.size)
 
 
-def see_data(cfg: DictConfig) -> None:
+def check_data(cfg: DictConfig) -> None:
     """See that there is a folder of pairs, or renderings.
 
     Raises:
@@ -225,10 +227,10 @@ def pairs(cfg: DictConfig) -> Any:
     return data
 
 
-@hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="benchmark")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="benchmark")
 def main(cfg: DictConfig) -> None:
     """Measure from the command line."""
-    with command_line.told_in_a_sentence(), command_line.quiet_lightning():
+    with command_line.report_user_errors(), quiet_lightning():
         benchmark(cfg)
 
 

@@ -14,7 +14,7 @@ class InputError(ValueError):
     """
 
 
-def whole(key: str, value: Any, least: int = 1, most: int | None = None) -> int:
+def require_int(key: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """Return a whole number that an option gave.
 
     Raises:
@@ -26,7 +26,7 @@ def whole(key: str, value: Any, least: int = 1, most: int | None = None) -> int:
     raise InputError(f"{key}={value} must be a whole number {bound}")
 
 
-def pair_of_sides(key: str, value: Any) -> tuple[int, int]:
+def require_size(key: str, value: Any) -> tuple[int, int]:
     """Return the (height, width) in pixels that an option gave.
 
     Raises:
@@ -34,10 +34,10 @@ def pair_of_sides(key: str, value: Any) -> tuple[int, int]:
     """
     if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
         raise InputError(f"{key}={value} must be [height,width]")
-    return whole(key, value[0], most=30_000), whole(key, value[1], most=30_000)
+    return require_int(key, value[0], most=30_000), require_int(key, value[1], most=30_000)
 
 
-def number(key: str, value: Any, least: float = 0, most: float = 1) -> float:
+def require_number(key: str, value: Any, least: float = 0, most: float = 1) -> float:
     """Return an option's value, a number of `least` to `most`.
 
     Raises:

@@ -12,19 +12,27 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
-from flukeseg.data import stress
-from flukeseg.data.sources import write_list
-from flukeseg.errors import InputError, pair_of_sides
+from flukeseg.errors import InputError, require_size
+from flukeseg.evaluation import stress
 from flukeseg.evaluation.labelled import render_pairs, stressed_pairs, validation_names
-from flukeseg.evaluation.pairing import Truth, find_guesses, find_guesses_of, find_truth, pair
+from flukeseg.evaluation.pairing import (
+    TrueMask,
+    find_predicted,
+    find_predicted_of,
+    find_true_masks,
+    pair,
+)
 from flukeseg.evaluation.report import write_report
-from flukeseg.evaluation.results import Pairs, Result, Table, judge_pairs, write_figures
+from flukeseg.evaluation.results import MatchedMasks, Result, Table, judge_pairs, write_metrics
 from flukeseg.evaluation.statistics import compare
 from flukeseg.evaluation.thresholds import threshold_table
+from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint
-from flukeseg.multirun import refuse_ddp
 from flukeseg.predict import predict
-from flukeseg.runs import read_result
+from flukeseg.prediction.inputs import write_list
+from flukeseg.sweeps.jobs import refuse_ddp
+from flukeseg.training.run_folder import read_result
+from flukeseg.training.trainer import quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +65,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     comparisons = {
         f"{other.name} less {first.name}": compare(other.rows, first.rows) for other in others
     }
-    summary = write_figures(output, results, comparisons, tables)
+    summary = write_metrics(output, results, comparisons, tables)
     title = f"Fluke masks: {', '.join(one.name for one in results)}"
     write_report(output / "report.html", title, results, comparisons, tables, cfg.max_pixels)
     for one in results:
@@ -84,20 +92,20 @@ def judge_folders(cfg: DictConfig) -> list[Result]:
     """Judge folders of masks against one folder of true ones."""
     if cfg.truth is None:
         raise InputError("truth has no value; give the folder of true masks")
-    truths = find_truth(cfg.truth)
+    truths = find_true_masks(cfg.truth)
     folders = [cfg.predictions] if isinstance(cfg.predictions, str) else list(cfg.predictions)
     names = {str(folder): Path(folder).name for folder in folders}
     if len(set(names.values())) < len(names):
         names = {folder: folder for folder in names}
     return [
-        judge_pairs(names[str(folder)], pair(truths, find_guesses(folder)), cfg.max_pixels)
+        judge_pairs(names[str(folder)], pair(truths, find_predicted(folder)), cfg.max_pixels)
         for folder in folders
     ]
 
 
 def judge_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], list[Table]]:
     """Predict on labelled photos with every setting asked for, and judge."""
-    sizes = [cfg.size] if cfg.sizes is None else [pair_of_sides("sizes", s) for s in cfg.sizes]
+    sizes = [cfg.size] if cfg.sizes is None else [require_size("sizes", s) for s in cfg.sizes]
     truths = labelled_photos(cfg, output)
     settings = list(itertools.product(sizes, several(cfg.tta), several(cfg.threshold)))
     results = []
@@ -123,16 +131,18 @@ def judge_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], list[
     return results, [stress_table(cfg, output, truths, results[0])]
 
 
-def labelled_photos(cfg: DictConfig, output: Path) -> dict[str, Truth]:
+def labelled_photos(cfg: DictConfig, output: Path) -> dict[str, TrueMask]:
     """Return the photos of `data=` that are to be judged, with their truth."""
     if cfg.get("data") is None:
         raise InputError("data has no value; give data=folder data.root=DIR, or data=synthetic")
     if cfg.subset not in ("val", "all"):
         raise InputError(f"subset={cfg.subset} must be val or all")
     if "root" not in cfg.data:  # rendered: written down, so that they are looked at as photos are
-        size = pair_of_sides("photo_size", cfg.photo_size)
-        return find_truth(render_pairs(output / "rendered", cfg.data.test_count, size, cfg.seed))
-    truths = find_truth(cfg.data.root, cfg.data.mask_threshold, "data.root")
+        size = require_size("photo_size", cfg.photo_size)
+        return find_true_masks(
+            render_pairs(output / "rendered", cfg.data.test_count, size, cfg.seed)
+        )
+    truths = find_true_masks(cfg.data.root, cfg.data.mask_threshold, "data.root")
     if cfg.subset == "all":
         return truths
     root = Path(cfg.data.root).absolute()
@@ -169,8 +179,8 @@ def judge_folds(cfg: DictConfig, output: Path) -> tuple[list[Result], list[Table
         raise InputError(
             f"runs={cfg.runs} holds no runs; name the folder of a sweep over data.fold"
         )
-    truths: dict[str, Truth] = {}
-    pairs: Pairs = {}
+    truths: dict[str, TrueMask] = {}
+    pairs: MatchedMasks = {}
     fold_of: dict[str, int] = {}
     for path in configs:
         data = folder_of(path.parent)
@@ -178,7 +188,7 @@ def judge_folds(cfg: DictConfig, output: Path) -> tuple[list[Result], list[Table
             raise InputError(f"{path.parent} is not a run of one fold; train it with data.fold=")
         if "figures" not in (read_result(path.parent) or {}):
             raise InputError(f"{path.parent} is not finished; go on with the sweep: ckpt_path=last")
-        truths |= find_truth(data.root, data.mask_threshold)
+        truths |= find_true_masks(data.root, data.mask_threshold)
         names = validated(data)
         if twice := sorted(set(names) & pairs.keys()):
             raise InputError(
@@ -203,22 +213,22 @@ def judge_folds(cfg: DictConfig, output: Path) -> tuple[list[Result], list[Table
 
 
 def stress_table(
-    cfg: DictConfig, output: Path, truths: Mapping[str, Truth], plain: Result
+    cfg: DictConfig, output: Path, truths: Mapping[str, TrueMask], plain: Result
 ) -> Table:
     """Judge the same photos under each condition; what each costs against the plain ones."""
     header = ["condition", "Dice", "difference", "95 % interval", "Boundary IoU 2 %", "missed"]
     rows = [header, ["plain", *_cost(plain, plain)]]
     for condition in stress.CONDITIONS:
         folder = stressed_pairs(output / "stress" / condition, condition, truths, cfg.max_pixels)
-        pairs = predict_and_pair(cfg, find_truth(folder), output / "predictions" / condition)
+        pairs = predict_and_pair(cfg, find_true_masks(folder), output / "predictions" / condition)
         rows.append([condition, *_cost(judge_pairs(condition, pairs, cfg.max_pixels), plain)])
     meaning = f"The same photos under other conditions (stress suite, version {stress.VERSION})."
     return "Stress", meaning, rows
 
 
 def predict_and_pair(
-    cfg: DictConfig, truths: Mapping[str, Truth], folder: Path, **changes: Any
-) -> Pairs:
+    cfg: DictConfig, truths: Mapping[str, TrueMask], folder: Path, **changes: Any
+) -> MatchedMasks:
     """Predict on labelled photos into a folder of their own, and match."""
     if without := [name for name, truth in truths.items() if truth.photo is None]:
         raise InputError(f"the mask {truths[without[0]].mask} has no photo beside it in images/")
@@ -227,7 +237,7 @@ def predict_and_pair(
     write_list(photos, [truth.photo for truth in truths.values()])
     asked = {"source": str(photos), "output": str(folder), "products": ["mask"], **changes}
     predict(OmegaConf.merge(cfg, asked))
-    return pair(dict(truths), find_guesses_of(folder, truths))
+    return pair(dict(truths), find_predicted_of(folder, truths))
 
 
 def name_of(checkpoint: Any) -> str:
@@ -260,10 +270,10 @@ def _cost(one: Result, plain: Result) -> Iterable[str]:
     )
 
 
-@hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="evaluate")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="evaluate")
 def main(cfg: DictConfig) -> None:
     """Evaluate from the command line."""
-    with command_line.told_in_a_sentence(), command_line.quiet_lightning():
+    with command_line.report_user_errors(), quiet_lightning():
         evaluate(cfg)
 
 

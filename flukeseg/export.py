@@ -11,15 +11,17 @@ import torch
 from omegaconf import DictConfig
 
 from flukeseg import command_line
-from flukeseg.data.synthetic import render
-from flukeseg.data.tensors import to_tensor
 from flukeseg.errors import InputError
+from flukeseg.images.tensors import to_tensor
+from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint, name_checkpoint
 from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.conversion import Probability, save
+from flukeseg.model.module import SegmentationModule
 from flukeseg.model.runtimes import FORMATS, SUFFIXES, Compute, Facts, load_exported
-from flukeseg.model.segmenter import SegmentationModule
 from flukeseg.pretrained import NAMES
+from flukeseg.rendering import render
+from flukeseg.training.trainer import quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +82,10 @@ def parity(module: SegmentationModule, compute: Compute) -> float:
     return worst
 
 
-@hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="export")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="export")
 def main(cfg: DictConfig) -> None:
     """Export from the command line."""
-    with command_line.told_in_a_sentence(), command_line.quiet_lightning():
+    with command_line.report_user_errors(), quiet_lightning():
         export(cfg)
 
 

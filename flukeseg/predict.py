@@ -13,18 +13,20 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
-from flukeseg.data.loading import loading_processes
-from flukeseg.data.photo_files import PhotoFiles, photo_loader
-from flukeseg.data.sources import Source, find_sources, name_sources
-from flukeseg.errors import InputError, pair_of_sides, whole
-from flukeseg.masks.files import FILE_PRODUCTS, ProductSettings
-from flukeseg.masks.prediction import MaskSettings
+from flukeseg.data.workers import loading_processes
+from flukeseg.errors import InputError, require_int, require_size
+from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint, name_checkpoint
 from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.tta import views_of
-from flukeseg.prediction_folder import PredictionFolder
-from flukeseg.prediction_table import Tally, gather
-from flukeseg.writing import ProductWriter
+from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.inputs import InputPhoto, find_inputs, name_inputs
+from flukeseg.prediction.loader import PhotoFiles, photo_loader
+from flukeseg.prediction.prediction import MaskSettings
+from flukeseg.prediction.products import FILE_PRODUCTS, ProductSettings
+from flukeseg.prediction.table import Tally, gather
+from flukeseg.prediction.writer import ProductWriter
+from flukeseg.training.trainer import make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -55,31 +57,29 @@ def predict(cfg: DictConfig) -> Counter[str]:
         products=tuple(p for p in products if p in FILE_PRODUCTS),
         crop_margin=cfg.crop_margin,
         probability_bits=cfg.probability_bits,
-        rgbm_size=None if cfg.rgbm_size is None else pair_of_sides("rgbm_size", cfg.rgbm_size),
+        rgbm_size=None if cfg.rgbm_size is None else require_size("rgbm_size", cfg.rgbm_size),
     )
-    max_pixels = whole("max_pixels", cfg.max_pixels)
-    batch_size = whole("batch_size", cfg.batch_size)
+    max_pixels = require_int("max_pixels", cfg.max_pixels)
+    batch_size = require_int("batch_size", cfg.batch_size)
     num_workers = loading_processes("num_workers", cfg.num_workers)
     views = views_of(cfg.tta)
-    size = None if cfg.size is None else pair_of_sides("size", cfg.size)
+    size = None if cfg.size is None else require_size("size", cfg.size)
     given = cfg.checkpoint if OmegaConf.is_list(cfg.checkpoint) else [cfg.checkpoint]
     checkpoints = [find_checkpoint(path) for path in given]
     shard, shards = read_shard(cfg.shard)
-    trainer = command_line.make_trainer(
-        cfg.trainer, enable_progress_bar=False, enable_checkpointing=False
-    )
+    trainer = make_trainer(cfg.trainer, enable_progress_bar=False, enable_checkpointing=False)
     rank, ranks = trainer.global_rank, trainer.world_size
     part, parts = shard * ranks + rank, shards * ranks
     folder = PredictionFolder(cfg.output, "all" if parts == 1 else f"{part + 1}-of-{parts}")
-    paths = find_sources(cfg.source, leave_out=cfg.output)
+    paths = find_inputs(cfg.source, leave_out=cfg.output)
     module = load_checkpoints(checkpoints, cfg.runtime, cfg.trainer.precision)
     log.info("computing with %s", module.runtime)
     module.views = views
     name = "; ".join(name_checkpoint(path) for path in checkpoints)
-    with folder.held():
+    with folder.locked():
         folder.settle({"checkpoint": name, "runtime": module.runtime, **settings_of_masks(cfg)})
         names, done = folder.progress(made.products)
-        sources = name_sources(paths, names)
+        sources = name_inputs(paths, names)
         # by their place among all, whatever is done already: parts must not overlap
         own = sources[shard::shards]
         missing = [source for source in own if source.key not in done]
@@ -131,7 +131,7 @@ def read_shard(shard: str | None) -> tuple[int, int]:
     return int(match[1]) - 1, int(match[2])
 
 
-def refuse_missing(missing: Sequence[Source], folder: PredictionFolder) -> None:
+def refuse_missing(missing: Sequence[InputPhoto], folder: PredictionFolder) -> None:
     """See that all photos are done, or known to be unreadable.
 
     Raises:
@@ -187,10 +187,10 @@ def report(tally: Tally, folder: Path) -> None:
     log.info("table: %s", folder / "predictions.csv")
 
 
-@hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="predict")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="predict")
 def main(cfg: DictConfig) -> None:
     """Predict from the command line."""
-    with command_line.told_in_a_sentence(), command_line.quiet_lightning():
+    with command_line.report_user_errors(), quiet_lightning():
         predict(cfg)
 
 

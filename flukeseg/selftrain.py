@@ -15,20 +15,23 @@ import hydra
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from flukeseg import command_line, provenance
-from flukeseg.data.sources import find_sources, write_list
-from flukeseg.errors import InputError, pair_of_sides, whole
+from flukeseg import command_line
+from flukeseg.errors import InputError, require_int, require_size
 from flukeseg.evaluate import predict_and_pair, refuse_parts, several
 from flukeseg.evaluation.labelled import render_pairs
-from flukeseg.evaluation.pairing import find_truth
+from flukeseg.evaluation.pairing import find_true_masks
 from flukeseg.evaluation.results import judge_pairs
-from flukeseg.gate import Gate, label, least_confidence
+from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.runtimes import SUFFIXES
 from flukeseg.predict import predict
-from flukeseg.prediction_folder import PredictionFolder
+from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.inputs import find_inputs, write_list
 from flukeseg.train import train
+from flukeseg.training import provenance
+from flukeseg.training.label_selection import Gate, label, least_confidence
+from flukeseg.training.trainer import quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +61,7 @@ def selftrain(cfg: DictConfig) -> Path:
         if cfg[key] is None or cfg[key] == []:
             raise InputError(f"{key}={cfg[key]} must not be empty")
     refuse_parts(cfg, "flukeseg.selftrain")
-    rounds = whole("rounds", cfg.rounds)
+    rounds = require_int("rounds", cfg.rounds)
     gate = hydra.utils.instantiate(cfg.gate)
     output = Path(cfg.output)
     if (output / "config.yaml").exists():
@@ -96,8 +99,8 @@ def photos(cfg: DictConfig, output: Path) -> Path:
             if not place.exists():
                 unpack(path, place)
             source = str(place)
-        found = find_sources(source, leave_out=cfg.output)
-        if cfg.most is not None and len(found) > whole("most", cfg.most):
+        found = find_inputs(source, leave_out=cfg.output)
+        if cfg.most is not None and len(found) > require_int("most", cfg.most):
             spread = np.linspace(0, len(found) - 1, cfg.most).round().astype(int)
             found = [found[i] for i in spread]
         chosen += found
@@ -138,7 +141,7 @@ def make_labels(cfg: DictConfig, sources: Path, folder: Path, gate: Gate, number
     asked = {"source": str(sources), "output": str(folder / "teacher")}
     products = ["mask", "probability", "uncertainty"]
     predict(OmegaConf.merge(cfg, {**asked, "products": products}))
-    asked_for = set(find_sources(sources))  # absolute, as `photos` lists them
+    asked_for = set(find_inputs(sources))  # absolute, as `photos` lists them
     teacher = PredictionFolder(folder / "teacher")
     tally = label(teacher, folder, gate, confidence, cfg.max_pixels, asked_for)
     kinds = ", ".join(f"{count} {kind}" for kind, count in tally.most_common())
@@ -150,10 +153,10 @@ def calibrate(cfg: DictConfig, folder: Path, gate: Gate) -> float:
     """Return the confidence from which this teacher's masks are good, on photos with a truth."""
     root = cfg.calibrate_on
     if root is None:
-        size = pair_of_sides("photo_size", cfg.photo_size)
-        count = whole("calibrate_count", cfg.calibrate_count)
+        size = require_size("photo_size", cfg.photo_size)
+        count = require_int("calibrate_count", cfg.calibrate_count)
         root = render_pairs(folder / "rendered", count, size, cfg.seed)
-    pairs = predict_and_pair(cfg, find_truth(root, key="calibrate_on"), folder / "teacher")
+    pairs = predict_and_pair(cfg, find_true_masks(root, key="calibrate_on"), folder / "teacher")
     rows = [
         row
         for row in judge_pairs("teacher", pairs, cfg.max_pixels).rows
@@ -195,10 +198,10 @@ def student(
     return OmegaConf.create({key: resolved[key] for key in OF_TRAINING if key in resolved})
 
 
-@hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="selftrain")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="selftrain")
 def main(cfg: DictConfig) -> None:
     """Learn from unlabelled photos, from the command line."""
-    with command_line.told_in_a_sentence(), command_line.quiet_lightning():
+    with command_line.report_user_errors(), quiet_lightning():
         selftrain(cfg)
 
 

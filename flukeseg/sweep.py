@@ -3,130 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import shlex
-import sys
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
 
-from flukeseg.command_line import told_in_a_sentence
-from flukeseg.errors import InputError
-from flukeseg.runs import NOT_VARIED, REPEATS, Run, read_runs
-from flukeseg.sweep_plots import draw_curve, draw_parallel, short
-
-
-@dataclass
-class Setting:
-    """Runs that differ in seed or fold only; `values` are its varied options."""
-
-    values: tuple[str, ...]
-    runs: list[Run]
-
-    def mean(self, figure: str) -> float:
-        """Return the mean of a figure over the runs."""
-        return fmean(run.figures.get(figure, float("nan")) for run in self.runs)
-
-    def spread(self, figure: str) -> float:
-        """Return the standard deviation of a figure between runs; NaN of one run."""
-        values = [run.figures.get(figure, float("nan")) for run in self.runs]
-        return stdev(values) if len(values) > 1 else float("nan")
-
-
-def summarise(folder: Path, metric: str = "val/dice") -> None:
-    """Print the table of a sweep and its winner; leave `table.csv`, `curve.png`, `parallel.png`.
-
-    Raises:
-        InputError: the folder holds no runs, or none has the metric.
-    """
-    runs = read_runs(folder)
-    done = [run for run in runs if run.status == "finished"]
-    varied = varied_options(runs)
-    if done and not any(metric in run.figures for run in done):
-        known = ", ".join(sorted(done[0].figures))
-        raise InputError(f"--metric {metric} is no figure of these runs; they have {known}")
-    settings = ranked(done, varied, metric)
-    figures = [metric, *sorted({f for run in done for f in run.figures if f != metric})]
-    if settings:
-        print_table(settings, varied, metric)
-        write_table(folder / "table.csv", settings, varied, figures)
-        made = [folder / "table.csv"]
-        shown = [figure for figure in figures if not figure.endswith("loss")]
-        made += draw_curve(folder / "curve.png", done, varied, [f for f in shown if "bce" not in f])
-        made += draw_parallel(folder / "parallel.png", settings, varied, metric)
-        print("look at: " + ", ".join(str(path) for path in made))
-        print("the winner again: " + command(settings[0], metric))
-    tell_the_rest(runs)
-
-
-def varied_options(runs: Sequence[Run]) -> list[str]:
-    """Return the options that differ between runs, seed and fold left out."""
-    keys = dict.fromkeys(key for run in runs for key in run.options)
-    return [
-        key
-        for key in keys
-        if key not in (*REPEATS, *NOT_VARIED) and len({run.options.get(key) for run in runs}) > 1
-    ]
-
-
-def ranked(runs: Iterable[Run], varied: Sequence[str], metric: str) -> list[Setting]:
-    """Return the settings, the best mean first."""
-    groups: dict[tuple[str, ...], list[Run]] = {}
-    for run in runs:
-        groups.setdefault(tuple(run.options.get(key, "") for key in varied), []).append(run)
-    settings = [Setting(values, members) for values, members in groups.items()]
-    return sorted(settings, key=lambda setting: setting.mean(metric), reverse=True)
-
-
-def print_table(settings: Sequence[Setting], varied: Sequence[str], metric: str) -> None:
-    """Print a row a setting: its options, the mean, the spread between its runs, their number."""
-    rows = [(*varied, metric, "spread", "runs")]
-    for setting in settings:
-        spread = setting.spread(metric)
-        told = "" if spread != spread else f"{spread:.4f}"
-        values = map(short, setting.values)
-        rows.append((*values, f"{setting.mean(metric):.4f}", told, str(len(setting.runs))))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
-
-
-def write_table(
-    path: Path, settings: Sequence[Setting], varied: Sequence[str], figures: Sequence[str]
-) -> None:
-    """Write the same with every figure."""
-    columns = [name for figure in figures for name in (figure, f"{figure} spread")]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*varied, "runs", *columns])
-        for setting in settings:
-            pairs = ((setting.mean(figure), setting.spread(figure)) for figure in figures)
-            told = ["" if value != value else value for pair in pairs for value in pair]
-            writer.writerow([*setting.values, len(setting.runs), *told])
-
-
-def command(setting: Setting, metric: str) -> str:
-    """Return the command that trains the best run of a setting again."""
-    best = max(setting.runs, key=lambda run: run.figures.get(metric, float("-inf")))
-    options = [
-        f"{key}={value}"
-        for key, value in best.options.items()
-        if key not in ("ckpt_path", "sweep") and not key.startswith("callbacks.hopeless")
-    ]
-    return shlex.join(["python", "-m", "flukeseg.train", *options])
-
-
-def tell_the_rest(runs: Sequence[Run]) -> None:
-    """Say on stderr which runs did not finish, and why."""
-    shown = [*varied_options(runs), *REPEATS]
-    for run in runs:
-        if run.status != "finished":
-            options = " ".join(f"{key}={run.options[key]}" for key in shown if key in run.options)
-            print(f"{run.status}: {run.folder} ({options}): {run.note}", file=sys.stderr)
-    counts = Counter(run.status for run in runs)
-    print(f"{len(runs)} runs: {', '.join(f'{n} {status}' for status, n in counts.items())}")
+from flukeseg.command_line import report_user_errors
+from flukeseg.sweeps.summary import summarise
 
 
 def main() -> None:
@@ -135,7 +15,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="outputs/NAME/sweep_DATE")
     parser.add_argument("--metric", default="val/dice", help="what settings are ranked by")
     given = parser.parse_args()
-    with told_in_a_sentence():
+    with report_user_errors():
         summarise(given.folder, given.metric)
 
 

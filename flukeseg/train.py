@@ -16,13 +16,16 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities import rank_zero_only
 
-from flukeseg import command_line, multirun
-from flukeseg.callbacks import SeededSteps
-from flukeseg.errors import InputError, whole
-from flukeseg.loggers import make_logger
-from flukeseg.model.segmenter import SegmentationModule
-from flukeseg.provenance import refuse_changes, write_provenance
-from flukeseg.runs import held, write_result
+from flukeseg import command_line
+from flukeseg.errors import InputError, require_int
+from flukeseg.installation import CONF
+from flukeseg.model.module import SegmentationModule
+from flukeseg.sweeps.jobs import run_job
+from flukeseg.training.callbacks import SeededSteps
+from flukeseg.training.loggers import make_logger
+from flukeseg.training.provenance import refuse_changes, write_provenance
+from flukeseg.training.run_folder import locked, write_result
+from flukeseg.training.trainer import make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
             trains in the folder.
     """
     # of a group of processes the first holds the folder for all
-    with held(Path(cfg.folder)) if rank_zero_only.rank == 0 else nullcontext():
+    with locked(Path(cfg.folder)) if rank_zero_only.rank == 0 else nullcontext():
         return _train(cfg)
 
 
@@ -47,8 +50,8 @@ def _train(cfg: DictConfig) -> dict[str, float]:
     if rank_zero_only.rank > 0:  # one process tells
         logging.getLogger("flukeseg").setLevel(logging.WARNING)
     folder = Path(cfg.folder)
-    whole("seed", cfg.seed, least=0, most=2**32 - 1)
-    whole("trainer.max_epochs", cfg.trainer.max_epochs, least=0)
+    require_int("seed", cfg.seed, least=0, most=2**32 - 1)
+    require_int("trainer.max_epochs", cfg.trainer.max_epochs, least=0)
     resume_from = last_checkpoint(cfg, folder)
     logger = make_logger(cfg.get("logger"))
     if rank_zero_only.rank == 0:
@@ -58,10 +61,10 @@ def _train(cfg: DictConfig) -> dict[str, float]:
     datamodule = hydra.utils.instantiate(cfg.data, _convert_="all")
     datamodule.setup()  # a problem in the data is told before a network is built
     module = hydra.utils.instantiate(cfg.model, _convert_="all")
-    see_that_it_runs(module)
+    check_network_runs(module)
     callbacks = [hydra.utils.instantiate(c, _convert_="all") for c in cfg.callbacks.values() if c]
     callbacks.append(SeededSteps(cfg.seed))
-    trainer = command_line.make_trainer(cfg.trainer, callbacks=callbacks, logger=logger)
+    trainer = make_trainer(cfg.trainer, callbacks=callbacks, logger=logger)
     if logger:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     log.info("computing in %s on %s", trainer.precision, trainer.strategy.root_device)
@@ -113,7 +116,7 @@ def last_checkpoint(cfg: DictConfig, folder: Path) -> str | None:
     return str(path)
 
 
-def see_that_it_runs(module: SegmentationModule) -> None:
+def check_network_runs(module: SegmentationModule) -> None:
     """Try the network on an empty photo.
 
     Raises:
@@ -147,13 +150,13 @@ def report(figures: dict[str, float], best: str, folder: Path) -> None:
             log.info("look at: %s", folder / picture)
 
 
-@hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def main(cfg: DictConfig) -> float | None:
     """Train from the command line; the validation Dice is what a sweep compares."""
-    with command_line.quiet_lightning():
+    with quiet_lightning():
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            return multirun.run_job(cfg, train)
-        with command_line.told_in_a_sentence():
+            return run_job(cfg, train)
+        with command_line.report_user_errors():
             return train(cfg).get("val/dice")
 
 

@@ -17,9 +17,10 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 
 from flukeseg import command_line, evaluate, predict, train
-from flukeseg.data.photos import find_photos, read_mask, read_photo, resize_mask, resize_photo
-from flukeseg.data.synthetic import render
-from flukeseg.model.segmenter import SegmentationModule
+from flukeseg.images.reading import find_photos, read_mask, read_photo
+from flukeseg.images.resizing import resize_mask, resize_photo
+from flukeseg.model.module import SegmentationModule
+from flukeseg.rendering import render
 
 # networks this small lose more to threads than they gain, above all on a busy machine; and the
 # programs that tests start must add up in the same order

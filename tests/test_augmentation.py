@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from flukeseg.data.augmentation import MAX_STRENGTH, Augmentation, training_transform
-from flukeseg.data.dataset import CachedPhotos, EpochSampler, FlukeDataset
+from flukeseg.data.cache import CachedPhotos
+from flukeseg.data.dataset import FlukeDataset
 from flukeseg.data.rendered import RenderedDataModule
-from flukeseg.data.synthetic import render
+from flukeseg.data.sampling import EpochSampler
 from flukeseg.errors import InputError
+from flukeseg.rendering import render
 
 
 def seeded(transform, seed):

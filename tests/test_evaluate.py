@@ -10,8 +10,7 @@ from conftest import TINY, write_pairs, write_rgb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flukeseg.data.folder import FolderDataModule
-from flukeseg.data.synthetic import render
+from flukeseg.data.pair_folder import FolderDataModule
 from flukeseg.evaluation.statistics import (
     calibrate,
     choose_threshold,
@@ -21,6 +20,7 @@ from flukeseg.evaluation.statistics import (
     interval,
     summarise,
 )
+from flukeseg.rendering import render
 
 FEW = ["num_workers=0", "batch_size=4", "trainer.accelerator=cpu"]
 

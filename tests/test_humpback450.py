@@ -20,10 +20,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from flukeseg.data import masks_archive
-from flukeseg.data.humpback450 import fetch, main
-from flukeseg.data.photos import photo_size, read_mask, read_photo
+from flukeseg.data.humpback450 import masks_archive
+from flukeseg.data.humpback450.download import fetch, main
 from flukeseg.errors import InputError
+from flukeseg.images.reading import photo_size, read_mask, read_photo
 
 STEMS = ["0000e88ab", "0001f9222", "00050a15a", "0006e997e", "000a6daec"]
 PROGRAM = [sys.executable, "-W", "error", "-m", "flukeseg.data.humpback450"]

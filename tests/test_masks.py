@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_tools
 
-from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
 from flukeseg.masks.cleaning import Cleaned, Cleaning, clean
 from flukeseg.masks.coco import run_lengths
-from flukeseg.masks.files import ProductSettings, encode_products
 from flukeseg.masks.geometry import Box, rotated_box, tight_box
-from flukeseg.masks.prediction import Look, MaskSettings, Prediction, make_prediction
 from flukeseg.masks.review import Review, confidence
+from flukeseg.prediction.prediction import (
+    MaskSettings,
+    PhotoProbability,
+    Prediction,
+    make_prediction,
+)
+from flukeseg.prediction.products import ProductSettings, encode_products
+from flukeseg.rendering import render
 
 EVERYTHING = Cleaning(island_share=0.01, hole_share=0, min_coverage=0)
 SIZES = array_shapes(min_dims=2, max_dims=2, max_side=24)
@@ -42,7 +47,9 @@ def prediction_of(mask: np.ndarray, photo: np.ndarray | None = None) -> Predicti
     """Give the prediction of a network that is sure of this mask."""
     every = MaskSettings(cleaning=EVERYTHING)
     certain = mask.astype(np.float32)
-    return make_prediction(Look(certain, np.zeros_like(certain), 0.0), mask.shape, every, photo)
+    return make_prediction(
+        PhotoProbability(certain, np.zeros_like(certain), 0.0), mask.shape, every, photo
+    )
 
 
 # Cleaning
@@ -409,7 +416,7 @@ def test_every_product_has_its_file(whale, tmp_path):
 @pytest.mark.parametrize(("bits", "top"), [(8, 255), (16, 65535)])
 def test_probabilities_are_whole_numbers_of_full_scale(bits, top):
     ramp = np.linspace(0, 1, 40, dtype=np.float32).reshape(5, 8)
-    prediction = make_prediction(Look(ramp, ramp / 2, 0.2), (5, 8), MaskSettings())
+    prediction = make_prediction(PhotoProbability(ramp, ramp / 2, 0.2), (5, 8), MaskSettings())
     wanted = ProductSettings(products=("probability", "uncertainty"), probability_bits=bits)
     files = dict(encode_products(prediction, "x", wanted))
     for product in wanted.products:
@@ -421,7 +428,7 @@ def test_probabilities_are_whole_numbers_of_full_scale(bits, top):
 def test_uncertainty_of_a_single_look_is_black():
     spread = np.full((4, 6), np.nan, np.float32)
     certain = np.ones((4, 6), np.float32)
-    prediction = make_prediction(Look(certain, spread, np.nan), (8, 12), MaskSettings())
+    prediction = make_prediction(PhotoProbability(certain, spread, np.nan), (8, 12), MaskSettings())
     wanted = ProductSettings(products=("uncertainty",))
     assert not decoded(dict(encode_products(prediction, "x", wanted))["uncertainty/x.png"]).any()
     assert np.isnan(prediction.disagreement)
@@ -460,7 +467,9 @@ def test_probabilities_are_enlarged_and_not_a_hard_mask():
     probability = (1 / (1 + np.exp(-small / times))).astype(np.float32)
     truth = distance > 0
     settings = MaskSettings(cleaning=EVERYTHING)
-    prediction = make_prediction(Look(probability, probability * 0, 0.0), truth.shape, settings)
+    prediction = make_prediction(
+        PhotoProbability(probability, probability * 0, 0.0), truth.shape, settings
+    )
     hard = np.kron(probability > 0.5, np.ones((times, times), bool))
     wrong = np.count_nonzero((prediction.labels > 0) != truth)
     assert wrong < 0.1 * np.count_nonzero(hard != truth)
@@ -471,7 +480,9 @@ def test_probabilities_are_enlarged_and_not_a_hard_mask():
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (32, 64), (31, 77)])
 def test_predictions_of_any_size(size):
     probability = render((99, 1), (32, 64)).mask.astype(np.float32)
-    prediction = make_prediction(Look(probability, probability / 2, 0.0), size, MaskSettings())
+    prediction = make_prediction(
+        PhotoProbability(probability, probability / 2, 0.0), size, MaskSettings()
+    )
     assert prediction.mask.shape == prediction.uncertainty.shape == size
     assert prediction.coverage == np.count_nonzero(prediction.mask) / prediction.mask.size
     assert 0 <= prediction.confidence <= 1

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
 from flukeseg.masks.metrics import (
     assd,
@@ -20,11 +19,12 @@ from flukeseg.masks.metrics import (
     hd95,
     iou,
     missed,
-    photo_figures,
+    photo_metrics,
     surface_dice,
     trailing_edge_distance,
 )
 from flukeseg.masks.surfaces import outline_distances, resampled, surface, surface_distances
+from flukeseg.rendering import render
 
 PERFECT = {"hd95": 0, "assd": 0, "missed": 0, "false": 0}  # every other one is 1
 EMPTY = np.zeros((6, 8), np.uint8)  # the diagonal is 10
@@ -102,16 +102,16 @@ def test_tolerance_is_of_a_photo_1152_wide():
 
 
 def test_both_empty():
-    _assert_perfect(photo_figures(EMPTY, EMPTY))
+    _assert_perfect(photo_metrics(EMPTY, EMPTY))
 
 
 def test_one_empty():
     truth = _mask((6, 8), (2, 1, 4, 3))
-    bad = dict.fromkeys(photo_figures(truth, truth), 0.0)
+    bad = dict.fromkeys(photo_metrics(truth, truth), 0.0)
     lost = bad | {"hd95": 250, "assd": 250, "missed": 1}  # 10 pixels of a fluke 4 wide
-    _assert_close(photo_figures(EMPTY, truth), lost)
+    _assert_close(photo_metrics(EMPTY, truth), lost)
     made_up = bad | {"hd95": 125, "assd": 125, "false": 1}  # of a photo 8 wide
-    _assert_close(photo_figures(truth, EMPTY), made_up)
+    _assert_close(photo_metrics(truth, EMPTY), made_up)
     assert missed(EMPTY, truth)
     assert false_fluke(truth, EMPTY)
     assert surface_dice(EMPTY, truth, 1e9) == 0
@@ -134,15 +134,15 @@ def test_one_empty():
     ],
 )
 def test_awkward_masks(mask):
-    _assert_perfect(photo_figures(mask, mask))
-    _assert_perfect(photo_figures(mask > 0, mask * 255))
+    _assert_perfect(photo_metrics(mask, mask))
+    _assert_perfect(photo_metrics(mask > 0, mask * 255))
     for other in (np.ones_like(mask), np.zeros_like(mask), mask[::-1], mask[:, ::-1]):
         for predicted, truth in ((mask, other), (other, mask)):
-            figures = photo_figures(predicted, truth, _edge((0.2, 0.5), (0.9, 0.5)))
+            figures = photo_metrics(predicted, truth, _edge((0.2, 0.5), (0.9, 0.5)))
             assert np.isfinite(list(figures.values())).all()
 
 
-@pytest.mark.parametrize("figure", [dice, iou, hd95, assd, boundary_iou, missed, photo_figures])
+@pytest.mark.parametrize("figure", [dice, iou, hd95, assd, boundary_iou, missed, photo_metrics])
 def test_sizes_must_agree(figure):
     with pytest.raises(InputError, match="predicted mask is 8 × 6 and the true one 6 × 8 pixels"):
         figure(EMPTY, EMPTY.T)
@@ -155,7 +155,7 @@ def test_masks_are_left_alone():
     copies = mask.copy(), edge.copy()
     mask.setflags(write=False)
     edge.setflags(write=False)
-    photo_figures(mask, np.roll(mask, 3, 1), edge)
+    photo_metrics(mask, np.roll(mask, 3, 1), edge)
     assert np.array_equal(mask, copies[0])
     assert np.array_equal(edge, copies[1])
 
@@ -219,14 +219,14 @@ def test_no_outline_and_no_edge():
         assert trailing_edge_distance(mask, edge) == (250, 250, 0)  # 10 pixels of 4
     for nothing in (np.zeros((0, 2)), _edge((np.nan, np.nan)), _edge((-5, -5), (-1, -5))):
         assert np.isnan(trailing_edge_distance(HALF, nothing)).all()
-        assert np.isnan(photo_figures(HALF, HALF, nothing)["trailing_mean"])
-    assert "trailing_mean" not in photo_figures(HALF, HALF)
+        assert np.isnan(photo_metrics(HALF, HALF, nothing)["trailing_mean"])
+    assert "trailing_mean" not in photo_metrics(HALF, HALF)
 
 
 def test_photo_figures_measures_the_edge_by_the_true_fluke():
     truth, edge = _mask((10, 20), (4, 5, 10, 5)), _edge((6, 4.6), (8, 4.6))
-    assert photo_figures(HALF, truth, edge)["trailing_mean"] == pytest.approx(4)  # 0.4 of 10
-    assert photo_figures(HALF, HALF * 0, edge)["trailing_mean"] == pytest.approx(2)  # 0.4 of 20
+    assert photo_metrics(HALF, truth, edge)["trailing_mean"] == pytest.approx(4)  # 0.4 of 10
+    assert photo_metrics(HALF, HALF * 0, edge)["trailing_mean"] == pytest.approx(2)  # 0.4 of 20
 
 
 def test_rendered_masks_fit_their_edges():
@@ -259,7 +259,7 @@ def _size_free(figures: dict[str, float], truth: np.ndarray) -> dict[str, float]
 @given(PAIRS)
 def test_range_and_symmetry(pair):
     predicted, truth = pair
-    figures, swapped = photo_figures(predicted, truth), photo_figures(truth, predicted)
+    figures, swapped = photo_metrics(predicted, truth), photo_metrics(truth, predicted)
     for name, value in figures.items():
         assert 0 <= value <= (np.inf if name in ("hd95", "assd") else 1), name
     assert figures["iou"] <= figures["dice"]
@@ -274,17 +274,17 @@ def test_range_and_symmetry(pair):
 @settings(max_examples=50, deadline=None)
 @given(PAIRS)
 def test_same_masks_are_perfect(pair):
-    _assert_perfect(photo_figures(pair[0], pair[0]))
+    _assert_perfect(photo_metrics(pair[0], pair[0]))
 
 
 @settings(max_examples=50, deadline=None)
 @given(PAIRS)
 def test_flipped_and_transposed(pair):
     predicted, truth = pair
-    figures = photo_figures(predicted, truth)
-    _assert_close(photo_figures(predicted[::-1], truth[::-1]), figures)
-    _assert_close(photo_figures(predicted[:, ::-1], truth[:, ::-1]), figures)
-    turned = _size_free(photo_figures(predicted.T, truth.T), truth.T)
+    figures = photo_metrics(predicted, truth)
+    _assert_close(photo_metrics(predicted[::-1], truth[::-1]), figures)
+    _assert_close(photo_metrics(predicted[:, ::-1], truth[:, ::-1]), figures)
+    turned = _size_free(photo_metrics(predicted.T, truth.T), truth.T)
     _assert_close(turned, _size_free(figures, truth))
 
 
@@ -299,7 +299,7 @@ def test_moved_within_the_frame(pair, down, right):
             canvas = np.zeros((24, 24), bool)
             canvas[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
             masks.append(canvas)
-        figures = photo_figures(*masks, _edge((x + 1, y + 0.3), (x + 9, y + 3)))
+        figures = photo_metrics(*masks, _edge((x + 1, y + 0.3), (x + 9, y + 3)))
         figures.pop("trailing_within_05")  # a point or two lie right at the limit
         return figures
 
@@ -415,7 +415,7 @@ def test_against_brute_force():
     seen = []
     for _ in range(300):
         predicted, truth = _pair(rng, 48)
-        figures = photo_figures(predicted, truth)
+        figures = photo_metrics(predicted, truth)
         _assert_close(figures, _slow(predicted, truth))
         seen.append(figures)
     for name in seen[0]:  # the pairs are not all alike

@@ -15,15 +15,30 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from flukeseg.data.augmentation import MAX_STRENGTH, Augmentation
-from flukeseg.data.dataset import CachedPhotos, FlukeDataset, Start, seed_of
-from flukeseg.data.folder import FolderDataModule
+from flukeseg.data.cache import CachedPhotos
+from flukeseg.data.dataset import FlukeDataset
 from flukeseg.data.mixture import MixedDataModule, MixedDataset, shares
-from flukeseg.data.parts import Labelled, Part, Rendered, Taught
+from flukeseg.data.mixture_sources import (
+    LabelledSource,
+    MixtureSource,
+    PseudoLabelledSource,
+    RenderedSource,
+)
+from flukeseg.data.pair_folder import FolderDataModule
+from flukeseg.data.pseudo_labels import (
+    COLUMNS,
+    UNKNOWN,
+    Label,
+    levels_of,
+    load_label,
+    resize_labels,
+)
 from flukeseg.data.rendered import RenderedDataModule
-from flukeseg.data.synthetic import PARTS, render
-from flukeseg.data.taught import COLUMNS, UNKNOWN, Label, levels_of, load_label, resize_taught
+from flukeseg.data.sampling import seed_of
+from flukeseg.data.start_size import Start
 from flukeseg.errors import InputError
 from flukeseg.model.losses import BCEDiceLoss
+from flukeseg.rendering import PARTS, render
 
 SMALL = (32, 64)
 quick = settings(deadline=None, max_examples=40)
@@ -38,7 +53,7 @@ def noise(letter: str, count: int) -> CachedPhotos:
     )
 
 
-def mixed(sources: dict[str, Part | None], **options) -> MixedDataModule:
+def mixed(sources: dict[str, MixtureSource | None], **options) -> MixedDataModule:
     """A mixture that has read its sources."""
     given = {"train_count": 12, "size": SMALL, "num_workers": 0, **options}
     data = MixedDataModule(sources, **given)
@@ -114,7 +129,7 @@ def test_shares_by_hand():
 @pytest.mark.parametrize("share", [0, -1, True, float("nan")])
 def test_a_share_of_nothing_is_refused(share):
     with pytest.raises(InputError, match=f"share={share} of a source must be above 0"):
-        Rendered(share)
+        RenderedSource(share)
 
 
 # What is drawn
@@ -154,8 +169,8 @@ def test_a_seed_shuffles_each_source_in_its_own_way():
 
 
 def test_two_sources_of_renderings_repeat_no_picture(shared_pairs):
-    sources = {"grey": Rendered(1), "sharp": Rendered(1, without=["camera"])}
-    data = mixed({**sources, "labelled": Labelled(1, root=shared_pairs, val_count=4)})
+    sources = {"grey": RenderedSource(1), "sharp": RenderedSource(1, without=["camera"])}
+    data = mixed({**sources, "labelled": LabelledSource(1, root=shared_pairs, val_count=4)})
     names = [name for epoch in range(2) for name in names_of(data.train_set, epoch)]
     rendered = [name for name in names if name.startswith("rendered")]
     assert len(rendered) == len(set(rendered)) == 16
@@ -179,8 +194,8 @@ def test_samples_are_the_same_in_whatever_order_they_are_asked_for():
 def test_workers_change_nothing(shared_pairs):
     def drawn(num_workers: int) -> list[dict]:
         sources = {
-            "rendered": Rendered(1, Augmentation(2)),
-            "labelled": Labelled(2, Augmentation(2), root=shared_pairs, val_count=4),
+            "rendered": RenderedSource(1, Augmentation(2)),
+            "labelled": LabelledSource(2, Augmentation(2), root=shared_pairs, val_count=4),
         }
         data = mixed(sources, num_workers=num_workers, batch_size=4)
         loader = data.train_dataloader()
@@ -200,7 +215,7 @@ def test_workers_change_nothing(shared_pairs):
 
 
 def test_a_val_list_is_honoured_and_what_is_left_out_is_nowhere(pairs):
-    part = Labelled(1, root=pairs, leave_out=["fluke_04", "fluke_07"])
+    part = LabelledSource(1, root=pairs, leave_out=["fluke_04", "fluke_07"])
     train, val = part.load(SMALL, seed=0, count=1)
     assert val.names == ["fluke_02"]
     held = {"fluke_02", "fluke_04", "fluke_07"}
@@ -208,18 +223,18 @@ def test_a_val_list_is_honoured_and_what_is_left_out_is_nowhere(pairs):
 
 
 def test_what_does_not_validate_does_not_train_on_its_val_list_either(pairs):
-    train, val = Labelled(1, root=pairs, validates=False).load(SMALL, 0, 1)
+    train, val = LabelledSource(1, root=pairs, validates=False).load(SMALL, 0, 1)
     assert val is None
     assert len(train) == 10
     assert not {"fluke_02", "fluke_04"} & set(train.names)
     (pairs / "val.txt").unlink()
-    train, val = Labelled(1, root=pairs, validates=False).load(SMALL, 0, 1)
+    train, val = LabelledSource(1, root=pairs, validates=False).load(SMALL, 0, 1)
     assert val is None
     assert len(train) == 12
 
 
 def test_without_a_val_list_some_are_drawn(shared_pairs):
-    part = Labelled(1, root=shared_pairs, val_count=3, leave_out=["fluke_01"])
+    part = LabelledSource(1, root=shared_pairs, val_count=3, leave_out=["fluke_01"])
     train, val = part.load(SMALL, 0, 1)
     assert not set(train.names) & set(val.names)
     assert "fluke_01" not in {*train.names, *val.names}
@@ -230,16 +245,18 @@ def test_without_a_val_list_some_are_drawn(shared_pairs):
 def test_what_belongs_together_with_what_is_left_out_is_nowhere_either(pairs):
     (pairs / "val.txt").unlink()
     (pairs / "groups.csv").write_text("stem,individual\nfluke_01,a\nfluke_05,a\nfluke_06,b\n")
-    train, val = Labelled(1, root=pairs, val_count=3, leave_out=["fluke_01"]).load(SMALL, 0, 1)
+    train, val = LabelledSource(1, root=pairs, val_count=3, leave_out=["fluke_01"]).load(
+        SMALL, 0, 1
+    )
     assert len(val) == 3
     assert not {"fluke_01", "fluke_05"} & {*train.names, *val.names}
     assert len({*train.names, *val.names}) == 10
 
 
 def test_a_folder_is_divided_alike_wherever_its_source_stands(shared_pairs):
-    part = Labelled(1, root=shared_pairs, val_count=3)
+    part = LabelledSource(1, root=shared_pairs, val_count=3)
     alone = FolderDataModule(shared_pairs, val_count=3, size=SMALL, seed=5, num_workers=0)
-    later = MixedDataModule({"rendered": Rendered(1), "pairs": part}, size=SMALL, seed=5,
+    later = MixedDataModule({"rendered": RenderedSource(1), "pairs": part}, size=SMALL, seed=5,
                             num_workers=0)  # fmt: skip
     for data in (alone, later):
         data.setup()
@@ -260,11 +277,11 @@ def test_a_labelled_folder_that_cannot_be_used_is_told(pairs, kind):
         "folder": ({"root": pairs / "gone"}, "gone is not a folder"),
     }[kind]
     with pytest.raises(InputError, match=told):
-        Labelled(1, **{"root": pairs, **options}).load(SMALL, 0, 1)
+        LabelledSource(1, **{"root": pairs, **options}).load(SMALL, 0, 1)
 
 
 def test_rendered_flukes_never_validate():
-    train, val = Rendered(1, without=["camera"]).load(SMALL, 3, count=5, number=1)
+    train, val = RenderedSource(1, without=["camera"]).load(SMALL, 3, count=5, number=1)
     assert val is None
     assert len(train) == 5
     picture = render((seed_of(3, 1), 2, 4), SMALL, ["camera"])
@@ -275,13 +292,13 @@ def test_rendered_flukes_never_validate():
 
 def test_an_unknown_part_of_the_renderer_is_told_before_training():
     with pytest.raises(InputError, match="without=wavs is not one of waves"):
-        Rendered(1, without=["wavs"]).load(SMALL, 0, 1)
+        RenderedSource(1, without=["wavs"]).load(SMALL, 0, 1)
 
 
 @pytest.mark.parametrize(
     "sources",
     [
-        {"rendered": Rendered(1)},
+        {"rendered": RenderedSource(1)},
         pytest.param(
             {"rendered": None},
         ),
@@ -293,7 +310,7 @@ def test_without_a_real_source_there_is_nothing_to_validate_on(sources):
 
 
 def test_a_source_may_be_taken_out(pairs):
-    data = mixed({"rendered": None, "labelled": Labelled(1, root=pairs)})
+    data = mixed({"rendered": None, "labelled": LabelledSource(1, root=pairs)})
     assert len(data.train_set) == 12
     assert all(name.startswith("fluke_") for name in names_of(data.train_set))
 
@@ -302,16 +319,23 @@ def test_photos_must_be_enough_for_all_sources(pairs):
     with pytest.raises(
         InputError, match=r"data\.train_count=1 must be a whole number of at least 2"
     ):
-        mixed({"rendered": Rendered(9), "labelled": Labelled(1, root=pairs)}, train_count=1)
+        mixed(
+            {"rendered": RenderedSource(9), "labelled": LabelledSource(1, root=pairs)},
+            train_count=1,
+        )
 
 
 def test_drawn_masks_validate_and_a_teachers_where_there_are_none(pairs, tmp_path):
-    taught = Taught(1, labels=write_labels(tmp_path / "taught", ["train", "val", "train"]))
-    data = mixed({"taught": taught, "rendered": Rendered(1), "labelled": Labelled(2, root=pairs)})
+    taught = PseudoLabelledSource(
+        1, labels=write_labels(tmp_path / "taught", ["train", "val", "train"])
+    )
+    data = mixed(
+        {"taught": taught, "rendered": RenderedSource(1), "labelled": LabelledSource(2, root=pairs)}
+    )
     assert data.val_set.source.names == ["fluke_02", "fluke_04"]
     drawn = Counter(name.split("_")[0] for name in names_of(data.train_set))
     assert drawn == {"taught": 3, "rendered": 3, "fluke": 6}
-    data = mixed({"taught": taught, "labelled": Labelled(1, root=pairs, validates=False)})
+    data = mixed({"taught": taught, "labelled": LabelledSource(1, root=pairs, validates=False)})
     assert data.val_set.source.names == ["taught_01.png"]
     assert "taught_01.png" not in {n for e in range(4) for n in names_of(data.train_set, e)}
 
@@ -332,8 +356,12 @@ def test_the_first_epochs_are_smaller(pairs, tmp_path, kind):
     elif kind == "rendered":
         data = RenderedDataModule(train_count=3, val_count=2, test_count=2, **options)
     else:
-        taught = Taught(1, labels=write_labels(tmp_path / "taught", ["train", "val"]))
-        sources = {"rendered": Rendered(1), "labelled": Labelled(1, root=pairs), "taught": taught}
+        taught = PseudoLabelledSource(1, labels=write_labels(tmp_path / "taught", ["train", "val"]))
+        sources = {
+            "rendered": RenderedSource(1),
+            "labelled": LabelledSource(1, root=pairs),
+            "taught": taught,
+        }
         data = MixedDataModule(sources, train_count=6, **options)
     data.setup()
     assert [sizes_of(data.train_set, epoch) for epoch in range(3)] == [
@@ -375,13 +403,13 @@ def test_greys_come_back_as_what_they_say(drawn):
 def test_a_quarter_of_unknown_area_is_still_known():
     mask = np.ones((4, 6), np.uint8)
     mask[0, 0] = mask[2, 2:4] = UNKNOWN  # one pixel of four, two of four
-    assert resize_taught(mask, (2, 3)).tolist() == [[1, 1, 1], [1, UNKNOWN, 1]]
-    assert resize_taught(np.full((4, 6), UNKNOWN, np.uint8), (8, 9)).tolist() == [[UNKNOWN] * 9] * 8
+    assert resize_labels(mask, (2, 3)).tolist() == [[1, 1, 1], [1, UNKNOWN, 1]]
+    assert resize_labels(np.full((4, 6), UNKNOWN, np.uint8), (8, 9)).tolist() == [[UNKNOWN] * 9] * 8
 
 
 def test_taught_photos_are_parted_by_their_use(tmp_path):
     labels = write_labels(tmp_path, ["train", "val", "looks disagree", "train"])
-    train, val = Taught(1, labels=labels).load((64, 128), 0, 1)
+    train, val = PseudoLabelledSource(1, labels=labels).load((64, 128), 0, 1)
     assert train.names == ["taught_00.png", "taught_03.png"]
     assert val.names == ["taught_01.png"]
     assert (train.masks[:, :, 40:80] == UNKNOWN).all()
@@ -406,14 +434,14 @@ def test_a_list_of_labels_that_cannot_be_used_is_told(tmp_path, content, told):
     if content is not None:
         (tmp_path / "labels.csv").write_bytes(content)
     with pytest.raises(InputError, match=told):
-        Taught(1, labels=tmp_path / "labels.csv").load(SMALL, 0, 1)
+        PseudoLabelledSource(1, labels=tmp_path / "labels.csv").load(SMALL, 0, 1)
 
 
 def test_a_mask_of_another_size_than_its_photo_is_told(tmp_path):
     labels = write_labels(tmp_path, ["train"])
     write_rgb(tmp_path / "masks/taught_00.png", np.zeros((64, 127), np.uint8))
     with pytest.raises(InputError, match=r"taught_00\.png is not as large as its photo"):
-        Taught(1, labels=labels).load(SMALL, 0, 1)
+        PseudoLabelledSource(1, labels=labels).load(SMALL, 0, 1)
 
 
 @given(st.floats(0, MAX_STRENGTH), st.integers(0, 10**6))
@@ -436,7 +464,7 @@ def test_what_is_unknown_moves_with_the_photo_and_stays_unknown(strength, seed):
 
 def test_unknown_is_a_half_in_a_sample(tmp_path):
     labels = write_labels(tmp_path, ["train"] * 3)
-    train, _ = Taught(1, labels=labels).load((64, 128), 0, 1)
+    train, _ = PseudoLabelledSource(1, labels=labels).load((64, 128), 0, 1)
     dataset = FlukeDataset(train, Augmentation(3), start=Start(SMALL, 1))
     for epoch in range(3):
         masks = torch.stack([dataset[epoch, i]["mask"].reshape(-1) for i in range(3)])
@@ -483,7 +511,7 @@ def test_a_batch_of_unknown_pixels_teaches_nothing_and_breaks_nothing():
 def labelled(root: Path) -> list[str]:
     return [
         "data=mixed", "data.train_count=8",
-        "+data.sources.labelled._target_=flukeseg.data.parts.Labelled",
+        "+data.sources.labelled._target_=flukeseg.data.mixture_sources.LabelledSource",
         f"+data.sources.labelled.root={root}", "+data.sources.labelled.share=1",
     ]  # fmt: skip
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
 from flukeseg.masks.metrics import boundary_iou
 from flukeseg.model.losses import BCEDiceLoss
-from flukeseg.model.metrics import SoftDice, photo_boundary_iou, photo_dice
+from flukeseg.model.module import SegmentationModule, cosine_with_warmup
 from flukeseg.model.network import FlukeUNet, _skip_rather_than_stride, resolve_encoder
-from flukeseg.model.segmenter import SegmentationModule, cosine_with_warmup
+from flukeseg.model.training_metrics import SoftDice, photo_boundary_iou, photo_dice
+from flukeseg.rendering import render
 
 
 def masks(count=4):

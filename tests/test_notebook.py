@@ -17,7 +17,7 @@ held_out = 4
 photo_size = [70, 105]
 """
 
-FIGURES = [
+METRICS = [
     "pairs", "augmentation", "curves", "sheet", "prediction", "uncertainty", "cleaning", "gallery",
     "cutout", "rgbm",
 ]  # fmt: skip
@@ -69,7 +69,7 @@ def test_it_runs_and_shows_its_figures(notebook, tmp_path, monkeypatch):
         for cell in code_cells(notebook)
         if any("image/png" in output.get("data", {}) for output in cell.outputs)
     ]
-    assert shown == FIGURES
+    assert shown == METRICS
     written = "".join(
         output.text
         for cell in code_cells(notebook)

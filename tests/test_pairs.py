@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from conftest import SIZE, write_pairs, write_rgb
 
-from flukeseg.data.folder import FolderDataModule
+from flukeseg.data.pair_folder import FolderDataModule
 from flukeseg.data.pairs import load_pairs
-from flukeseg.data.photos import read_mask
 from flukeseg.data.splits import read_stems
-from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
+from flukeseg.images.reading import read_mask
+from flukeseg.rendering import render
 
 
 def test_pairs_match_by_stem_whatever_the_suffix(tmp_path):

@@ -16,19 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from flukeseg.data import decoding
-from flukeseg.data.photos import (
+from flukeseg.errors import InputError
+from flukeseg.images import decoding
+from flukeseg.images.reading import (
     IMAGE_SUFFIXES,
     find_photos,
     photo_size,
     read_for_network,
     read_mask,
     read_photo,
-    resize_mask,
-    resize_photo,
 )
-from flukeseg.data.synthetic import render
-from flukeseg.errors import InputError
+from flukeseg.images.resizing import resize_mask, resize_photo
+from flukeseg.rendering import render
 
 # Four quarters of different colour: every one of the eight orientations looks different.
 HEIGHT, WIDTH = 16, 24

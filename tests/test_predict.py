@@ -24,15 +24,16 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from flukeseg import MaskDropout, Segmenter
-from flukeseg.data.photo_files import PhotoFiles, photo_loader
-from flukeseg.data.photos import photo_size, read_photo, resize_photo
-from flukeseg.data.sources import find_sources, name_sources
-from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
-from flukeseg.masks.files import FILE_PRODUCTS
-from flukeseg.model.segmenter import SegmentationModule
-from flukeseg.prediction_folder import PredictionFolder
-from flukeseg.prediction_table import COLUMNS
+from flukeseg.images.reading import photo_size, read_photo
+from flukeseg.images.resizing import resize_photo
+from flukeseg.model.module import SegmentationModule
+from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.inputs import find_inputs, name_inputs
+from flukeseg.prediction.loader import PhotoFiles, photo_loader
+from flukeseg.prediction.products import FILE_PRODUCTS
+from flukeseg.prediction.table import COLUMNS
+from flukeseg.rendering import render
 
 EVERY = f"products=[{','.join(FILE_PRODUCTS)},coco,gallery]"
 # of nine photos the last batch is one; and all that is above the threshold is kept
@@ -469,7 +470,7 @@ def test_killed_and_started_again_it_is_as_unbroken(run_predict, tiny_runs, tmp_
 
 def test_every_batch_is_of_one_size(sea):
     """How a library adds up depends on it, and a run that goes on has other batches."""
-    sources = name_sources([*find_sources(sea), "gone.jpg"])
+    sources = name_inputs([*find_inputs(sea), "gone.jpg"])
     loader = photo_loader(PhotoFiles(sources, (32, 64), 10**6), batch_size=4, num_workers=0)
     batches = list(loader)
     assert [batch["image"].shape for batch in batches] == [(4, 3, 32, 64)] * 3
@@ -579,7 +580,7 @@ def test_an_output_keeps_its_checkpoint(run_predict, tiny_runs, sea, capsys):
 
 
 def test_one_run_at_a_time(predict_sea, capsys):
-    with PredictionFolder("out").held():
+    with PredictionFolder("out").locked():
         message = the_error(predict_sea, capsys, "output=out")
         assert "out is being written by another run" in message
     predict_sea("output=out")
@@ -613,7 +614,7 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
             partial.write_bytes(b"half")
             raise RuntimeError
 
-    with folder.held():
+    with folder.locked():
         folder.write(path, b"before")
         with path.open("rb") as reader:
             folder.write(path, b"after")

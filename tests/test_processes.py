@@ -17,11 +17,11 @@ from conftest import TINY, read_metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flukeseg.command_line import quiet_lightning
-from flukeseg.data.dataset import EpochSampler
-from flukeseg.data.folder import FolderDataModule
+from flukeseg.data.pair_folder import FolderDataModule
+from flukeseg.data.sampling import EpochSampler
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_checkpoints
+from flukeseg.training.trainer import quiet_lightning
 
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
 
@@ -93,7 +93,7 @@ VALIDATE = """
 import json, sys
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import DDPStrategy
-from flukeseg.data.folder import FolderDataModule
+from flukeseg.data.pair_folder import FolderDataModule
 from flukeseg.model.checkpoints import load_checkpoints
 from pathlib import Path
 

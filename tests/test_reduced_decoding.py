@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from flukeseg.data.photos import read_for_network, read_photo, resize_map, resize_photo
-from flukeseg.data.synthetic import render
-from flukeseg.data.tensors import to_tensor
-from flukeseg.masks.metrics import photo_figures
+from flukeseg.images.reading import read_for_network, read_photo
+from flukeseg.images.resizing import resize_map, resize_photo
+from flukeseg.images.tensors import to_tensor
+from flukeseg.masks.metrics import photo_metrics
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_checkpoints
+from flukeseg.rendering import render
 
-FIGURES = ("dice", "boundary_iou_05", "assd", "trailing_mean")
+METRICS = ("dice", "boundary_iou_05", "assd", "trailing_mean")
 
 
 @pytest.mark.slow
@@ -44,10 +45,10 @@ def test_the_edge_is_where_it_was(tmp_path):
             with torch.inference_mode():
                 probability = module.predict_step({"image": to_tensor(small[None])}).probability
             mask = resize_map(probability[0, 0].numpy(), picture.mask.shape) > 0.5
-            figures = photo_figures(mask, picture.mask, picture.trailing_edge)
-            rows[name].append([figures[figure] for figure in FIGURES])
+            figures = photo_metrics(mask, picture.mask, picture.trailing_edge)
+            rows[name].append([figures[figure] for figure in METRICS])
     means = {name: np.nanmean(own, axis=0) for name, own in rows.items()}
     for name, own in means.items():
-        told = ", ".join(f"{key} {value:.4f}" for key, value in zip(FIGURES, own, strict=True))
+        told = ", ".join(f"{key} {value:.4f}" for key, value in zip(METRICS, own, strict=True))
         print(f"\n{name}: {told}; {1e3 * seconds[name] / len(rows[name]):.0f} ms a photo")
     assert abs(means["whole"] - means["reduced"])[1] < 0.005

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from flukeseg.data.synthetic import render
-from flukeseg.evaluation.pairing import find_guesses, find_truth, pair
+from flukeseg.evaluation.pairing import find_predicted, find_true_masks, pair
 from flukeseg.evaluation.pictures import FALSE, MISSED, draw_masks
 from flukeseg.evaluation.report import label, shown, sum_up, verdict, write_report
 from flukeseg.evaluation.results import Result, judge_pairs
-from flukeseg.evaluation.statistics import FIGURES, calibrate, compare, summarise
+from flukeseg.evaluation.statistics import METRICS, calibrate, compare, summarise
+from flukeseg.rendering import render
 
 ODD = '<b>&"é'
 SIZE = (96, 192)
@@ -116,7 +116,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def judged(name: str, truth: Path, guesses: Path, only: set[str] | None = None) -> Result:
-    return judge_pairs(name, pair(find_truth(truth), find_guesses(guesses), only), PIXELS)
+    return judge_pairs(name, pair(find_true_masks(truth), find_predicted(guesses), only), PIXELS)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_one_result(own, tmp_path):
     assert "What <fog> costs." in page.text
     assert "<i>fog</i>" in page.text
     assert {"fog", "tiny", "i"}.isdisjoint(tag for tag, _ in page.elements)
-    for figure in FIGURES:
+    for figure in METRICS:
         assert f"about-{figure}" in page.values("id"), "every figure is in the glossary"
     assert "Comparisons" not in page.text
 
@@ -226,7 +226,7 @@ def test_thousands_of_photos_stay_small(folder, own, tmp_path):
     rng = np.random.default_rng(0)
     rows = []
     for number in range(5000):
-        values = dict.fromkeys(FIGURES, 0.0) | {"dice": 1 - rng.random() ** 6, "hd95": 3.0}
+        values = dict.fromkeys(METRICS, 0.0) | {"dice": 1 - rng.random() ** 6, "hd95": 3.0}
         about = {"coverage": rng.random() / 2, "confidence": rng.random(), "seconds": 0.1}
         rows.append({"name": f"{number}", "note": "", "review": "", **values, **about})
     # as large as a picture gets
@@ -267,7 +267,7 @@ def drawn(tmp_path):
             path.write_bytes(photo)
         elif photo is not None:
             write_png(path, photo)
-        (both,) = pair(find_truth(tmp_path), find_guesses(tmp_path / "guess")).values()
+        (both,) = pair(find_true_masks(tmp_path), find_predicted(tmp_path / "guess")).values()
         return draw_masks(*both, PIXELS)
 
     return draw

@@ -14,7 +14,6 @@ import torch
 from conftest import run_job, write_rgb
 
 from flukeseg import Segmenter, benchmark, export
-from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
 from flukeseg.masks.metrics import dice
 from flukeseg.model import conversion
@@ -24,7 +23,8 @@ from flukeseg.model.conversion import Probability, to_openvino
 from flukeseg.model.network import FlukeUNet
 from flukeseg.model.runtimes import FORMATS, Facts, choose_runtime, compute_network, load_exported
 from flukeseg.model.tta import views_of
-from flukeseg.pretrained.__main__ import halve
+from flukeseg.rendering import render
+from flukeseg.training.shrink import halve
 
 RUNTIME = {"onnx": "onnx", "openvino": "openvino", "torchscript": "torch"}
 formats = pytest.mark.parametrize("form", sorted(FORMATS))

@@ -19,13 +19,13 @@ from omegaconf import OmegaConf
 
 from flukeseg import Segmenter, selftrain
 from flukeseg.data.mixture import MixedDataModule
-from flukeseg.data.parts import Taught
-from flukeseg.data.synthetic import render
+from flukeseg.data.mixture_sources import PseudoLabelledSource
 from flukeseg.errors import InputError
-from flukeseg.gate import Gate, label, least_confidence
 from flukeseg.model.checkpoint_files import find_checkpoint, name_checkpoint
-from flukeseg.model.segmenter import SegmentationModule
-from flukeseg.prediction_folder import PredictionFolder
+from flukeseg.model.module import SegmentationModule
+from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.rendering import render
+from flukeseg.training.label_selection import Gate, label, least_confidence
 
 GREYS = {0, 64, 192, 255}
 PIXELS = 10**6
@@ -233,7 +233,7 @@ def test_a_folder_of_pairs_calibrates_and_drawn_masks_validate(teach, tiny_runs)
     write_photos(Path("photos"), 6)
     write_pairs(Path("pairs"), 8)
     teach("source=photos", "calibrate_on=pairs", "gate.val_count=0",
-          "+data.sources.labelled._target_=flukeseg.data.parts.Labelled",
+          "+data.sources.labelled._target_=flukeseg.data.mixture_sources.LabelledSource",
           "+data.sources.labelled.root=pairs", "+data.sources.labelled.share=1",
           "+data.sources.labelled.val_count=2", "data.train_count=9")  # fmt: skip
     judged = read_rows(Path("out/round-1/calibration/teacher/predictions.csv"))
@@ -486,7 +486,7 @@ def test_at_most_a_fifth_validates(looked, tmp_path, val_count, expected):
     taken = tally["train"] + tally["val"]
     assert taken == sum(row["status"] == "ok" for row in looked.rows())
     assert tally["val"] == min(expected, taken // 5)
-    train, val = Taught(1, labels=tmp_path / "labels.csv").load((32, 64), 0, 1)
+    train, val = PseudoLabelledSource(1, labels=tmp_path / "labels.csv").load((32, 64), 0, 1)
     assert (len(train), 0 if val is None else len(val)) == (tally["train"], tally["val"])
 
 
@@ -527,7 +527,7 @@ def test_photos_of_names_that_are_no_text_are_labelled_too(tiny_runs, tmp_path):
     )  # fmt: skip
     gate = Gate(disagreement=1, val_count=0)
     label(PredictionFolder(tmp_path / "teacher"), tmp_path, gate, 0, PIXELS)
-    train, _ = Taught(1, labels=tmp_path / "labels.csv").load((32, 64), 0, 1)
+    train, _ = PseudoLabelledSource(1, labels=tmp_path / "labels.csv").load((32, 64), 0, 1)
     assert sorted(train.names) == sorted(["4_00.jpg", os.fsdecode(b"\xff.jpg")])
 
 

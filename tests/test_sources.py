@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from flukeseg.command_line import quote_path
-from flukeseg.data.sources import find_sources, name_sources
 from flukeseg.errors import InputError
+from flukeseg.prediction.inputs import find_inputs, name_inputs
 
 quick = settings(deadline=None, max_examples=150)
 
@@ -36,7 +36,7 @@ ALL = ["a.png", "b.JPG", "deep/d.tif", "deep/er/c.Heic", "folder.jpg/e.jpg"]
 def found(source, **options) -> list[str]:
     """List what a source stands for, relative to its folder."""
     folder = source if source.is_dir() else source.parent
-    return [os.path.relpath(path, folder) for path in find_sources(source, **options)]
+    return [os.path.relpath(path, folder) for path in find_inputs(source, **options)]
 
 
 # Folders, globs and single photos
@@ -45,13 +45,13 @@ def found(source, **options) -> list[str]:
 def test_a_folder_is_searched_to_its_end(photos, monkeypatch):
     assert found(photos) == ALL
     monkeypatch.chdir(photos)
-    assert find_sources("deep") == ["deep/d.tif", "deep/er/c.Heic"]  # as they were given
-    assert find_sources(".") == [f"./{name}" for name in ALL]
+    assert find_inputs("deep") == ["deep/d.tif", "deep/er/c.Heic"]  # as they were given
+    assert find_inputs(".") == [f"./{name}" for name in ALL]
 
 
 def test_one_photo_is_a_source_whatever_its_name(photos):
     for name in ("a.png", ".hidden.jpg", "jpg"):
-        assert find_sources(photos / name) == [str(photos / name)]
+        assert find_inputs(photos / name) == [str(photos / name)]
 
 
 @pytest.mark.parametrize("pattern", ["", "**/*.png"])
@@ -59,7 +59,7 @@ def test_the_output_is_left_out(photos, pattern):
     """Or its masks were taken for photos when a run goes on."""
     fill(photos, "out/mask/a.png", "out/deep/mask/h.png", "outside/k.png")
     pattern = pattern or "."
-    inside = find_sources(f"{photos}/{pattern}", leave_out=photos / "deep/.." / "out")
+    inside = find_inputs(f"{photos}/{pattern}", leave_out=photos / "deep/.." / "out")
     names = [Path(path).relative_to(photos).as_posix() for path in inside]
     assert not [name for name in names if name.startswith("out/")]
     assert {"a.png", "outside/k.png"} <= set(names)
@@ -74,16 +74,16 @@ def test_links_to_files_are_followed_and_links_to_folders_are_not(photos, tmp_pa
     (photos / "deep/round").symlink_to(photos)
     # what is broken is kept, to be told of in the table
     assert found(photos) == sorted([*ALL, "link.jpg", "broken.jpg"])
-    assert find_sources(photos / "broken.jpg") == [str(photos / "broken.jpg")]
+    assert find_inputs(photos / "broken.jpg") == [str(photos / "broken.jpg")]
 
 
 def test_globs(photos, monkeypatch):
     monkeypatch.chdir(photos)
-    assert find_sources("*.[pJ][nP]*") == ["a.png", "b.JPG"]
-    assert find_sources("f*.jpg*") == ["f.jpg.part"]  # as asked for; folder.jpg is a folder
-    assert find_sources("**/*.tif") == ["deep/d.tif"]
+    assert find_inputs("*.[pJ][nP]*") == ["a.png", "b.JPG"]
+    assert find_inputs("f*.jpg*") == ["f.jpg.part"]  # as asked for; folder.jpg is a folder
+    assert find_inputs("**/*.tif") == ["deep/d.tif"]
     fill(photos, "[1]/x.jpg")
-    assert find_sources("[1]") == ["[1]/x.jpg"]  # a folder of that name comes first
+    assert find_inputs("[1]") == ["[1]/x.jpg"]  # a folder of that name comes first
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_nothing_to_predict_on_is_told_by_name(tmp_path, kind):
     (tmp_path / "empty.txt").write_text("\n  \n")
     (tmp_path / "empty.csv").write_text("path\n\n")
     with pytest.raises(InputError) as caught:
-        find_sources(tmp_path / kind)
+        find_inputs(tmp_path / kind)
     assert str(caught.value).startswith(f"source={tmp_path / kind} ")
     assert "\n" not in str(caught.value)
 
@@ -112,7 +112,7 @@ def test_a_list_of_lines(photos, monkeypatch, tmp_path):
     listed.write_text("\ufeff" + "\r\n".join(lines), "utf-8")
     # beside the list, from here, and nowhere: the table will tell
     expected = [str(photos / "a.png"), str(photos / "b.JPG"), "gone.jpg", "here.jpg"]
-    assert find_sources(listed) == expected
+    assert find_inputs(listed) == expected
 
 
 def test_a_list_of_rows(photos):
@@ -125,28 +125,28 @@ def test_a_list_of_rows(photos):
 def test_rows_without_a_column_path(photos, content):
     (photos / "list.csv").write_bytes(content)
     with pytest.raises(InputError, match=r"list\.csv has no column `path`"):
-        find_sources(photos / "list.csv")
+        find_inputs(photos / "list.csv")
 
 
 def test_lines_that_no_system_takes_for_a_path_are_kept(photos):
     """They are for the table, as a missing file is."""
     lines = ["x" * 5000 + ".jpg", "zero\0.jpg", "a.png"]
     (photos / "list.txt").write_text("\n".join(lines))
-    assert len(find_sources(photos / "list.txt")) == 3
+    assert len(find_inputs(photos / "list.txt")) == 3
 
 
 def test_names_in_a_list_are_only_bytes(photos):
     name = os.fsdecode(b"caf\xe9.jpg")
     fill(photos, name)
     (photos / "list.txt").write_bytes(b"caf\xe9.jpg\n")
-    assert find_sources(photos / "list.txt") == [str(photos / name)]
+    assert find_inputs(photos / "list.txt") == [str(photos / name)]
 
 
 # Names
 
 
 def names_of(*paths: str, known: dict[str, str] | None = None) -> list[str]:
-    return [source.name for source in name_sources([f"/photos/{p}" for p in paths], known)]
+    return [source.name for source in name_inputs([f"/photos/{p}" for p in paths], known)]
 
 
 def test_names_are_relative_and_without_suffix():
@@ -226,8 +226,8 @@ def test_whatever_the_files_names_are_distinct_and_inside(paths):
 def test_names_stay_when_photos_join(paths):
     assume(not any({".", ".."} & set(path.split("/")) for path in paths))
     half = [f"/photos/{path}" for path in paths[: len(paths) // 2]]
-    known = {source.key: source.name for source in name_sources(half)}
-    named = name_sources([f"/photos/{path}" for path in paths], known)
+    known = {source.key: source.name for source in name_inputs(half)}
+    named = name_inputs([f"/photos/{path}" for path in paths], known)
     assert len({source.name.casefold() for source in named}) == len(named)
     assert {source.key: source.name for source in named if source.key in known} == known
 

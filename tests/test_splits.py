@@ -13,8 +13,8 @@ from flukeseg.data.splits import (
     split_by_count,
     split_by_fold,
 )
-from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
+from flukeseg.rendering import render
 
 groupings = st.lists(st.integers(1, 4), min_size=5, max_size=30).map(
     lambda sizes: [[f"s{i}_{j}" for j in range(n)] for i, n in enumerate(sizes)]

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from flukeseg.data import stress as suite
-from flukeseg.data.stress import CONDITIONS, VERSION, stress
-from flukeseg.data.synthetic import render
 from flukeseg.errors import InputError
+from flukeseg.evaluation import stress as suite
+from flukeseg.evaluation.stress import CONDITIONS, VERSION, stress
+from flukeseg.rendering import render
 
 EVERY = pytest.mark.parametrize("name", CONDITIONS)
 KEYS = [f"fluke_{i}" for i in range(8)]

@@ -20,9 +20,10 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from flukeseg import sweep
-from flukeseg.command_line import explain
-from flukeseg.multirun import run_job
-from flukeseg.runs import STOPPED, read_runs, write_result
+from flukeseg.option_errors import explain
+from flukeseg.sweeps.jobs import run_job
+from flukeseg.sweeps.runs import STOPPED, read_runs
+from flukeseg.training.run_folder import write_result
 
 WITH_PICTURES = [
     *TINY, "data.train_count=4", "data.val_count=2", "data.test_count=1",
@@ -206,7 +207,7 @@ def test_a_hopeless_run_is_ended(run_train, tmp_path):
     for number, dice in enumerate([0.97, 0.98, 0.99]):
         write_run(tmp_path / f"runs/{number}", [], dice)
     rule = [
-        "+callbacks.hopeless._target_=flukeseg.pruning.StopBelowMedian",
+        "+callbacks.hopeless._target_=flukeseg.sweeps.pruning.StopBelowMedian",
         "+callbacks.hopeless.folder=${folder}", "+callbacks.hopeless.after=2",
         "trainer.max_epochs=5",
     ]  # fmt: skip

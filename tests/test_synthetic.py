@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flukeseg.data.synthetic import Rendering, render
-from flukeseg.data.synthetic.__main__ import main
-from flukeseg.data.synthetic.mesh import meshes
-from flukeseg.data.synthetic.outline import draw_outline
-from flukeseg.data.synthetic.pose import Pose
-from flukeseg.data.synthetic.raster import paint
+from flukeseg.rendering import Rendering, render
+from flukeseg.rendering.__main__ import main
+from flukeseg.rendering.mesh import meshes
+from flukeseg.rendering.outline import draw_outline
+from flukeseg.rendering.pose import Pose
+from flukeseg.rendering.raster import paint
 
 SMALL = (48, 96)
 
@@ -66,7 +66,7 @@ def test_same_seed_same_bytes():
 
 def test_same_bytes_in_another_process():
     code = (
-        "import hashlib; from flukeseg.data.synthetic import render; r = render(11, (48, 96));"
+        "import hashlib; from flukeseg.rendering import render; r = render(11, (48, 96));"
         "print(hashlib.sha256(r.image.tobytes() + r.mask.tobytes()).hexdigest())"
     )
     runs = [

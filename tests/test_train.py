@@ -15,10 +15,11 @@ from conftest import EXPERIMENTS, ROOT, TINY, read_metrics, write_pairs
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from flukeseg.command_line import quiet_lightning, run_dir
-from flukeseg.data.folder import FolderDataModule
-from flukeseg.model.segmenter import SegmentationModule
-from flukeseg.processor import choose_precision
+from flukeseg.data.pair_folder import FolderDataModule
+from flukeseg.model.module import SegmentationModule
+from flukeseg.model.precision import choose_precision
+from flukeseg.training.run_folder import run_dir
+from flukeseg.training.trainer import quiet_lightning
 
 
 def the_run(name: str) -> Path:
@@ -113,8 +114,8 @@ def test_a_seed_repeats_dropout_with_any_number_of_workers(run_train, shared_pai
 
 def test_a_folder_is_of_one_training_at_a_time(run_train, shared_pairs, capsys):
     run_train(*folder_data(shared_pairs), *TINY, "name=held")
-    hold = "import sys, time; from pathlib import Path; from flukeseg.runs import held\n"
-    hold += "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    hold = "import sys, time; from pathlib import Path; from flukeseg.training.run_folder import locked\n"
+    hold += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     command = [sys.executable, "-c", hold, str(the_run("held"))]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from flukeseg.errors import InputError
+from flukeseg.model.module import SegmentationModule
 from flukeseg.model.network import FlukeUNet
-from flukeseg.model.segmenter import SegmentationModule
 from flukeseg.model.tta import BLUR, FLIP, LARGE, PLAIN, TTA, average_views, views_of
 
 VIEWS = sorted({view for views in TTA.values() for view in views}, key=lambda view: view.name)

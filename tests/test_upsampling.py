@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from flukeseg.data.photos import resize_map, resize_photo
-from flukeseg.data.synthetic import render
-from flukeseg.data.tensors import to_tensor
-from flukeseg.masks.metrics import photo_figures
+from flukeseg.images.resizing import resize_map, resize_photo
+from flukeseg.images.tensors import to_tensor
+from flukeseg.masks.metrics import photo_metrics
 from flukeseg.model.checkpoints import load_checkpoints
+from flukeseg.rendering import render
 
 SIZE, SEEN = (1500, 3000), (192, 384)
-FIGURES = ("dice", "boundary_iou_05", "surface_dice_1", "assd", "trailing_mean")
+METRICS = ("dice", "boundary_iou_05", "surface_dice_1", "assd", "trailing_mean")
 
 
 def known(picture) -> np.ndarray:
@@ -50,9 +50,9 @@ def test_enlarged_probabilities_keep_the_edge(probability):
         steps = cv2.resize(mask, SIZE[::-1], interpolation=cv2.INTER_NEAREST)
         smooth = (resize_map(p, SIZE) > 0.5).astype(np.uint8)
         for found, way in ((smooth, soft), (steps, hard)):
-            figures = photo_figures(found, picture.mask, picture.trailing_edge)
-            way.append([figures[name] for name in FIGURES])
+            figures = photo_metrics(found, picture.mask, picture.trailing_edge)
+            way.append([figures[name] for name in METRICS])
     print(f"\n{probability.__name__}: {len(soft)} flukes of {SIZE}, seen at {SEEN}")
-    for name, s, h in zip(FIGURES, np.mean(soft, 0), np.mean(hard, 0), strict=True):
+    for name, s, h in zip(METRICS, np.mean(soft, 0), np.mean(hard, 0), strict=True):
         print(f"  {name}: soft {s:.4f}, hard {h:.4f}")
     assert np.mean(soft, 0)[1] > np.mean(hard, 0)[1]

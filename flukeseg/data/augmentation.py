@@ -9,7 +9,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from flukeseg.data.taught import UNKNOWN
+from flukeseg.data.pseudo_labels import UNKNOWN
 from flukeseg.errors import InputError
 
 MAX_STRENGTH = 4.0

@@ -11,11 +11,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from flukeseg.data.augmentation import Augmentation
-from flukeseg.data.dataset import EpochSampler, FlukeDataset, Sample, Source, Start
-from flukeseg.data.loading import loading_processes, one_thread
+from flukeseg.data.dataset import FlukeDataset, PhotoSet, Sample
 from flukeseg.data.pairs import cached, load_pairs
-from flukeseg.data.photos import MASK_THRESHOLD
-from flukeseg.errors import InputError, pair_of_sides, whole
+from flukeseg.data.sampling import EpochSampler
+from flukeseg.data.start_size import Start
+from flukeseg.data.workers import loading_processes, one_thread
+from flukeseg.errors import InputError, require_int, require_size
+from flukeseg.images.reading import MASK_THRESHOLD
 
 
 class FlukeDataModule(pl.LightningDataModule):
@@ -47,9 +49,9 @@ class FlukeDataModule(pl.LightningDataModule):
         mask_threshold: int = MASK_THRESHOLD,
     ) -> None:
         super().__init__()
-        self.size = pair_of_sides("data.size", size)
-        self.batch_size = whole("data.batch_size", batch_size)
-        self.total_batch_size = total_batch_size and whole(
+        self.size = require_size("data.size", size)
+        self.batch_size = require_int("data.batch_size", batch_size)
+        self.total_batch_size = total_batch_size and require_int(
             "data.total_batch_size", total_batch_size
         )
         self.num_workers = loading_processes("data.num_workers", num_workers)
@@ -57,7 +59,7 @@ class FlukeDataModule(pl.LightningDataModule):
         self.augmentation = augmentation
         self.start = start
         self.test_root = test_root
-        self.mask_threshold = whole("data.mask_threshold", mask_threshold, least=0, most=254)
+        self.mask_threshold = require_int("data.mask_threshold", mask_threshold, least=0, most=254)
         self.train_set: FlukeDataset | None = None
         self.val_set: FlukeDataset | None = None
         self.test_set: FlukeDataset | None = None
@@ -77,7 +79,7 @@ class FlukeDataModule(pl.LightningDataModule):
         """Batches of every test photo, in order."""
         return self._loader(self.test_set)
 
-    def _training_set(self, source: Source) -> FlukeDataset:
+    def _training_set(self, source: PhotoSet) -> FlukeDataset:
         return FlukeDataset(source, self.augmentation, self.seed, self.start)
 
     def _real_test_set(self) -> FlukeDataset | None:

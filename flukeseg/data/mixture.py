@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch.utils.data import Dataset
 
+from flukeseg.data.cache import CachedPhotos
 from flukeseg.data.datamodule import FlukeDataModule
-from flukeseg.data.dataset import CachedPhotos, FlukeDataset, Sample, Start, seed_of
-from flukeseg.data.parts import Labelled, Part
-from flukeseg.errors import InputError, whole
+from flukeseg.data.dataset import FlukeDataset, Sample
+from flukeseg.data.mixture_sources import LabelledSource, MixtureSource
+from flukeseg.data.sampling import seed_of
+from flukeseg.data.start_size import Start
+from flukeseg.errors import InputError, require_int
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +71,13 @@ class MixedDataModule(FlukeDataModule):
     """
 
     def __init__(
-        self, sources: Mapping[str, Part | None], train_count: int = 400, **loading
+        self, sources: Mapping[str, MixtureSource | None], train_count: int = 400, **loading
     ) -> None:
         super().__init__(**loading)
         self.sources = {name: part for name, part in sources.items() if part is not None}
-        self.train_count = whole("data.train_count", train_count, least=len(self.sources) or 1)
+        self.train_count = require_int(
+            "data.train_count", train_count, least=len(self.sources) or 1
+        )
 
     def setup(self, stage: str | None = None) -> None:
         """Read all sources, once.
@@ -89,7 +94,7 @@ class MixedDataModule(FlukeDataModule):
         for number, (name, part) in enumerate(self.sources.items()):
             train, val = part.load(self.size, self.seed, counts[number], number)
             parts.append(FlukeDataset(train, part.augmentation, seed_of(self.seed, number)))
-            real.append((isinstance(part, Labelled), val))
+            real.append((isinstance(part, LabelledSource), val))
             log.info("%s: %d of each epoch's photos, from %d", name, counts[number], len(train))
         labelled = [val for by_hand, val in real if by_hand and val]
         val = labelled or [val for _, val in real if val]

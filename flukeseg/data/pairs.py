@@ -13,17 +13,11 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from flukeseg.data.dataset import CachedPhotos
-from flukeseg.data.loading import available_processors
-from flukeseg.data.photos import (
-    MASK_THRESHOLD,
-    find_photos,
-    read_mask,
-    read_photo,
-    resize_mask,
-    resize_photo,
-)
+from flukeseg.data.cache import CachedPhotos
+from flukeseg.data.workers import available_processors
 from flukeseg.errors import InputError
+from flukeseg.images.reading import MASK_THRESHOLD, find_photos, read_mask, read_photo
+from flukeseg.images.resizing import resize_mask, resize_photo
 
 log = logging.getLogger(__name__)
 

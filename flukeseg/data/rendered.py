@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+import numpy as np
+
+from flukeseg.data.cache import CachedPhotos
 from flukeseg.data.datamodule import FlukeDataModule
-from flukeseg.data.dataset import FlukeDataset, RenderedFlukes, seed_of
-from flukeseg.data.synthetic import see_parts
-from flukeseg.errors import whole
+from flukeseg.data.dataset import FlukeDataset
+from flukeseg.data.sampling import seed_of
+from flukeseg.errors import require_int
+from flukeseg.rendering import check_parts, render
 
 
 class RenderedDataModule(FlukeDataModule):
@@ -31,11 +35,11 @@ class RenderedDataModule(FlukeDataModule):
         **loading,
     ) -> None:
         super().__init__(**loading)
-        see_parts("data.without", without)
+        check_parts("data.without", without)
         self.without = tuple(without)
-        self.train_count = whole("data.train_count", train_count)
-        self.val_count = whole("data.val_count", val_count)
-        self.test_count = whole("data.test_count", test_count)
+        self.train_count = require_int("data.train_count", train_count)
+        self.val_count = require_int("data.val_count", val_count)
+        self.test_count = require_int("data.test_count", test_count)
 
     def setup(self, stage: str | None = None) -> None:
         """Render what is kept; training photos are rendered when their turn comes."""
@@ -50,3 +54,33 @@ class RenderedDataModule(FlukeDataModule):
         self.test_set = self._real_test_set() or FlukeDataset(
             RenderedFlukes(self.test_count, self.size, test).cached()
         )
+
+
+class RenderedFlukes:
+    """Flukes rendered on the fly, new ones in every epoch.
+
+    Args:
+        count: photos in an epoch.
+        size: (height, width).
+        seed: first part of each picture's seed; equal seeds give equal pictures.
+        without: parts that are left out, see `render`.
+    """
+
+    def __init__(
+        self, count: int, size: tuple[int, int], seed: int, without: Collection[str] = ()
+    ) -> None:
+        self.count, self.size, self.seed, self.without = count, size, seed, without
+
+    def __len__(self) -> int:
+        return self.count
+
+    def get(
+        self, index: int, epoch: int, size: tuple[int, int] | None = None
+    ) -> tuple[str, np.ndarray, np.ndarray]:
+        """Render the fluke of this number and epoch."""
+        picture = render((self.seed, epoch, index), size or self.size, self.without)
+        return f"rendered_{self.seed}_{epoch}_{index}", picture.image, picture.mask
+
+    def cached(self) -> CachedPhotos:
+        """Render the first epoch once and keep it: for validation, the same at every turn."""
+        return CachedPhotos.stacked([self.get(i, epoch=0) for i in range(self.count)])

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from flukeseg.data.loading import available_processors, one_thread
-from flukeseg.data.photos import MASK_THRESHOLD, MAX_PIXELS, read_mask_levels
+from flukeseg.data.workers import available_processors, one_thread
 from flukeseg.errors import InputError
-from flukeseg.evaluation.pairing import Guess, Truth
-from flukeseg.masks.metrics import photo_figures
+from flukeseg.evaluation.pairing import PredictedMask, TrueMask
+from flukeseg.images.reading import MASK_THRESHOLD, MAX_PIXELS, read_mask_levels
+from flukeseg.masks.metrics import photo_metrics
 
 SOFT = 0.02
 """A share of pixels between dark and light grey above which a mask was not meant to be binary."""
@@ -24,11 +24,13 @@ SOFT = 0.02
 Row = dict[str, Any]
 
 
-def judge(pairs: Mapping[str, tuple[Truth, Guess]], max_pixels: int = MAX_PIXELS) -> list[Row]:
+def judge(
+    pairs: Mapping[str, tuple[TrueMask, PredictedMask]], max_pixels: int = MAX_PIXELS
+) -> list[Row]:
     """Judge every pair, in order.
 
     Returns:
-        A row for each: `name`, `note` on what is odd about it, the figures of `photo_figures`,
+        A row for each: `name`, `note` on what is odd about it, the figures of `photo_metrics`,
         `coverage` of the truth and `predicted_coverage`, and `confidence`, `review`, `seconds` of
         the prediction.
 
@@ -39,12 +41,12 @@ def judge(pairs: Mapping[str, tuple[Truth, Guess]], max_pixels: int = MAX_PIXELS
     # a process takes seconds to begin
     workers = min(available_processors(), 1 + len(tasks) // 300)
     if workers == 1:
-        rows = [_judge_told(task) for task in tasks]
+        rows = [_judge_or_report(task) for task in tasks]
     else:
         # spawned: a process that has computed with torch cannot be forked safely
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, context, initializer=one_thread) as pool:
-            found = pool.map(_judge_told, tasks, chunksize=16)
+            found = pool.map(_judge_or_report, tasks, chunksize=16)
             rows = list(tqdm(found, total=len(tasks), unit="mask", desc="judging", leave=False))
     if problems := [row for row in rows if isinstance(row, str)]:
         more = f"\n… and {len(problems) - 10} more" if len(problems) > 10 else ""
@@ -68,14 +70,14 @@ def read_edge(path: Path) -> np.ndarray:
     return np.array(rows, np.float64).reshape(-1, 2)
 
 
-def _judge_told(task: tuple[str, Truth, Guess, int]) -> Row | str:
+def _judge_or_report(task: tuple[str, TrueMask, PredictedMask, int]) -> Row | str:
     try:
         return _judge_one(*task)
     except InputError as error:
         return str(error)
 
 
-def _judge_one(name: str, truth: Truth, guess: Guess, max_pixels: int) -> Row:
+def _judge_one(name: str, truth: TrueMask, guess: PredictedMask, max_pixels: int) -> Row:
     true, true_is_soft = _read(truth.mask, truth.threshold, max_pixels)
     if guess.mask is None:
         predicted, soft, note = np.zeros_like(true), False, "no prediction: judged as empty"
@@ -96,7 +98,7 @@ def _judge_one(name: str, truth: Truth, guess: Guess, max_pixels: int) -> Row:
     return {
         "name": name,
         "note": note,
-        **photo_figures(predicted, true, edge if edge is not None and len(edge) else None),
+        **photo_metrics(predicted, true, edge if edge is not None and len(edge) else None),
         "coverage": float(true.mean()),
         "predicted_coverage": float(predicted.mean()),
         "confidence": guess.confidence,

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from flukeseg.data import stress
+from flukeseg.atomic_files import atomic_write
 from flukeseg.data.datamodule import FlukeDataModule
-from flukeseg.data.photos import read_mask, read_photo
-from flukeseg.data.sources import stamp
-from flukeseg.data.synthetic import render
-from flukeseg.evaluation.pairing import Truth
-from flukeseg.masks.files import encode_png
-from flukeseg.replacing import replacing
+from flukeseg.evaluation import stress
+from flukeseg.evaluation.pairing import TrueMask
+from flukeseg.images.encoding import encode_png
+from flukeseg.images.reading import read_mask, read_photo
+from flukeseg.prediction.inputs import stamp
+from flukeseg.rendering import render
 
 
 def validation_names(data: FlukeDataModule) -> list[str]:
@@ -48,7 +48,7 @@ def render_pairs(folder: Path, count: int, size: tuple[int, int], seed: int) -> 
 
 
 def stressed_pairs(
-    folder: Path, condition: str, truths: Mapping[str, Truth], max_pixels: int
+    folder: Path, condition: str, truths: Mapping[str, TrueMask], max_pixels: int
 ) -> Path:
     """Write photos and masks as they are under a condition of the stress suite."""
     photos = {
@@ -68,7 +68,7 @@ def stressed_pairs(
 
 
 def _write(path: Path, image: np.ndarray) -> None:
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(encode_png(image))
 
 
@@ -83,6 +83,6 @@ def _is_done(folder: Path, settings: dict[str, object]) -> bool:
 
 def _done(folder: Path, settings: dict[str, object]) -> Path:
     # written last, so that a folder that a killed run left is made anew
-    with replacing(folder / "made.json") as partial:
+    with atomic_write(folder / "made.json") as partial:
         partial.write_text(json.dumps(settings), encoding="utf-8")
     return folder

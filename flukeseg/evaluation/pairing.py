@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from flukeseg.data.photos import IMAGE_SUFFIXES, MASK_THRESHOLD
-from flukeseg.data.sources import Source
 from flukeseg.errors import InputError
+from flukeseg.images.reading import IMAGE_SUFFIXES, MASK_THRESHOLD
+from flukeseg.prediction.inputs import InputPhoto
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ TABLE = "predictions.csv"
 """Of an output of `flukeseg.predict`."""
 
 
-class Truth(NamedTuple):
+class TrueMask(NamedTuple):
     """What is known of a photo: its mask; its trailing edge and the photo itself, or None.
 
     `threshold`: grey of the mask above it is fluke.
@@ -31,7 +31,7 @@ class Truth(NamedTuple):
     threshold: int = MASK_THRESHOLD
 
 
-class Guess(NamedTuple):
+class PredictedMask(NamedTuple):
     """A predicted mask, None where there is none; what its maker thought of it, or NaN and "".
 
     `seconds`: that it took.
@@ -44,9 +44,9 @@ class Guess(NamedTuple):
     probability: Path | None = None
 
 
-def find_truth(
+def find_true_masks(
     folder: str | Path, threshold: int = MASK_THRESHOLD, key: str = "truth"
-) -> dict[str, Truth]:
+) -> dict[str, TrueMask]:
     """List the true masks of a folder by name: path without suffix.
 
     A labelled folder has `masks/`, and beside it `images/` and `edges/` (trailing edges, a CSV
@@ -61,7 +61,7 @@ def find_truth(
     photos = _by_name(key, folder / "images") if (folder / "images").is_dir() else {}
     edges = folder / "edges"
     found = {
-        name: Truth(
+        name: TrueMask(
             path,
             edge if (edge := edges / f"{name}.csv").is_file() else None,
             photos.get(name),
@@ -74,16 +74,16 @@ def find_truth(
     return found
 
 
-def find_guesses(folder: str | Path) -> dict[str, Guess]:
+def find_predicted(folder: str | Path) -> dict[str, PredictedMask]:
     """List predicted masks by name: of any tool's folder of masks, or of `flukeseg.predict`.
 
     Raises:
-        InputError: as `find_truth`.
+        InputError: as `find_true_masks`.
     """
     folder = Path(folder)
     if (folder / TABLE).is_file() and (folder / "mask").is_dir():
         return {name: guess for name, _, guess in _read_table(folder)}
-    found = {name: Guess(path) for name, path in _by_name("predictions", folder).items()}
+    found = {name: PredictedMask(path) for name, path in _by_name("predictions", folder).items()}
     if not found:
         raise InputError(
             f"predictions={folder} has no masks; name a folder of masks or an output of "
@@ -92,17 +92,17 @@ def find_guesses(folder: str | Path) -> dict[str, Guess]:
     return found
 
 
-def find_guesses_of(folder: Path, truths: Mapping[str, Truth]) -> dict[str, Guess]:
+def find_predicted_of(folder: Path, truths: Mapping[str, TrueMask]) -> dict[str, PredictedMask]:
     """Take from an output of `flukeseg.predict` the masks of these photos, by the truth's name."""
     # as the table writes a path
     names = {
-        Source(str(truth.photo), name).key.encode(errors="backslashreplace").decode(): name
+        InputPhoto(str(truth.photo), name).key.encode(errors="backslashreplace").decode(): name
         for name, truth in truths.items()
     }
     return {names[path]: guess for _, path, guess in _read_table(folder) if path in names}
 
 
-def _read_table(folder: Path) -> Iterator[tuple[str, str, Guess]]:
+def _read_table(folder: Path) -> Iterator[tuple[str, str, PredictedMask]]:
     """Give each row's name, its photo's path and what was predicted."""
     with (folder / TABLE).open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -110,7 +110,7 @@ def _read_table(folder: Path) -> Iterator[tuple[str, str, Guess]]:
             name = str(Path(row["mask"] or f"mask/{Path(row['path']).name}").with_suffix(""))
             name = name.removeprefix("mask/")
             probability = folder / "probability" / f"{name}.png"
-            guess = Guess(
+            guess = PredictedMask(
                 folder / row["mask"] if row["mask"] else None,
                 float(row["confidence"] or math.nan),
                 row["review"],
@@ -121,8 +121,10 @@ def _read_table(folder: Path) -> Iterator[tuple[str, str, Guess]]:
 
 
 def pair(
-    truths: dict[str, Truth], guesses: dict[str, Guess], names: Collection[str] | None = None
-) -> dict[str, tuple[Truth, Guess]]:
+    truths: dict[str, TrueMask],
+    guesses: dict[str, PredictedMask],
+    names: Collection[str] | None = None,
+) -> dict[str, tuple[TrueMask, PredictedMask]]:
     """Match by name. A truth without prediction counts as a mask that is empty, and is told so.
 
     Args:
@@ -149,7 +151,9 @@ def pair(
         if found:
             named = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
             log.warning("%s (%d): %s", meaning, len(found), named)
-    return {name: (truth, guesses.get(name, Guess())) for name, truth in sorted(wanted.items())}
+    return {
+        name: (truth, guesses.get(name, PredictedMask())) for name, truth in sorted(wanted.items())
+    }
 
 
 def _by_name(key: str, folder: Path) -> dict[str, Path]:

@@ -9,12 +9,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from flukeseg.data.photos import read_mask, read_photo, resize_mask, resize_photo
 from flukeseg.errors import InputError
-from flukeseg.evaluation.pairing import Guess, Truth
-from flukeseg.figures import TRUTH
+from flukeseg.evaluation.pairing import PredictedMask, TrueMask
+from flukeseg.images.reading import read_mask, read_photo
+from flukeseg.images.resizing import resize_mask, resize_photo
+from flukeseg.masks.drawing import OUTLINE, draw_outline
 from flukeseg.masks.geometry import Box, tight_box
-from flukeseg.masks.products import OUTLINE, draw_outline
+from flukeseg.masks.sheets import TRUTH
 
 MISSED, FALSE = (230, 159, 0), (86, 180, 233)
 """RGB of fluke that was not found and of found fluke that is none: of the plots' colours."""
@@ -35,7 +36,7 @@ class Pictures(NamedTuple):
     share: float
 
 
-def draw_masks(truth: Truth, guess: Guess, max_pixels: int) -> Pictures:
+def draw_masks(truth: TrueMask, guess: PredictedMask, max_pixels: int) -> Pictures:
     """Show what a mask gets wrong, cut to the masks where they are small in the frame.
 
     Without a photo that can be read, the ground is grey. The truth's outline is the broader one:
@@ -78,7 +79,7 @@ def _about(masks: np.ndarray) -> Box:
 
 
 def _photo(
-    truth: Truth, box: Box, of: tuple[int, int], size: tuple[int, int], max_pixels: int
+    truth: TrueMask, box: Box, of: tuple[int, int], size: tuple[int, int], max_pixels: int
 ) -> np.ndarray:
     grey = np.full((*size, 3), 128, np.uint8)
     if truth.photo is None:

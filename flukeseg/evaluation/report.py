@@ -8,14 +8,19 @@ from typing import Any
 
 import jinja2
 
-from flukeseg.data.photos import MASK_THRESHOLD
 from flukeseg.evaluation.judging import Row
 from flukeseg.evaluation.pictures import FALSE, MISSED, draw_masks
-from flukeseg.evaluation.plots import draw_calibration, draw_coverage, draw_distributions, look
+from flukeseg.evaluation.report_plots import (
+    draw_calibration,
+    draw_coverage,
+    draw_distributions,
+    look,
+)
 from flukeseg.evaluation.results import Result, Table
-from flukeseg.evaluation.statistics import BAD, FIGURES, LOWER_IS_BETTER, RESAMPLES
-from flukeseg.figures import TRUTH
-from flukeseg.masks.products import OUTLINE
+from flukeseg.evaluation.statistics import BAD, LOWER_IS_BETTER, METRICS, RESAMPLES
+from flukeseg.images.reading import MASK_THRESHOLD
+from flukeseg.masks.drawing import OUTLINE
+from flukeseg.masks.sheets import TRUTH
 
 RATES = frozenset({"missed", "false"})
 """Figures that are yes or no for a photo: their mean is told in percent, without a median."""
@@ -60,8 +65,8 @@ def write_report(
         extras=[(heading, said, cells, _numeric(cells)) for heading, said, cells in extras],
         sentence=sum_up(first),
         notes=[note for result in results for note in _notes(result, len(results) > 1)],
-        shown_figures=[n for n in FIGURES if any(n in r.summary["figures"] for r in results)],
-        best={name: _best(results, name) for name in FIGURES},
+        shown_figures=[n for n in METRICS if any(n in r.summary["figures"] for r in results)],
+        best={name: _best(results, name) for name in METRICS},
         distributions=draw_distributions(rows),
         coverage=draw_coverage(rows),
         empty=sum(row["coverage"] == 0 for row in first.rows),
@@ -110,7 +115,7 @@ def between(known: Figures, figure: str, signed: bool = False) -> str:
 
 def label(figure: str) -> str:
     """Return a figure's name with its unit."""
-    return FIGURES[figure] + (", % of photos" if figure in RATES else "")
+    return METRICS[figure] + (", % of photos" if figure in RATES else "")
 
 
 def verdict(compared: Figures, figure: str, sides: tuple[str, str]) -> str:

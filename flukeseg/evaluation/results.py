@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 
 import flukeseg
 from flukeseg.evaluation.judging import Row, judge
-from flukeseg.evaluation.pairing import Guess, Truth
-from flukeseg.evaluation.statistics import FIGURES, calibrate, summarise
-from flukeseg.provenance import git_revision
+from flukeseg.evaluation.pairing import PredictedMask, TrueMask
+from flukeseg.evaluation.statistics import METRICS, calibrate, summarise
+from flukeseg.training.provenance import git_revision
 
-Pairs = dict[str, tuple[Truth, Guess]]
+MatchedMasks = dict[str, tuple[TrueMask, PredictedMask]]
 """True and predicted mask of each photo, by name."""
 
 Table = tuple[str, str, list[list[str]]]
 """A table of a report: heading, a sentence on it, and rows of cells, the first its header."""
 
 COLUMNS = (
-    "result", "name", *FIGURES,
+    "result", "name", *METRICS,
     "coverage", "predicted_coverage", "confidence", "review", "seconds", "note",
 )  # fmt: skip
 """Of `per_photo.csv`."""
@@ -34,7 +34,7 @@ class Result(NamedTuple):
     rows: list[Row]
     summary: dict[str, Any]
     calibration: dict[str, Any] | None
-    pairs: Pairs
+    pairs: MatchedMasks
 
     @property
     def headline(self) -> str:
@@ -42,20 +42,20 @@ class Result(NamedTuple):
         figures = self.summary["figures"]
         shown = ("dice", "boundary_iou_2", "boundary_iou_05", "assd", "trailing_mean")
         low, high = figures["dice"]["ci95"]
-        means = [f"{FIGURES[key]} {figures[key]['mean']:.3f}" for key in shown if key in figures]
+        means = [f"{METRICS[key]} {figures[key]['mean']:.3f}" for key in shown if key in figures]
         means[0] += f" [{low:.3f}, {high:.3f}]"
         if self.summary["seconds"] is not None:
             means.append(f"{self.summary['seconds']:.3f} s a photo")
         return f"{self.name} ({self.summary['photos']} photos): {'; '.join(means)}"
 
 
-def judge_pairs(name: str, pairs: Pairs, max_pixels: int) -> Result:
+def judge_pairs(name: str, pairs: MatchedMasks, max_pixels: int) -> Result:
     """Judge pairs and sum up."""
     rows = judge(pairs, max_pixels)
     return Result(name, rows, summarise(rows), calibrate(rows), pairs)
 
 
-def write_figures(
+def write_metrics(
     folder: Path,
     results: Sequence[Result],
     comparisons: dict[str, Any],

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 from scipy.stats import mannwhitneyu
 
-FIGURES = {
+METRICS = {
     "dice": "Dice",
     "iou": "IoU",
     "boundary_iou_2": "Boundary IoU, 2 % of the diagonal",
@@ -48,7 +48,7 @@ def summarise(rows: Rows, seed: int = 0) -> dict[str, Any]:
         `seconds`: the median a photo, or None.
     """
     figures = {}
-    for name in FIGURES:
+    for name in METRICS:
         values = _column(rows, name)
         values = values[~np.isnan(values)]
         if len(values):
@@ -96,7 +96,7 @@ def compare(rows: Rows, others: Rows, seed: int = 0) -> dict[str, Any]:
     second = {row["name"]: row for row in others}
     both = [row for row in rows if row["name"] in second]
     compared = {}
-    for name in FIGURES:
+    for name in METRICS:
         change = _column(both, name) - _column([second[row["name"]] for row in both], name)
         change = change[~np.isnan(change)]
         if len(change):

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from tqdm import tqdm
 
-from flukeseg.data.photos import read_mask, read_photo
-from flukeseg.evaluation.results import Pairs, Table
+from flukeseg.evaluation.results import MatchedMasks, Table
 from flukeseg.evaluation.statistics import choose_threshold
+from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.metrics import dice
 
@@ -17,7 +17,7 @@ THRESHOLDS = np.linspace(0.1, 0.9, 17)
 
 
 def threshold_table(
-    pairs: Pairs,
+    pairs: MatchedMasks,
     fold_of: Mapping[str, int],
     cleaning: Cleaning,
     max_pixels: int,

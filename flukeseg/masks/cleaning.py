@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from flukeseg.errors import number
+from flukeseg.errors import require_number
 from flukeseg.masks.geometry import tight_box
 
 MOST = 255
@@ -35,7 +35,7 @@ class Cleaning:
 
     def __post_init__(self) -> None:
         for name, least in (("island_share", 0.01), ("hole_share", 0.0), ("min_coverage", 0.0)):
-            number(f"cleaning.{name}", getattr(self, name), least)
+            require_number(f"cleaning.{name}", getattr(self, name), least)
 
 
 class Cleaned(NamedTuple):

@@ -107,7 +107,7 @@ def trailing_edge_distance(
     return float(distance.mean()), float(np.percentile(distance, 95)), float(near)
 
 
-def photo_figures(
+def photo_metrics(
     predicted: np.ndarray, truth: np.ndarray, trailing_edge: np.ndarray | None = None
 ) -> dict[str, float]:
     """Every figure of this module for one photo, sharing what they share.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flukeseg.errors import number
+from flukeseg.errors import require_number
 from flukeseg.masks.cleaning import Cleaned
 from flukeseg.masks.geometry import touches_frame
 
@@ -31,14 +31,14 @@ class Review:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            number(f"review.{name}", value)
+            require_number(f"review.{name}", value)
 
     def reasons(self, cleaned: Cleaned, disagreement: float) -> tuple[str, ...]:
         """Say why to look at a mask; nothing where there is no reason.
 
         Args:
             cleaned: the flukes.
-            disagreement: see `flukeseg.model.tta.Averaged`; NaN after a single look.
+            disagreement: see `flukeseg.model.tta.BatchProbability`; NaN after a single look.
         """
         area = sum(cleaned.areas)
         coverage = area / cleaned.labels.size

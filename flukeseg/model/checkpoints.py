@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flukeseg.errors import InputError
+from flukeseg.model.module import SegmentationModule
 from flukeseg.model.runtimes import (
     SUFFIXES,
     Compute,
@@ -14,7 +15,6 @@ from flukeseg.model.runtimes import (
     compute_network,
     load_exported,
 )
-from flukeseg.model.segmenter import SegmentationModule
 
 
 def load_checkpoints(
@@ -42,12 +42,12 @@ def load_checkpoints(
         )
     if chosen == {("torch", True)}:
         first, *others = modules = [_load(path) for path in paths]
-        _see_one_size(paths, [module.size for module in modules])
+        _check_one_size(paths, [module.size for module in modules])
         first.companions.extend(other.network for other in others)
         return first.eval()
     ((runtime, _), *_) = chosen
     loaded = [_computed(path, runtime, precision) for path in paths]
-    _see_one_size(paths, [size for _, size in loaded])
+    _check_one_size(paths, [size for _, size in loaded])
     return ExportedModule([compute for compute, _ in loaded], loaded[0][1], runtime)
 
 
@@ -60,7 +60,7 @@ def _computed(path: Path, runtime: str, precision: str) -> tuple[Compute, tuple[
     return compute_network(module.network, runtime, precision), module.size
 
 
-def _see_one_size(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> None:
+def _check_one_size(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> None:
     for path, size in zip(paths, sizes, strict=True):
         if size != sizes[0]:
             raise InputError(

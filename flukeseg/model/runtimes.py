@@ -16,8 +16,8 @@ import torch
 from flukeseg.errors import InputError
 from flukeseg.model.conversion import KEY, lacking, openvino_core, to_onnx, to_openvino
 from flukeseg.model.network import FlukeUNet
-from flukeseg.model.tta import PLAIN, Averaged, View, average_views
-from flukeseg.processor import choose_precision
+from flukeseg.model.precision import choose_precision
+from flukeseg.model.tta import PLAIN, BatchProbability, View, average_views
 
 RUNTIMES = ("auto", "torch", "openvino", "onnx")
 SUFFIXES = {".onnx": "onnx", ".xml": "openvino", ".pt": "torchscript"}
@@ -72,7 +72,7 @@ class ExportedModule(pl.LightningModule):
         self.networks, self.size, self.runtime = networks, size, runtime
         self.views: tuple[View, ...] = (PLAIN,)
 
-    def predict_step(self, batch: Mapping[str, Any], batch_index: int = 0) -> Averaged:
+    def predict_step(self, batch: Mapping[str, Any], batch_index: int = 0) -> BatchProbability:
         """Return the probability of a batch's `image`, averaged over views and networks."""
         looks = [lambda x, n=n: torch.from_numpy(n(x.float().cpu().numpy())) for n in self.networks]
         return average_views(looks, batch["image"], self.views)

@@ -31,7 +31,7 @@ class View(NamedTuple):
     back: Change = _same
 
 
-class Averaged(NamedTuple):
+class BatchProbability(NamedTuple):
     """What several looks at a batch come to.
 
     `probability`: N×1×H×W float32 in 0..1, the mean over looks. `spread`: N×1×H×W float32 in
@@ -95,7 +95,9 @@ def views_of(tta: str) -> tuple[View, ...]:
     return TTA[tta]
 
 
-def average_views(networks: Sequence[Change], image: Tensor, views: Sequence[View]) -> Averaged:
+def average_views(
+    networks: Sequence[Change], image: Tensor, views: Sequence[View]
+) -> BatchProbability:
     """Look at a batch with every network in every view and average the probabilities.
 
     Args:
@@ -114,12 +116,12 @@ def average_views(networks: Sequence[Change], image: Tensor, views: Sequence[Vie
     mean = looks.mean(0)
     if len(looks) == 1:
         nothing = torch.full_like(mean, torch.nan)
-        return Averaged(mean, nothing, nothing[:, 0, 0, 0])
+        return BatchProbability(mean, nothing, nothing[:, 0, 0, 0])
     masks, mask = looks > 0.5, mean > 0.5
     overlap = (masks & mask).sum((2, 3, 4)).float()
     total = masks.sum((2, 3, 4)).float() + mask.sum((1, 2, 3))
     dice = torch.where(total > 0, 2 * overlap / total.clamp(min=1), torch.ones_like(total))
-    return Averaged(mean, looks.std(0, correction=0), 1 - dice.mean(0))
+    return BatchProbability(mean, looks.std(0, correction=0), 1 - dice.mean(0))
 
 
 def _resample(image: Tensor, matrix: Callable[[int, torch.device], Tensor]) -> Tensor:

@@ -1,0 +1,53 @@
+"""Photos and masks kept in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from flukeseg.data.pseudo_labels import resize_labels
+from flukeseg.images.resizing import resize_photo
+
+
+class CachedPhotos:
+    """Photos and masks in memory, as tensors: workers share these rather than copy them.
+
+    Args:
+        names: N names.
+        photos: N×H×W×3 uint8 RGB.
+        masks: N×H×W uint8, 0, 1 or `UNKNOWN`.
+    """
+
+    def __init__(self, names: list[str], photos: np.ndarray, masks: np.ndarray) -> None:
+        self.names = names
+        self.photos = torch.from_numpy(np.ascontiguousarray(photos))
+        self.masks = torch.from_numpy(np.ascontiguousarray(masks))
+
+    @classmethod
+    def stacked(cls, items: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> CachedPhotos:
+        """Of names, photos and masks, all of one size."""
+        names, photos, masks = zip(*items, strict=True)
+        return cls(list(names), np.stack(photos), np.stack(masks))
+
+    @classmethod
+    def joined(cls, several: Sequence[CachedPhotos]) -> CachedPhotos:
+        """All photos of several, in order."""
+        return cls(
+            [name for one in several for name in one.names],
+            np.concatenate([one.photos.numpy() for one in several]),
+            np.concatenate([one.masks.numpy() for one in several]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def get(
+        self, index: int, epoch: int, size: tuple[int, int] | None = None
+    ) -> tuple[str, np.ndarray, np.ndarray]:
+        """Return the photo of this number, the same in every epoch."""
+        photo, mask = self.photos[index].numpy(), self.masks[index].numpy()
+        if size is not None:
+            photo, mask = resize_photo(photo, size), resize_labels(mask, size)
+        return self.names[index], photo, mask

@@ -1,0 +1,158 @@
+"""The sources of a mixture: rendered flukes, labelled folders, photos with a teacher's masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from pathlib import Path
+
+from flukeseg.data.augmentation import Augmentation
+from flukeseg.data.cache import CachedPhotos
+from flukeseg.data.dataset import PhotoSet
+from flukeseg.data.pair_folder import groups_of, held_out
+from flukeseg.data.pairs import cached, load_pairs
+from flukeseg.data.pseudo_labels import load_label, read_labels
+from flukeseg.data.rendered import RenderedFlukes
+from flukeseg.data.sampling import seed_of
+from flukeseg.data.splits import read_stems
+from flukeseg.data.workers import available_processors
+from flukeseg.errors import InputError, require_int
+from flukeseg.images.reading import MASK_THRESHOLD, MAX_PIXELS
+from flukeseg.rendering import check_parts
+
+Split = tuple[PhotoSet, CachedPhotos | None]
+"""What to train on, and what to validate on, if anything."""
+
+
+@dataclass(frozen=True)
+class MixtureSource:
+    """One source of a mixture.
+
+    Args:
+        share: of the training photos, relative to the other sources'.
+        augmentation: of its photos, or None.
+
+    Raises:
+        InputError: the share is not above 0.
+    """
+
+    share: float
+    augmentation: Augmentation | None = None
+
+    def __post_init__(self) -> None:
+        share = self.share
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < inf:
+            raise InputError(f"share={share} of a source must be above 0; or leave it out")
+
+    def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
+        """Read what there is, at a size.
+
+        Args:
+            size: (height, width).
+            seed: of the run: it divides pairs alike, wherever their source stands.
+            count: photos of it that are drawn in an epoch.
+            number: of the source among all.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class RenderedSource(MixtureSource):
+    """Rendered flukes, new ones in every epoch; never for validation.
+
+    Args:
+        without: parts of the renderer left out, see `render`.
+    """
+
+    without: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_parts("without", self.without)
+
+    def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
+        """See `MixtureSource`."""
+        return RenderedFlukes(count, size, seed_of(seed, number), self.without), None
+
+
+@dataclass(frozen=True)
+class LabelledSource(MixtureSource):
+    """Pairs from `root/images` and `root/masks`; those of `root/val.txt` are for validation.
+
+    Args:
+        root: the folder.
+        val_count: how many to validate on where there is no val.txt.
+        validates: whether to; if not, those of val.txt are left out all the same.
+        leave_out: stems that take no part at all, nor do those that belong together with one, see
+            `groups_of`: to be measured on later.
+        mask_threshold: grey above it is fluke.
+    """
+
+    root: str | Path = ""
+    val_count: int = 50
+    validates: bool = True
+    leave_out: Sequence[str] = ()
+    mask_threshold: int = MASK_THRESHOLD
+
+    def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
+        """See `MixtureSource`.
+
+        Raises:
+            InputError: the folder, a pair or the split has a problem.
+        """
+        pairs = load_pairs(self.root, size, self.mask_threshold)
+        if unknown := set(self.leave_out) - set(pairs.stems):
+            raise InputError(f"leave_out={min(unknown)} is not in {self.root}")
+        root = Path(self.root)
+        every = groups_of(root, pairs)
+        groups = [group for group in every if not {*group} & {*self.leave_out}]
+        chosen: Sequence[str] = ()
+        listed = (root / "val.txt").exists()
+        if self.validates:
+            drawn_from = every if listed else groups
+            chosen = held_out(root, drawn_from, require_int("val_count", self.val_count), seed)
+        elif listed:
+            chosen = read_stems(root / "val.txt", pairs.stems)
+        mine = {stem for group in groups for stem in group}
+        learnt, held = mine - {*chosen}, mine & {*chosen}
+        train = [i for i, stem in enumerate(pairs.stems) if stem in learnt]
+        val = [i for i, stem in enumerate(pairs.stems) if stem in held]
+        if not train:
+            raise InputError(f"{self.root}: no pair is left to train on")
+        return cached(pairs, train), cached(pairs, val) if val and self.validates else None
+
+
+@dataclass(frozen=True)
+class PseudoLabelledSource(MixtureSource):
+    """Photos with the masks that a teacher made of them, as `flukeseg.selftrain` leaves them.
+
+    Args:
+        labels: its `labels.csv`.
+        max_pixels: of a photo, at most.
+    """
+
+    labels: str | Path = ""
+    max_pixels: int = MAX_PIXELS
+
+    def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
+        """See `MixtureSource`.
+
+        Raises:
+            InputError: the list or what it names cannot be read, or nothing in it is to train on.
+        """
+        labels = read_labels(self.labels)
+        # Pillow and OpenCV let go of the GIL while they decode
+        with ThreadPoolExecutor(available_processors()) as pool:
+            loaded = list(
+                pool.map(partial(load_label, size=size, max_pixels=self.max_pixels), labels)
+            )
+        train, val = (
+            [item for item, label in zip(loaded, labels, strict=True) if label.validates == wanted]
+            for wanted in (False, True)
+        )
+        if not train:
+            raise InputError(f"{self.labels} has no row to train on")
+        return CachedPhotos.stacked(train), CachedPhotos.stacked(val) if val else None

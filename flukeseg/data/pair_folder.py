@@ -1,0 +1,119 @@
+"""Pairs from a folder: read, checked, split, kept in memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from flukeseg.data.datamodule import FlukeDataModule
+from flukeseg.data.dataset import FlukeDataset
+from flukeseg.data.pairs import Pairs, cached, load_pairs
+from flukeseg.data.splits import (
+    clusters,
+    read_individuals,
+    read_stems,
+    split_by_count,
+    split_by_fold,
+)
+from flukeseg.errors import InputError, require_int
+
+log = logging.getLogger(__name__)
+
+
+class FolderDataModule(FlukeDataModule):
+    """Pairs from `root/images` and `root/masks`.
+
+    Validation photos are those of `root/val.txt` where there is one; otherwise `val_count` photos,
+    or one of `folds` folds. With `folds` given, `val.txt` is not read. `root/groups.csv`
+    (stem,individual) keeps an individual on one side.
+
+    Args:
+        root: the folder.
+        val_count: photos to validate on, where neither folds nor val.txt say so.
+        folds: number of folds for cross-validation.
+        fold: the one to validate on, from 0.
+        **loading: see `FlukeDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        val_count: int = 50,
+        folds: int | None = None,
+        fold: int | None = None,
+        **loading,
+    ) -> None:
+        super().__init__(**loading)
+        self.root = Path(root)
+        self.val_count = require_int("data.val_count", val_count)
+        if (folds is None) != (fold is None):
+            raise InputError("data.folds and data.fold go together; give both or neither")
+        self.folds = None if folds is None else require_int("data.folds", folds, least=2)
+        self.fold = None if fold is None else require_int("data.fold", fold, least=0)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read, check and split the pairs, once.
+
+        Raises:
+            InputError: the folder, a pair or the split has a problem; all are named.
+        """
+        if self.train_set is not None:
+            return
+        pairs = load_pairs(self.root, self.size, self.mask_threshold)
+        validation = set(self.split(pairs))
+        train = [i for i, stem in enumerate(pairs.stems) if stem not in validation]
+        val = [i for i, stem in enumerate(pairs.stems) if stem in validation]
+        if not train:
+            raise InputError(f"{self.root}: every pair is for validation; shorten val.txt")
+        if not pairs.masks[train].any():
+            raise InputError(
+                f"{self.root}: no training mask has a fluke; see to data.mask_threshold="
+                f"{self.mask_threshold} and to the masks"
+            )
+        log.info("%d pairs to train on, %d to validate", len(train), len(val))
+        self.train_set = self._training_set(cached(pairs, train))
+        self.val_set = FlukeDataset(cached(pairs, val))
+        self.test_set = self._real_test_set()
+
+    def split(self, pairs: Pairs) -> list[str]:
+        """Return the validation stems of these pairs."""
+        groups = groups_of(self.root, pairs)
+        if self.folds is None:
+            return held_out(self.root, groups, self.val_count, self.seed)
+        return split_by_fold(groups, self.folds, self.fold, self.seed)
+
+
+def held_out(root: Path, groups: Sequence[Sequence[str]], val_count: int, seed: int) -> list[str]:
+    """Return the stems of `root/val.txt`, or where there is none so many drawn with a seed.
+
+    Args:
+        root: the folder.
+        groups: stems that belong together, see `groups_of`.
+        val_count: how many to draw.
+        seed: of the draw.
+
+    Raises:
+        InputError: the list has a problem, or the count leaves nothing to train on.
+    """
+    val_list = root / "val.txt"
+    if not val_list.exists():
+        return split_by_count(groups, val_count, seed)
+    chosen = read_stems(val_list, [stem for group in groups for stem in group])
+    divided = [", ".join(group) for group in groups if 0 < len({*group} & {*chosen}) < len(group)]
+    if divided:
+        log.warning(
+            "%s divides %d group(s) of photos that are near-identical or of one individual, so "
+            "validation will look better than it is: %s",
+            val_list,
+            len(divided),
+            "; ".join(divided[:10]),
+        )
+    return chosen
+
+
+def groups_of(root: Path, pairs: Pairs) -> list[list[str]]:
+    """Stems that have to fall on one side: near-identical, or one individual of `groups.csv`."""
+    listed = root / "groups.csv"
+    individuals = read_individuals(listed, pairs.stems) if listed.exists() else None
+    return clusters(pairs.stems, pairs.hashes, individuals)

@@ -1,0 +1,95 @@
+"""Masks that a teacher made: some of their pixels are unknown, and taught to nobody.
+
+A mask file has four greys, so that any viewer shows what is what: 0 not fluke, 64 likely not, 192
+likely fluke, 255 fluke. The two in the middle are unknown.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from flukeseg.errors import InputError
+from flukeseg.images.reading import MAX_PIXELS, read_mask_levels, read_photo
+from flukeseg.images.resizing import resize_mask, resize_photo
+
+UNKNOWN = 2
+"""Value of unknown pixels in a mask of 0 and 1."""
+
+COLUMNS = ("photo", "mask", "use")
+"""Of a list of labels: `use` is train, val or the reason why it is not used."""
+
+
+def levels_of(probability: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+    """Return a mask file's greys, H×W uint8, from probabilities H×W and where they are unknown."""
+    fluke = probability > 0.5
+    sure = np.where(fluke, np.uint8(255), np.uint8(0))
+    return np.where(unknown, np.where(fluke, np.uint8(192), np.uint8(64)), sure)
+
+
+@dataclass(frozen=True)
+class Label:
+    """One row of a list: a photo, its mask file, and whether it is for validation."""
+
+    photo: Path
+    mask: Path
+    validates: bool
+
+
+def read_labels(path: str | Path) -> list[Label]:
+    """Read the rows of a `labels.csv` that are to train or to validate on.
+
+    Raises:
+        InputError: the list cannot be read, or is none.
+    """
+    try:
+        path = Path(path)
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            rows = list(csv.DictReader(file))
+        return [
+            Label(Path(row["photo"]), path.parent / row["mask"], row["use"] == "val")
+            for row in rows
+            if row["use"] in ("train", "val")
+        ]
+    except (OSError, KeyError, TypeError, csv.Error) as error:
+        raise InputError(
+            f"{path} is no list of labels ({getattr(error, 'strerror', None) or error}); give the "
+            "labels.csv of a round of flukeseg.selftrain"
+        ) from error
+
+
+def load_label(
+    label: Label, size: tuple[int, int], max_pixels: int = MAX_PIXELS
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """Read a photo and its mask, of at most so many pixels, at a size.
+
+    Returns:
+        Name, photo H×W×3 uint8 RGB, mask H×W uint8: 0, 1 or `UNKNOWN`; for validation the
+        likelier of 0 and 1.
+
+    Raises:
+        InputError: a file cannot be read, or the mask is of another size than its photo.
+    """
+    photo = read_photo(label.photo, max_pixels)
+    levels = read_mask_levels(label.mask, threshold=63, max_pixels=max_pixels)
+    if photo.shape[:2] != levels.shape:
+        raise InputError(f"{label.mask} is not as large as its photo {label.photo}")
+    mask = (levels > 127).astype(np.uint8)
+    if not label.validates:
+        mask[(levels > 31) & (levels < 224)] = UNKNOWN
+    return label.photo.name, resize_photo(photo, size), resize_labels(mask, size)
+
+
+def resize_labels(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an H×W mask of 0, 1 and `UNKNOWN`; a quarter of unknown area makes a pixel unknown."""
+    small = resize_mask(mask == 1, size)
+    if (mask == UNKNOWN).any():
+        shown = cv2.resize(
+            (mask == UNKNOWN).astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA
+        )
+        small[shown > 0.25] = UNKNOWN
+    return small

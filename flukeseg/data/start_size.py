@@ -1,0 +1,31 @@
+"""A smaller size for the first epochs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flukeseg.errors import require_int, require_size
+
+
+@dataclass(frozen=True)
+class Start:
+    """A smaller size for the first epochs: most is learnt there, at a fraction of the time.
+
+    Args:
+        size: (height, width).
+        epochs: how many.
+
+    Raises:
+        InputError: either is none.
+    """
+
+    size: tuple[int, int]
+    epochs: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", require_size("data.start.size", self.size))
+        require_int("data.start.epochs", self.epochs)
+
+    def at(self, epoch: int) -> tuple[int, int] | None:
+        """Return the size of an epoch; None is the final one."""
+        return self.size if epoch < self.epochs else None

@@ -1,0 +1,1 @@
+"""Any photo file -> an upright RGB array, and back to a file."""

@@ -1,0 +1,64 @@
+"""What is made of a photo and its mask: overlay, cut-out, white ground, fourth channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from flukeseg.images.resizing import resize_mask, resize_photo
+from flukeseg.masks.geometry import Box, outlines
+
+OUTLINE = (255, 0, 255)
+"""RGB of a predicted outline: magenta keeps apart from sea, skin and snow."""
+FRAME = (255, 255, 0)
+"""RGB of a box."""
+
+
+def draw_outline(
+    photo: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], width: int = 1
+) -> None:
+    """Draw the outline of a mask H×W uint8 on a photo H×W×3 uint8, in place."""
+    cv2.drawContours(photo, outlines(mask), -1, colour, width)
+
+
+def overlay(photo: np.ndarray, mask: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
+    """Draw a mask's outline and boxes on a copy of the photo.
+
+    Args:
+        photo: H×W×3 uint8 RGB.
+        mask: H×W uint8.
+        boxes: of the flukes.
+    """
+    drawn = photo.copy()
+    width = max(1, round(photo.shape[1] / 500))
+    for box in boxes:
+        corner = box.x + box.width - 1, box.y + box.height - 1
+        cv2.rectangle(drawn, (box.x, box.y), corner, FRAME, width)
+    draw_outline(drawn, mask, OUTLINE, width)
+    return drawn
+
+
+def cutout(photo: np.ndarray, mask: np.ndarray, box: Box) -> np.ndarray:
+    """Cut a fluke out: RGBA uint8 of the box, white and transparent where the mask is 0."""
+    alpha = np.where(box.cut(mask) > 0, np.uint8(255), np.uint8(0))
+    return np.dstack([white(photo, mask, box), alpha])
+
+
+def white(photo: np.ndarray, mask: np.ndarray, box: Box) -> np.ndarray:
+    """Put a fluke on white: RGB uint8 of the box."""
+    return np.where(box.cut(mask)[..., None] > 0, box.cut(photo), np.uint8(255))
+
+
+def rgbm(photo: np.ndarray, mask: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Stack photo and mask: H×W×4 uint8, the fourth channel 0 or 255.
+
+    Args:
+        photo: H×W×3 uint8 RGB.
+        mask: H×W uint8, 0 or 255.
+        size: (height, width) to resize to; None keeps the photo's.
+    """
+    if size is not None:
+        photo, mask = resize_photo(photo, size), 255 * resize_mask(mask // 255, size)
+    return np.dstack([photo, mask])

@@ -1,0 +1,192 @@
+"""The LightningModule: network, loss, metrics and optimiser in named steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+from torchmetrics import MeanMetric
+
+from flukeseg.data.dataset import Sample
+from flukeseg.errors import InputError
+from flukeseg.model.losses import BCEDiceLoss
+from flukeseg.model.network import FlukeUNet
+from flukeseg.model.training_metrics import SoftDice, photo_boundary_iou, photo_dice
+from flukeseg.model.tta import PLAIN, BatchProbability, View, average_views
+from flukeseg.model.weights import load_network
+
+SCHEDULES = ("plateau", "cosine", None)
+
+
+class SegmentationModule(pl.LightningModule):
+    """Learns fluke masks; the figures it logs are at network size.
+
+    Logged: `train/loss` and its parts, `val/loss` and its parts, `val/dice` (mean over photos, at
+    threshold 0.5), `val/boundary_iou` (the same of bands along the edge), `val/soft_dice` (the
+    reference's: probabilities, all pixels pooled).
+
+    Args:
+        encoder: see `FlukeUNet`.
+        encoder_weights: see `FlukeUNet`; a loaded checkpoint brings its own.
+        start_from: a run or checkpoint whose whole network is taken over to learn on from, say from
+            rendered flukes to real ones; `encoder_weights` is then not used.
+        size: (height, width) of the photos it learns from; kept for prediction.
+        loss: from logits and targets to a dict with `loss`; BCE + Dice by default.
+        optimizer: from parameters to an optimiser; Adam by default.
+        schedule: `plateau` halves the learning rate after 5 epochs without a better `val/dice`,
+            down to 1e-6; `cosine` rises for 5 % of all steps and falls to 1 % in a cosine; None
+            keeps it.
+    """
+
+    runtime = "torch"
+
+    def __init__(
+        self,
+        encoder: str = "seresnet34",
+        encoder_weights: str | None = None,
+        start_from: str | None = None,
+        size: tuple[int, int] = (192, 384),
+        loss: nn.Module | None = None,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+        schedule: str | None = "plateau",
+    ) -> None:
+        super().__init__()
+        if schedule not in SCHEDULES:
+            raise InputError(f"model.schedule={schedule} must be plateau, cosine or null")
+        size = (int(size[0]), int(size[1]))
+        # plain types only, so that checkpoints load with weights_only; and no weights to fetch
+        # again when they do
+        self.save_hyperparameters({"encoder": encoder, "size": size})
+        self.size = size
+        self.optimizer = optimizer or torch.optim.Adam
+        self.schedule = schedule
+        network = FlukeUNet(encoder, None if start_from else encoder_weights)
+        if start_from:
+            load_network(network, start_from)
+        self.network = network.to(memory_format=torch.channels_last)
+        self.companions = nn.ModuleList()
+        self.views: tuple[View, ...] = (PLAIN,)
+        self.loss = loss or BCEDiceLoss()
+        self.val_dice, self.test_dice = MeanMetric(), MeanMetric()
+        self.val_edge, self.test_edge = MeanMetric(), MeanMetric()
+        self.val_soft_dice, self.test_soft_dice = SoftDice(), SoftDice()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits N×1×H×W of images N×3×H×W, RGB in 0..1."""
+        return self.network(image)
+
+    def training_step(self, batch: Sample, batch_index: int) -> Tensor:
+        """Return the loss of a batch."""
+        parts = self.loss(self(batch["image"]), batch["mask"])
+        self._log_parts("train", parts, batch)
+        return parts["loss"]
+
+    def validation_step(self, batch: Sample, batch_index: int) -> dict[str, Tensor]:
+        """Add a batch to the figures; return `dice` N and `predicted` N×H×W bool for pictures."""
+        return self._judge("val", batch, self.val_dice, self.val_soft_dice, self.val_edge)
+
+    def test_step(self, batch: Sample, batch_index: int) -> dict[str, Tensor]:
+        """As `validation_step`, on photos that chose nothing."""
+        return self._judge("test", batch, self.test_dice, self.test_soft_dice, self.test_edge)
+
+    def predict_step(self, batch: Mapping[str, Any], batch_index: int = 0) -> BatchProbability:
+        """Return the probability of a batch's `image`, averaged over views and networks.
+
+        `views` holds the views, `companions` the networks of other folds.
+        """
+        networks = [partial(_probability, network) for network in (self.network, *self.companions)]
+        return average_views(networks, batch["image"], self.views)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Build the optimiser and its schedule."""
+        try:
+            optimizer = self.optimizer(self.parameters())
+        except (TypeError, ValueError) as error:
+            raise InputError(f"model.optimizer: {error}; see conf/model/unet.yaml") from error
+        if self.schedule == "plateau":
+            # torch halves at the first bad epoch beyond its patience, Keras at the fifth of five
+            plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=4, min_lr=1e-6)
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": plateau, "reduce_on_plateau": False},
+            }
+        if self.schedule == "cosine":
+            steps = int(self.trainer.estimated_stepping_batches)
+            cosine = LambdaLR(optimizer, lambda step: cosine_with_warmup(step, steps))
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": cosine, "interval": "step"},
+            }
+        return {"optimizer": optimizer}
+
+    def on_validation_start(self) -> None:
+        """Validate with the same running statistics of BatchNorm in every process."""
+        if self.trainer.world_size > 1:
+            for buffer in self.network.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
+    def on_validation_epoch_end(self) -> None:
+        """Step the plateau schedule.
+
+        Lightning would do so after the epoch's checkpoint is written, and a resumed run would never
+        hear of that epoch; here it is done before.
+        """
+        if self.trainer.state.fn != TrainerFn.FITTING or self.trainer.sanity_checking:
+            return
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(self.val_dice.compute())
+
+    def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any | None) -> None:
+        """Step any other schedule when Lightning says so."""
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what belonged to a loss of another kind: predicting needs none."""
+        own = self.state_dict()
+        for name in [n for n in checkpoint["state_dict"] if n.startswith("loss.") and n not in own]:
+            del checkpoint["state_dict"][name]
+
+    def _judge(
+        self, stage: str, batch: Sample, dice: MeanMetric, soft_dice: SoftDice, edge: MeanMetric
+    ) -> dict[str, Tensor]:
+        logits = self(batch["image"]).float()
+        self._log_parts(stage, self.loss(logits, batch["mask"]), batch)
+        each = photo_dice(logits, batch["mask"])
+        dice.update(each)
+        soft_dice.update(logits, batch["mask"])
+        edge.update(photo_boundary_iou(logits, batch["mask"]))
+        self.log(f"{stage}/boundary_iou", edge, on_epoch=True, on_step=False)
+        self.log(f"{stage}/dice", dice, on_epoch=True, on_step=False, prog_bar=True)
+        self.log(f"{stage}/soft_dice", soft_dice, on_epoch=True, on_step=False, prog_bar=True)
+        return {"dice": each, "predicted": logits[:, 0] > 0}
+
+    def _log_parts(self, stage: str, parts: dict[str, Tensor], batch: Sample) -> None:
+        self.log_dict(
+            {f"{stage}/{name}": value.detach() for name, value in parts.items()},
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(batch["image"]),
+            sync_dist=True,
+        )
+
+
+def _probability(network: nn.Module, image: Tensor) -> Tensor:
+    return torch.sigmoid(network(image).float())
+
+
+def cosine_with_warmup(step: int, steps: int) -> float:
+    """Share of the learning rate at a step: 5 % linear rise, then half a cosine down to 1 %."""
+    warmup = max(1, round(0.05 * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))

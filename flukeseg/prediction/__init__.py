@@ -1,0 +1,1 @@
+"""From photos to products: inputs, loader, prediction of one photo, writer, folder, table."""

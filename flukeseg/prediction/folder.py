@@ -1,0 +1,204 @@
+"""What a prediction run keeps on disk: its settings, a journal of what is done, files made whole.
+
+A photo is done when its line stands in the journal, and its line is written after its files. So a
+run can be killed anywhere and goes on with what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from flukeseg.errors import InputError
+from flukeseg.prediction.inputs import stamp
+
+STATE = ".flukeseg"
+"""Folder inside the output for what is the program's own; shards each have their files in it."""
+
+
+class PredictionFolder:
+    """An output folder, held by one process at a time for each part of the photos.
+
+    Args:
+        folder: the output; made if it does not exist.
+        part: name of this process's share of the photos, where several divide them.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+
+    def __init__(self, folder: str | Path, part: str = "all") -> None:
+        self.folder, self.part = Path(folder), part
+        self._state = self.folder / STATE
+        self._partial = self._state / f"partial-{part}"
+        self._journal = self._state / f"journal-{part}.jsonl"
+        self._lock = threading.Lock()
+        self._number = 0
+        with self._writing(self.folder):
+            self._state.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out of this part and clear away what a killed one left half done.
+
+        Raises:
+            InputError: another process is at it.
+        """
+        with self._writing(self._state):
+            lock = FileLock(self._state / f"lock-{self.part}", timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                raise InputError(
+                    f"output={self.folder} is being written by another run; wait for it or name "
+                    "another output"
+                ) from None
+        try:
+            with self._writing(self._state):
+                shutil.rmtree(self._partial, ignore_errors=True)
+                self._partial.mkdir()
+                _end_last_line(self._journal)
+            yield
+        finally:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            lock.release()
+
+    def settle(self, settings: Mapping[str, Any]) -> None:
+        """Write down what masks are made with, or see that it is what they were made with.
+
+        Raises:
+            InputError: the masks already there were made otherwise; each difference is named.
+        """
+        path = self._state / "settings.json"
+        if not path.exists():
+            self.write(path, json.dumps(settings, indent=2).encode())
+            return
+        before = json.loads(path.read_text(encoding="utf-8"))
+        now = json.loads(json.dumps(settings))
+        changed = [
+            f"{key}={before.get(key)} (now {now.get(key)})"
+            for key in {**before, **now}
+            if before.get(key) != now.get(key)
+        ]
+        if changed:
+            raise InputError(
+                f"output={self.folder} holds masks made with {', '.join(changed)}; name another "
+                "output, or give the same settings"
+            )
+
+    def rows(self) -> JournalRows:
+        """Return the lines of all parts' journals."""
+        return JournalRows(sorted(self._state.glob("journal-*.jsonl")))
+
+    def progress(self, products: Sequence[str]) -> tuple[dict[str, str], set[str]]:
+        """Return the names given so far, by key, and the keys of those that have these products."""
+        names, done = {}, set()
+        for row in self.rows():
+            names[row["key"]] = row["name"]
+            if self.is_done(row, products):
+                done.add(row["key"])
+        return names, done
+
+    def is_done(self, row: Mapping[str, Any], products: Sequence[str]) -> bool:
+        """Tell whether a line of the journal has these products, and their files are there.
+
+        A photo that could not be read or has been replaced since is looked at again.
+        """
+        return (
+            not row["status"].startswith("unreadable")
+            and row.get("stamp") == stamp(row["key"])
+            and set(products) <= set(row["products"])
+            and all((self.folder / name).is_file() for name in row["files"])
+        )
+
+    def add_row(self, row: Mapping[str, Any]) -> None:
+        """Write a photo's line; its files are written by then. Threads may call it."""
+        line = (json.dumps(row) + "\n").encode()
+        with self._lock, self._writing(self._journal), self._journal.open("ab") as file:
+            file.write(line)
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file whole or not at all, with its folder. Threads may call it.
+
+        Raises:
+            InputError: it cannot be written, say for want of space.
+        """
+        with self.writing(path) as partial:
+            partial.write_bytes(content)
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[Path]:
+        """Give a path to write to; what is there at the end takes the place of `path`.
+
+        Raises:
+            InputError: as `write`.
+        """
+        with self._lock:
+            self._number += 1
+            partial = self._partial / f"{self._number}"
+        with self._writing(path):
+            yield partial
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.replace(path)
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be written ({error.strerror or error}); what was done before is "
+                "kept: make room or name another output, and start again"
+            ) from error
+
+
+class JournalRows:
+    """Lines of journals, sorted by path; of several for one photo, the one written last.
+
+    Only their places are kept in memory. They can be gone through more than once.
+
+    Args:
+        journals: the files.
+    """
+
+    def __init__(self, journals: Sequence[Path]) -> None:
+        self.journals = journals
+        latest: dict[str, tuple[float, str, int, int]] = {}
+        for number, journal in enumerate(journals):
+            with journal.open("rb") as file:
+                start = 0
+                for line in file:
+                    if line.endswith(b"\n"):  # or it was being written when a process was killed
+                        row = json.loads(line)
+                        written = row.get("written", 0)
+                        if written >= latest.get(row["key"], (0,))[0]:
+                            latest[row["key"]] = written, row["path"], number, start
+                    start += len(line)
+        self.places = sorted(place for _, *place in latest.values())
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        with ExitStack() as stack:
+            files = [stack.enter_context(journal.open("rb")) for journal in self.journals]
+            for _, number, start in self.places:
+                files[number].seek(start)
+                yield json.loads(files[number].readline())
+
+
+def _end_last_line(journal: Path) -> None:
+    """Cut off a line that was being written when a process was killed."""
+    if journal.exists():
+        content = journal.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:
+            with journal.open("r+b") as file:
+                file.truncate(len(whole))

@@ -1,0 +1,209 @@
+"""What to predict on: a photo, a folder, a glob or a list -> files, each with a name of its own."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import hashlib
+import itertools
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from flukeseg.atomic_files import atomic_write
+from flukeseg.errors import InputError
+from flukeseg.images.reading import IMAGE_SUFFIXES
+
+log = logging.getLogger(__name__)
+
+
+LONGEST = 220
+"""Bytes of a name: disks take 255, and products add some."""
+
+
+class InputPhoto(NamedTuple):
+    """A file to predict on, `path` as it was given, and `name`: where its products go.
+
+    The name is relative, without suffix, with `/` between folders, and unlike any other's.
+    """
+
+    path: str
+    name: str
+
+    @property
+    def key(self) -> str:
+        """What tells it from all other files, wherever a program is started."""
+        return _absolute(self.path)
+
+
+def stamp(path: str | Path) -> list[int] | None:
+    """Return a file's bytes and when it was changed (ns), to tell it from what it was; or None."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
+
+def write_list(path: Path, photos: Iterable[str | Path]) -> None:
+    """Write a list that `find_inputs` reads, of absolute paths."""
+    lines = "".join(f"{_absolute(photo)}\n" for photo in photos)
+    with atomic_write(path) as partial:
+        partial.write_text(lines, encoding="utf-8", errors="surrogateescape")
+
+
+def find_inputs(source: str | Path, leave_out: str | Path | None = None) -> list[str]:
+    """List the files that a source stands for, sorted and each once.
+
+    A folder is searched to its end, for files with a photo's suffix that are not hidden; links to
+    files are followed, links to folders are not. A folder that cannot be listed is in the list
+    itself, so that it is not passed over in silence. A list is a `.txt` with a path a line, or a
+    `.csv` with a column `path`; paths in it are relative to it, or to here.
+
+    Args:
+        source: a photo, a folder, a glob such as `photos/**/*.jpg`, or a list.
+        leave_out: a folder not to search, since the products are in it.
+
+    Raises:
+        InputError: there is no such thing, it has no photos, or a list cannot be read.
+    """
+    path = Path(source)
+    if os.path.isdir(path):
+        found = _search(path, None if leave_out is None else Path(leave_out).resolve())
+    elif path.suffix.lower() in (".txt", ".csv") and os.path.isfile(path):
+        found = _read_list(path)
+    elif os.path.isfile(path) or os.path.islink(path):
+        found = [str(path)]
+    elif glob.has_magic(str(source)):
+        out = None if leave_out is None else Path(leave_out).resolve()
+        found = [
+            name
+            for name in glob.glob(str(source), recursive=True)
+            if not Path(name).is_dir() and out not in Path(_absolute(name)).parents
+        ]
+    else:
+        raise InputError(
+            f"source={source} does not exist; give a photo, a folder, a glob in quotes, or a .txt "
+            "or .csv list"
+        )
+    if not found:
+        raise InputError(
+            f"source={source} has no photos; name a folder or list that has some "
+            f"({', '.join(sorted(IMAGE_SUFFIXES))})"
+        )
+    return sorted({_absolute(name): name for name in found}.values())
+
+
+def name_inputs(paths: Sequence[str], known: Mapping[str, str] | None = None) -> list[InputPhoto]:
+    """Give each file a name of its own, relative to the folder they have in common.
+
+    Files that differ in their suffix alone keep it: the masks of `a.jpg` and `a.tif` are
+    `a.jpg.png` and `a.tif.png`. Names are told apart without regard to case, as some disks do.
+
+    Args:
+        paths: files, in order.
+        known: names by key that were given before; they stay, and nobody else gets them.
+    """
+    known = known or {}
+    absolute = [_absolute(path) for path in paths]
+    root = _common_folder(absolute)
+    full = [Path(path).relative_to(root).as_posix() for path in absolute]
+    full = [_safe(name) for name in full]
+    stems = [_stem(name) for name in full]
+    wanted = Counter(stem.casefold() for stem in stems)
+    used = {name.casefold() for name in known.values()}
+    named = []
+    for path, key, with_suffix, stem in zip(paths, absolute, full, stems, strict=True):
+        if key in known:
+            named.append(InputPhoto(path, known[key]))
+            continue
+        # cut-outs of a second fluke end in .fluke2
+        plain = wanted[stem.casefold()] == 1 and not re.search(r"\.fluke\d+$", stem.casefold())
+        numbered = (f"{with_suffix}~{i}" for i in itertools.count(2))
+        candidates = itertools.chain([stem] if plain else [], [with_suffix], numbered)
+        name = next(name for name in candidates if name.casefold() not in used)
+        used.add(name.casefold())
+        named.append(InputPhoto(path, name))
+    return named
+
+
+def _safe(name: str) -> str:
+    """Change what cannot be a product's name: a folder called as a file is, or one too long."""
+    name = re.sub(r"\.(png|jpg)(?=/)", r"\g<0>~", name, flags=re.IGNORECASE)
+    folder, slash, last = name.rpartition("/")
+    raw = os.fsencode(last)
+    if len(raw) <= LONGEST:
+        return name
+    digest = hashlib.sha256(raw).hexdigest()[:12]
+    suffix = PurePosixPath(last).suffix[-9:]
+    return f"{folder}{slash}{raw[: LONGEST - 40].decode(errors='ignore')}~{digest}{suffix}"
+
+
+def _stem(name: str) -> str:
+    stem = str(PurePosixPath(name).with_suffix(""))
+    return stem if stem.rpartition("/")[2].strip(".") else name  # of `...jpg` it would be `..`
+
+
+def _absolute(path: str | Path) -> str:
+    # not Path.resolve: a link is a file of its own
+    return os.path.abspath(path)
+
+
+def _common_folder(absolute: Sequence[str]) -> str:
+    parents = {os.path.dirname(path) for path in absolute}
+    try:
+        return os.path.commonpath(parents)
+    except ValueError as error:  # two drives of Windows
+        raise InputError("the list names photos on two drives; make a list for each") from error
+
+
+def _search(folder: Path, leave_out: Path | None) -> list[str]:
+    if folder.resolve() == leave_out:
+        raise InputError(f"output={folder} is the source itself; name a folder in it or elsewhere")
+    found, others = [], Counter()
+    walk = os.walk(folder, onerror=lambda error: found.append(str(error.filename)))
+    for parent, folders, files in walk:
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".")
+            and (leave_out is None or Path(parent, name).resolve() != leave_out)
+        ]
+        for name in files:
+            suffix = Path(name).suffix.lower()
+            if name.startswith("."):  # macOS puts a `._x.jpg` that is no photo beside `x.jpg`
+                continue
+            if suffix in IMAGE_SUFFIXES:
+                found.append(os.path.join(parent, name))
+            else:
+                others[suffix or "no suffix"] += 1
+    if others:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(8))
+        log.info("left out, not photos by their suffix: %s", kinds)
+    return found
+
+
+def _read_list(path: Path) -> list[str]:
+    try:
+        # utf-8-sig: spreadsheets put a mark at the start; surrogateescape: names are only bytes
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            if path.suffix.lower() == ".txt":
+                names = [line.rstrip("\r\n") for line in file]
+            else:
+                rows = csv.DictReader(file)
+                if "path" not in (rows.fieldnames or ()):
+                    raise InputError(f"source={path} has no column `path`; name one so")
+                names = [row["path"] or "" for row in rows]
+    except OSError as error:
+        raise InputError(f"source={path} cannot be read ({error.strerror})") from error
+    except csv.Error as error:
+        raise InputError(f"source={path} is not a CSV file ({error})") from error
+    return [
+        beside if os.path.exists(beside := str(path.parent / name)) else name
+        for name in names
+        if name.strip()
+    ]

@@ -1,0 +1,186 @@
+"""What is known of one photo's flukes: masks at the photo's own size, figures, products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from flukeseg.errors import InputError
+from flukeseg.images.resizing import resize_map
+from flukeseg.masks import drawing
+from flukeseg.masks.cleaning import Cleaning, clean
+from flukeseg.masks.coco import annotations
+from flukeseg.masks.geometry import Box, RotatedBox, rotated_box, tight_box
+from flukeseg.masks.review import Review, confidence
+from flukeseg.model.tta import BatchProbability
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """How a mask is made of probabilities.
+
+    Args:
+        threshold: a pixel is fluke where its probability is above it; between 0 and 1.
+        cleaning: what is kept of the thresholded mask.
+        review: when a mask needs a look.
+
+    Raises:
+        InputError: the threshold is out of range.
+    """
+
+    threshold: float = 0.5
+    cleaning: Cleaning = field(default_factory=Cleaning)
+    review: Review = field(default_factory=Review)
+
+    def __post_init__(self) -> None:
+        value = self.threshold
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+            raise InputError(f"threshold={value} must be between 0 and 1")
+
+
+class PhotoProbability(NamedTuple):
+    """What a network says of a photo, at the network's size.
+
+    `probability`: h×w float32 in 0..1. `spread`: h×w float32 in 0..0.5, the standard deviation
+    between views, and `disagreement`, 0..1, between their masks; both NaN after a single view.
+    """
+
+    probability: np.ndarray
+    spread: np.ndarray
+    disagreement: float
+
+
+def split_batch(averaged: BatchProbability) -> list[PhotoProbability]:
+    """Return what is said of each photo of a batch."""
+    probability, spread, disagreement = (values.cpu().numpy() for values in averaged)
+    return [
+        PhotoProbability(*maps, float(value))
+        for *maps, value in zip(probability[:, 0], spread[:, 0], disagreement, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The flukes of one photo, upright and at its own size.
+
+    `probability`: H×W float32 in 0..1. `labels`: H×W uint8, 0 where there is no fluke, 1 the
+    largest, 2 the next, …. `areas`: their pixels. `look`: what it was made of. `confidence`: the
+    Dice to be expected, 0..1. `reasons`: why to look at it, if any. `photo`: H×W×3 uint8 RGB, which
+    the pictures need; None where nobody asked for any.
+    """
+
+    probability: np.ndarray
+    look: PhotoProbability
+    labels: np.ndarray
+    areas: tuple[int, ...]
+    confidence: float
+    reasons: tuple[str, ...]
+    photo: np.ndarray | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the upright photo."""
+        return self.labels.shape
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """All flukes: H×W uint8, 0 or 255."""
+        return np.where(self.labels > 0, np.uint8(255), np.uint8(0))
+
+    @cached_property
+    def uncertainty(self) -> np.ndarray:
+        """Standard deviation between views: H×W float32 in 0..0.5; NaN after a single view."""
+        return resize_map(self.look.spread, self.size)
+
+    @property
+    def disagreement(self) -> float:
+        """Of the views' masks, 0..1; NaN after a single view."""
+        return self.look.disagreement
+
+    @property
+    def coverage(self) -> float:
+        """Share of the photo that is fluke."""
+        return sum(self.areas) / self.labels.size
+
+    @cached_property
+    def boxes(self) -> tuple[Box, ...]:
+        """The tight box of each fluke, the largest fluke first."""
+        return tuple(tight_box(self.fluke(i)) for i in range(len(self.areas)))
+
+    @cached_property
+    def rotated_boxes(self) -> tuple[RotatedBox, ...]:
+        """The smallest rectangle of any direction about each fluke."""
+        return tuple(rotated_box(self.fluke(i)) for i in range(len(self.areas)))
+
+    def fluke(self, index: int) -> np.ndarray:
+        """Mask of one fluke, from 0: H×W uint8, 0 or 1."""
+        return (self.labels == index + 1).astype(np.uint8)
+
+    def overlay(self) -> np.ndarray:
+        """Contours and boxes drawn on the photo, H×W×3 uint8 RGB."""
+        return drawing.overlay(self._photo, self.mask, self.boxes)
+
+    def cutout(self, index: int = 0) -> np.ndarray:
+        """One fluke, RGBA uint8 of its tight box, transparent around it."""
+        return drawing.cutout(self._photo, self.fluke(index), self._box(index))
+
+    def white(self, index: int = 0) -> np.ndarray:
+        """One fluke on white, RGB uint8 of its tight box."""
+        return drawing.white(self._photo, self.fluke(index), self._box(index))
+
+    def crop(self, index: int = 0, margin: float = 0.05) -> np.ndarray:
+        """The photo cut to a fluke's box and a margin, a share of the box's sides; RGB uint8."""
+        return self._box(index).grow(margin, self.size).cut(self._photo)
+
+    def rgbm(self, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Photo and mask as four channels uint8, at its own size or resized to (height, width)."""
+        return drawing.rgbm(self._photo, self.mask, size)
+
+    def coco(self) -> list[dict[str, Any]]:
+        """One COCO annotation for each fluke, without ids."""
+        return annotations(self.labels, len(self.areas))
+
+    @property
+    def _photo(self) -> np.ndarray:
+        if self.photo is None:
+            raise InputError("there is no photo to draw on: the prediction was made without")
+        return self.photo
+
+    def _box(self, index: int) -> Box:
+        if not 0 <= index < len(self.areas):
+            raise InputError(f"there is no fluke {index}: the photo has {len(self.areas)}")
+        return self.boxes[index]
+
+
+def make_prediction(
+    look: PhotoProbability,
+    size: tuple[int, int],
+    settings: MaskSettings,
+    photo: np.ndarray | None = None,
+) -> Prediction:
+    """Bring probabilities to the photo's size, threshold there, and clean.
+
+    A hard mask that is enlarged has steps as large as the network's pixels; probabilities keep
+    where between two pixels the edge runs.
+
+    Args:
+        look: what the network says.
+        size: (height, width) of the upright photo.
+        settings: threshold and what follows it.
+        photo: H×W×3 uint8 RGB, for the pictures.
+    """
+    probability = resize_map(look.probability, size)
+    mask = (probability > settings.threshold).astype(np.uint8)
+    cleaned = clean(mask, settings.cleaning)
+    return Prediction(
+        probability=probability,
+        look=look,
+        labels=cleaned.labels,
+        areas=cleaned.areas,
+        confidence=confidence(probability, cleaned.labels),
+        reasons=settings.review.reasons(cleaned, look.disagreement),
+        photo=photo,
+    )

@@ -1,0 +1,150 @@
+"""What is made of all photos of a prediction run together: table, COCO file, contact sheets."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from flukeseg.errors import InputError
+from flukeseg.images.encoding import encode_jpeg
+from flukeseg.images.reading import read_mask, read_photo
+from flukeseg.masks.cleaning import Cleaning, clean
+from flukeseg.masks.coco import annotations, write_coco
+from flukeseg.masks.drawing import white
+from flukeseg.masks.geometry import tight_box
+from flukeseg.masks.sheets import Cell, draw_galleries
+from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.loader import PhotoFile
+from flukeseg.prediction.prediction import Prediction
+
+Row = Mapping[str, Any]
+
+COLUMNS = (
+    "path", "status", "width", "height", "exif_orientation", "flukes",
+    "box_x", "box_y", "box_width", "box_height",
+    "rotated_x", "rotated_y", "rotated_width", "rotated_height", "rotated_angle",
+    "coverage", "confidence", "disagreement", "review",
+    "mask", "checkpoint", "threshold", "seconds",
+)  # fmt: skip
+"""Of `predictions.csv`: pixels, degrees, shares of 0 to 1. The boxes are the largest fluke's."""
+
+
+SHOWN = 10  # unreadable photos that are told at the end; the others are in the table
+
+
+def describe(file: PhotoFile, prediction: Prediction | None) -> dict[str, Any]:
+    """Put a photo's prediction in a row; None is one that could not be read."""
+    row: dict[str, Any] = {"path": file.source.path}
+    if prediction is None:
+        return row | {"status": f"unreadable: {file.problem}"}
+    height, width = file.size
+    row |= {
+        "status": "ok" if prediction.areas else "no_fluke",
+        "width": width,
+        "height": height,
+        "exif_orientation": file.orientation,
+        "flukes": len(prediction.areas),
+        "coverage": round(prediction.coverage, 6),
+        "confidence": round(prediction.confidence, 6),
+        "review": "; ".join(prediction.reasons),
+    }
+    if not math.isnan(prediction.disagreement):
+        row["disagreement"] = round(prediction.disagreement, 6)
+    if prediction.areas:
+        row |= {f"box_{k}": v for k, v in prediction.boxes[0]._asdict().items()}
+        rotated = prediction.rotated_boxes[0]._asdict()
+        row |= {f"rotated_{k}": round(v, 2) for k, v in rotated.items()}
+    return row
+
+
+class Tally(NamedTuple):
+    """What a run came to: photos by status, how many to review, and some that were unreadable."""
+
+    kinds: Counter[str]
+    to_review: int
+    unreadable: list[Row]
+
+
+def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -> Tally:
+    """Write `predictions.csv`, and `coco.json` and `gallery/` where wanted, from the journal.
+
+    It can be done again at any time; nothing but the journal, the masks and the photos is read.
+
+    Args:
+        folder: the output.
+        products: `coco` and `gallery` are made here.
+        max_pixels: of the photos on the contact sheets.
+
+    Memory does not grow with the rows, but for where each stands.
+    """
+    rows = folder.rows()
+    kinds, to_review, unreadable = Counter(), 0, []
+    with (
+        folder.writing(folder.folder / "predictions.csv") as partial,
+        # a name that is no UTF-8 is written with its bytes as \\udc.., so that tables can be read
+        partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        table.writeheader()
+        for row in rows:
+            table.writerow(row)
+            kind = row["status"].split(":")[0]
+            kinds[kind] += 1
+            to_review += bool(row.get("review"))
+            if kind == "unreadable" and len(unreadable) < SHOWN:
+                unreadable.append(row)
+    if "coco" in products:
+        with folder.writing(folder.folder / "coco.json") as partial:
+            write_coco(partial, _images(rows), _annotations(folder, rows, max_pixels))
+    if "gallery" in products:
+        _write_gallery(folder, _masked(rows), max_pixels)
+    return Tally(kinds, to_review, unreadable)
+
+
+def _masked(rows: Iterable[Row]) -> Iterator[Row]:
+    return (row for row in rows if "width" in row)
+
+
+def _images(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(_masked(rows), start=1):
+        size = {"width": row["width"], "height": row["height"]}
+        yield {"id": number, "file_name": row["path"], **size}
+
+
+def _annotations(
+    folder: PredictionFolder, rows: Iterable[Row], max_pixels: int
+) -> Iterator[dict[str, Any]]:
+    # whatever is in a mask was kept by cleaning, and its components are its flukes
+    everything = Cleaning(island_share=0.01, hole_share=0, min_coverage=0)
+    for number, row in enumerate(_masked(rows), start=1):
+        if row["flukes"]:
+            mask = read_mask(folder.folder / row["mask"], max_pixels=max_pixels)
+            labels, areas, _ = clean(mask, everything)
+            for annotation in annotations(labels, len(areas)):
+                yield {"image_id": number, **annotation}
+
+
+def _write_gallery(folder: PredictionFolder, rows: Iterator[Row], max_pixels: int) -> None:
+    place = folder.folder / "gallery"
+    made = set()
+    for name, sheet in draw_galleries(rows, lambda row: _cell(folder, row, max_pixels)):
+        folder.write(place / name, encode_jpeg(sheet))
+        made.add(name)
+    for path in place.glob("*.jpg"):
+        if path.name not in made:  # of an earlier, longer run
+            path.unlink()
+
+
+def _cell(folder: PredictionFolder, row: Row, max_pixels: int) -> Cell:
+    try:
+        photo = read_photo(row["key"], max_pixels)
+        mask = read_mask(folder.folder / row["mask"], max_pixels=max_pixels)
+    except InputError:  # moved since
+        return Cell(f"{row['name']}: gone", np.full((1, 2, 3), 200, np.uint8))
+    box = tight_box(mask)
+    return Cell(row["name"], photo if box is None else white(photo, mask, box))

@@ -1,0 +1,154 @@
+"""The callback that makes a prediction run's files while the network looks at the next photos."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import BoundedSemaphore
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import BasePredictionWriter
+from tqdm import tqdm
+
+from flukeseg.errors import InputError
+from flukeseg.images.reading import read_photo
+from flukeseg.model.tta import BatchProbability
+from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.loader import PhotoBatch, PhotoFile
+from flukeseg.prediction.prediction import (
+    MaskSettings,
+    PhotoProbability,
+    make_prediction,
+    split_batch,
+)
+from flukeseg.prediction.products import NEED_PHOTO, ProductSettings, encode_products
+from flukeseg.prediction.table import describe
+
+THREADS = 2
+"""That enlarge, clean, encode and write; all of these leave Python's lock to the others."""
+
+
+class ProductWriter(BasePredictionWriter):
+    """Makes the products of each photo and enters it in the journal, in threads of its own.
+
+    Args:
+        folder: the output.
+        masks: how masks are made.
+        products: what is made of them.
+        constants: columns that are the same for every photo.
+        max_pixels: photos with more are not decoded.
+        total: number of photos, for the progress bar.
+    """
+
+    def __init__(
+        self,
+        folder: PredictionFolder,
+        masks: MaskSettings,
+        products: ProductSettings,
+        constants: dict[str, Any],
+        max_pixels: int,
+        total: int,
+    ) -> None:
+        super().__init__(write_interval="batch")
+        self.folder, self.masks, self.products = folder, masks, products
+        self.constants, self.max_pixels, self.total = constants, max_pixels, total
+        self.photo_is_needed = bool(NEED_PHOTO & set(products.products))
+        self.threads: ThreadPoolExecutor | None = None
+        self.problem: BaseException | None = None
+        self.started = 0.0
+
+    def on_predict_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Start threads and progress bar."""
+        self.threads = ThreadPoolExecutor(THREADS)
+        # where writing is slower the network waits, and memory stays flat
+        self.room = BoundedSemaphore(8 * THREADS)
+        self.bar = tqdm(total=self.total, unit="photo", smoothing=0.05, dynamic_ncols=True)
+
+    def on_predict_batch_start(self, *_: Any) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def write_on_batch_end(
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        prediction: BatchProbability,
+        batch_indices: Sequence[int] | None,
+        batch: PhotoBatch,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Hand each photo of a batch to a thread.
+
+        Raises:
+            InputError: an earlier photo's files could not be written.
+        """
+        files = batch["files"]
+        seconds = (time.perf_counter() - self.started) / len(files)
+        readable = iter(split_batch(prediction))
+        for file in files:
+            look = None if file.problem else next(readable)
+            self.room.acquire()
+            self.threads.submit(self._finish, file, look, seconds)
+        if self.problem:
+            raise self.problem
+
+    def on_predict_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Wait for the threads.
+
+        Raises:
+            InputError: a photo's files could not be written.
+        """
+        self._wait()
+        if self.problem:
+            raise self.problem
+
+    def on_exception(self, *_: Any) -> None:
+        """Let the threads end what they have begun, after Ctrl-C too."""
+        self._wait()
+
+    def _wait(self) -> None:
+        if self.threads:
+            self.threads.shutdown()
+            self.bar.close()
+            self.threads = None
+
+    def _finish(self, file: PhotoFile, look: PhotoProbability | None, seconds: float) -> None:
+        try:
+            if not self.problem:
+                self._make_and_enter(file, look, seconds)
+                self.bar.update()
+        except BaseException as error:  # raised again where the batches are handed out
+            self.problem = error
+        finally:
+            self.room.release()
+
+    def _make_and_enter(
+        self, file: PhotoFile, look: PhotoProbability | None, seconds: float
+    ) -> None:
+        started = time.perf_counter()
+        photo = prediction = None
+        if look is not None and self.photo_is_needed:
+            try:
+                # read again, since waiting for the network all photos would fill the memory
+                photo = read_photo(file.source.path, self.max_pixels)
+            except InputError as error:  # it was there a moment ago
+                file, look = file._replace(problem=str(error)), None
+        names = []
+        if look is not None:
+            prediction = make_prediction(look, file.size, self.masks, photo)
+            for name, content in encode_products(prediction, file.source.name, self.products):
+                self.folder.write(self.folder.folder / name, content)
+                names.append(name)
+        row = describe(file, prediction) | self.constants
+        if names:
+            row["mask"] = names[0]
+        row["seconds"] = round(file.seconds + seconds + time.perf_counter() - started, 3)
+        products = sorted({"mask", *self.products.products})
+        self.folder.add_row(
+            row
+            | {"key": file.source.key, "name": file.source.name}
+            | {"files": names, "products": products, "stamp": file.stamp, "written": time.time()}
+        )

@@ -1,0 +1,32 @@
+"""Draw a sheet of rendered flukes: `python -m flukeseg.rendering sheet.png`."""
+
+import argparse
+from pathlib import Path
+
+from flukeseg.masks.sheets import Cell, draw_sheet
+from flukeseg.rendering.scene import render
+
+
+def main() -> None:
+    """Render flukes one after the other and put them on a sheet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("path", type=Path, help="PNG or JPEG to write")
+    parser.add_argument("--rows", type=int, default=6)
+    parser.add_argument("--columns", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--masks", action="store_true", help="outline the masks")
+    options = parser.parse_args()
+    rows = {}
+    for row in range(options.rows):
+        cells = []
+        for column in range(options.columns):
+            number = row * options.columns + column
+            picture = render((options.seed, number))
+            mask = picture.mask if options.masks else None
+            cells.append(Cell(f"{options.seed}, {number}", picture.image, mask))
+        rows[f"row {row}: seed"] = cells
+    draw_sheet(rows, options.path)
+
+
+if __name__ == "__main__":
+    main()

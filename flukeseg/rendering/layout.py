@@ -1,0 +1,72 @@
+"""Where things are in the picture: the crop around a whale, a place beside it for another."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from flukeseg.rendering.frame import Frame
+from flukeseg.rendering.mount import Mount
+from flukeseg.rendering.whale import Whale
+
+
+def draw_frame(
+    rng: np.random.Generator, whale: Whale, mount: Mount, size: tuple[int, int]
+) -> Frame:
+    """Choose the crop: mostly tight about the fluke, at times wide, at times cutting it."""
+    _, above, _, below = mount.margins
+    x0, y0, x1, y1 = whale.box
+    wide, tall = max(x1 - x0, 0.2), max(y1 - y0, 0.05)
+    kind = rng.choice(["tight", "medium", "distant"], p=[0.68, 0.21, 0.11])
+    if kind == "tight":
+        share = rng.uniform(0.82, 1.04)
+        scale = share / wide
+        fill = rng.uniform(0.55, 1.0)
+        aspect = float(np.clip(fill / (tall * scale), 1.2, 4.2))
+        left = (1 - share) / 2 + rng.normal(0, 0.025)
+        room = 1 / aspect - tall * scale
+        top = room * rng.uniform(0.05, 0.7) if room > 0 else 0.0
+    else:
+        share = rng.uniform(0.35, 0.8) if kind == "medium" else np.exp(rng.uniform(-2.4, -1.05))
+        scale = share / wide
+        aspect = float(rng.choice([1.33, 1.5, 1.78, 2.3, 3.0], p=[0.2, 0.4, 0.2, 0.12, 0.08]))
+        left = rng.uniform(0.02, 0.98 - share)
+        room = 1 / aspect - tall * scale
+        top = room * rng.uniform(0.1, 0.85) if room > 0 else room * 0.3
+    if rng.uniform() < 0.1:
+        left += rng.choice([-1, 1]) * share * rng.uniform(0.1, 0.45)
+    elif rng.uniform() < 0.06:
+        top -= tall * scale * rng.uniform(0.05, 0.4)
+    # a caption takes its strip from the frame's height
+    aspect *= 1 - above - below
+    top += above / aspect
+    middle = (x0 + x1) / 2
+    contact = (left + (middle - x0) * scale, top + tall * scale)
+    chance = {"tight": 0.1, "medium": 0.4, "distant": 0.65}[str(kind)]
+    if rng.uniform() < chance:
+        horizon = max(contact[1] * rng.uniform(0.15, 0.95), 0.02)
+    else:
+        horizon = contact[1] + rng.uniform(0.1, 2.0)
+    slope = rng.normal(0, 0.015) if rng.uniform() < 0.7 else rng.normal(0, 0.22)
+    metre = scale / rng.uniform(1.6, 2.6)  # half-span in metres
+    return Frame(
+        size, aspect, (float(contact[0]), float(contact[1])), float(horizon), float(slope),
+        float(metre), float(np.exp(rng.uniform(np.log(0.2), np.log(0.6)))),
+        float(scale),
+    )  # fmt: skip
+
+
+def beside(rng: np.random.Generator, frame: Frame) -> Frame:
+    """Draw another place on the same water: the frame as a second whale there sees it."""
+    aside = rng.choice([-1, 1]) * rng.uniform(1.0, 2.6) * frame.half_span
+    nearness = rng.uniform(0.6, 1.15)
+    down = (nearness - 1) * min(frame.horizon, frame.half_span)
+    nearness = 1 + down / frame.horizon
+    cos, sin = np.cos(frame.slope), np.sin(frame.slope)
+    x, y = frame.contact
+    return replace(
+        frame,
+        contact=(float(x + cos * aside - sin * down), float(y + sin * aside + cos * down)),
+        horizon=float(frame.horizon + down),
+        metre=float(frame.metre * nearness),
+        half_span=float(frame.half_span * nearness),
+    )

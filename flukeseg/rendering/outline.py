@@ -1,0 +1,150 @@
+"""The individual: the flat outline of one whale's fluke and the raggedness of its edges.
+
+Plane coordinates: x across (half the span is about 1), y along the body towards the trailing edge,
+the notch near the origin, the peduncle at negative y.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flukeseg.rendering.noise import line
+
+ALONG = 34  # sheet cells from root to tip: the straight sides stay below half a pixel at 3000 wide
+ACROSS = 6  # sheet cells from leading to trailing edge
+FINE = 768  # samples of raggedness along an edge
+
+
+@dataclass(frozen=True)
+class Lobe:
+    """One half of a fluke as a sheet: rows from leading to trailing edge, columns root to tip."""
+
+    sheet: np.ndarray  # (ACROSS + 1) × (ALONG + 1) × 2 float32, plane coordinates, x ≥ 0
+    trailing_cut: np.ndarray  # FINE float32: what is missing at the trailing edge, of the chord
+    leading_cut: np.ndarray  # FINE float32: likewise at the leading edge
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A whole fluke: two lobes that differ a little, and the stock they sit on."""
+
+    species: str  # "humpback", "sperm" or "blue"
+    left: Lobe
+    right: Lobe
+    root: float  # distance from the notch to where the leading edges meet the stock
+    stock: float  # half-width of the stock there
+
+
+# species: share of the pictures; then ranges (low, high), all in half-spans
+SPECIES = {"humpback": 0.86, "sperm": 0.09, "blue": 0.05}
+SHAPES = {
+    # root chord, tip height over the notch, power of the rise, bulge of the trailing edge,
+    # notch depth, notch width, leading edge: first and second handle (x, y), tip rounding
+    "humpback": {
+        "root": (0.5, 0.78), "tip": (-0.02, 0.42), "power": (1.0, 2.4), "bulge": (-0.01, 0.14),
+        "notch": (0.02, 0.17), "notch_width": (0.025, 0.14), "fillet": (0.25, 0.6),
+        "belly": (0.0, 0.2), "shoulder": (0.92, 1.16), "sweep": (0.2, 0.55), "round": (0.02, 0.16),
+        "hollow": (0.1, 0.4), "hollow_width": (0.06, 0.24), "hook": (-0.01, 0.06),
+    },
+    "sperm": {
+        "root": (0.5, 0.66), "tip": (-0.06, 0.12), "power": (0.9, 1.2), "bulge": (0.0, 0.06),
+        "notch": (0.05, 0.16), "notch_width": (0.02, 0.05), "fillet": (0.2, 0.4),
+        "belly": (0.05, 0.2), "shoulder": (0.78, 1.0), "sweep": (0.15, 0.35), "round": (0.04, 0.2),
+        "hollow": (0.1, 0.25), "hollow_width": (0.06, 0.15), "hook": (-0.01, 0.01),
+    },
+    "blue": {
+        "root": (0.36, 0.5), "tip": (-0.02, 0.2), "power": (1.0, 1.6), "bulge": (-0.01, 0.03),
+        "notch": (0.01, 0.05), "notch_width": (0.03, 0.08), "fillet": (0.2, 0.4),
+        "belly": (0.05, 0.2), "shoulder": (0.85, 1.0), "sweep": (0.12, 0.3), "round": (0.01, 0.05),
+        "hollow": (0.1, 0.25), "hollow_width": (0.06, 0.15), "hook": (-0.01, 0.01),
+    },
+}  # fmt: skip
+
+
+def _bezier(points: np.ndarray, at: np.ndarray) -> np.ndarray:
+    a, b, c, d = points
+    t = at[:, None]
+    return (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d
+
+
+def _sheet(shape: dict[str, float], stock: float) -> np.ndarray:
+    """The smooth lobe between its two edges, from the midline (x = 0) to the tip."""
+    # cells grow shorter towards the tip, where the outline turns most
+    at = 1 - (1 - np.linspace(0, 1, ALONG - 1)) ** 1.35
+    tip = np.array([1.0, shape["tip"]])
+    handles = [
+        [stock, -shape["root"]],
+        [stock + shape["fillet"], -shape["root"] + shape["belly"]],
+        [shape["shoulder"], shape["tip"] - shape["sweep"]],
+        tip,
+    ]
+    leading = _bezier(np.array(handles), at)
+    # the leading edge runs out into the stock in a hollow curve
+    hollow = np.exp(-(leading[:, 0] - stock) / shape["hollow_width"])
+    leading[:, 1] -= shape["hollow"] * (hollow - hollow[-1])
+    x = at
+    # two more columns bridge the stock's half-width to the midline
+    bridge = stock * np.array([0.0, 0.5])
+    leading = np.vstack([np.stack([bridge, np.full(2, leading[0, 1])], 1), leading])
+    x = np.r_[0.0, 0.35 * x[1], 0.7 * x[1], x[1:]]
+    rise = shape["tip"] * x ** shape["power"] + shape["bulge"] * np.sin(np.pi * x**0.8)
+    fall = shape["notch"] * np.exp(-((x / shape["notch_width"]) ** 1.2))
+    # the tip bends back: a hollow just inside it
+    hook = shape["hook"] * np.exp(-(((x - 0.87) / 0.08) ** 2))
+    trailing = np.stack([x, rise - fall - hook], 1)
+    # round the tip: from `begin` on the chord closes like an ellipse instead of a wedge
+    at = np.r_[0.0, 0.0, at]
+    begin = 1 - shape["round"]
+    middle, half = (leading + trailing) / 2, (trailing - leading) / 2
+    first = int(np.searchsorted(at, begin))
+    ellipse = np.sqrt(np.clip(1 - ((at - begin) / shape["round"]) ** 2, 0, 1))
+    wedge = np.maximum((1 - at) / shape["round"], 1e-6)
+    length = np.linalg.norm(half, axis=1, keepdims=True)
+    wanted = np.minimum(length[:, 0] * ellipse / wedge, length[first - 1] * ellipse)[:, None]
+    half[first:] *= (wanted / np.maximum(length, 1e-9))[first:]
+    v = np.linspace(-1, 1, ACROSS + 1)[:, None, None]
+    return (middle + v * half).astype(np.float32)
+
+
+def _ragged(rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Teeth and bites along a trailing edge, in half-spans, by the way from notch to tip."""
+    u = np.linspace(0, 1, FINE, dtype=np.float32)
+    teeth = np.abs(line(rng, FINE, rng.uniform(9, 24), 2)) + 0.5 * np.abs(line(rng, FINE, 60, 2))
+    swell = 0.5 + 0.5 * np.abs(line(rng, FINE, 3, 1))
+    cut = strength * teeth * swell * np.clip(u * 8, 0.1, 1)
+    for _ in range(rng.poisson(1.2 if strength > 0.003 else 0.3)):
+        depth, width, where = rng.uniform(0.01, 0.06), rng.uniform(0.006, 0.03), rng.uniform(0, 1)
+        bite = np.clip(1 - np.abs((u - where) / width) ** rng.uniform(1, 2.5), 0, 1)
+        cut = np.maximum(cut, depth * bite)
+    return cut
+
+
+def _lobe(rng: np.random.Generator, shape: dict[str, float], stock: float, rough: float) -> Lobe:
+    sheet = _sheet(shape, stock)
+    chord = np.linalg.norm(sheet[-1] - sheet[0], axis=1)
+    chord = np.interp(np.linspace(0, ALONG, FINE), np.arange(ALONG + 1), chord)
+    # thin at the tip: no more than a third of the chord may be missing
+    trailing = np.minimum(_ragged(rng, rough) / np.maximum(chord, 1e-3), 0.33)
+    leading = np.minimum(0.35 * _ragged(rng, rough * 0.8) / np.maximum(chord, 1e-3), 0.15)
+    return Lobe(sheet, trailing.astype(np.float32), leading.astype(np.float32))
+
+
+def draw_outline(rng: np.random.Generator) -> Outline:
+    """Draw one individual."""
+    species = str(rng.choice(list(SPECIES), p=list(SPECIES.values())))
+    shape = {name: rng.uniform(*span) for name, span in SHAPES[species].items()}
+    rough = {
+        "humpback": rng.choice([0.002, 0.008, 0.016], p=[0.15, 0.45, 0.4]) * rng.uniform(0.7, 1.4),
+        "sperm": 0.0012,
+        "blue": 0.0005,
+    }[species]
+    stock = rng.uniform(0.08, 0.16)
+    sides = []
+    for _ in range(2):
+        # the halves of one animal agree within a few hundredths of the half-span
+        own = {
+            k: v + rng.normal(0, 0.012) * (k in ("tip", "sweep", "shoulder", "belly"))
+            for k, v in shape.items()
+        }
+        sides.append(_lobe(rng, own, stock, float(rough)))
+    return Outline(species, sides[0], sides[1], shape["root"], stock)

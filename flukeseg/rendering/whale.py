@@ -1,0 +1,98 @@
+"""One animal: drawn, posed, set into the water, and turned into pixels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flukeseg.rendering.frame import Frame
+from flukeseg.rendering.mesh import Mesh, meshes
+from flukeseg.rendering.outline import Outline, draw_outline
+from flukeseg.rendering.pose import Pose, draw_pose, stock_in_front
+from flukeseg.rendering.raster import Layer, paint
+from flukeseg.rendering.skin import Skin, draw_skin
+
+STOCK = 3.2  # half-spans of tail stock and back that are modelled: enough to reach any waterline
+
+
+@dataclass(frozen=True)
+class Whale:
+    """Everything about one animal, placed in half-spans."""
+
+    outline: Outline
+    pose: Pose
+    skin: Skin
+    parts: tuple[Mesh, Mesh, Mesh]
+    water: float  # y of the water's level, in half-spans of the meshes
+    box: np.ndarray  # x0, y0, x1, y1 of what is above it
+
+
+def draw_whale(rng: np.random.Generator) -> Whale:
+    """Draw an animal and how deep it lies: mostly with its stock under water."""
+    shape, hold, look, sink = rng.spawn(4)
+    outline = draw_outline(shape)
+    pose = draw_pose(hold)
+    parts = meshes(outline, pose, STOCK)
+    # the lobes proper, without the hollow in which they run out into the stock
+    lobes = np.concatenate([m.points[m.plane[..., 1] > -outline.root] for m in parts[:2]])
+    top, bottom = lobes[:, 1].min(), lobes[:, 1].max()
+    tall = bottom - top
+    if abs(pose.pitch) > 1.15:
+        water = bottom + sink.uniform(-0.02, 0.5)
+    elif sink.uniform() < 0.72:
+        water = bottom - tall * sink.uniform(-0.04, 0.42)
+    else:
+        water = bottom + sink.uniform(0, 0.45)
+    shown = np.concatenate([m.points.reshape(-1, 2) for m in parts])
+    shown = shown[shown[:, 1] < water]
+    box = np.r_[lobes[:, 0].min(), shown[:, 1].min(), lobes[:, 0].max(), water]
+    return Whale(outline, pose, draw_skin(look, outline), parts, float(water), box)
+
+
+def _to_pixels(whale: Whale, frame: Frame) -> np.ndarray:
+    """2 × 3 affine map from the whale's half-spans to pixels."""
+    sx, sy = frame.scale
+    scale = frame.half_span
+    middle = (whale.box[0] + whale.box[2]) / 2
+    off_x = frame.contact[0] - middle * scale
+    off_y = frame.contact[1] - whale.water * scale
+    return np.array([[scale * sx, 0, off_x * sx], [0, scale * sy, off_y * sy]])
+
+
+def layers(whale: Whale, frame: Frame) -> list[Layer]:
+    """What the whale is painted of, farthest first."""
+    to_pixels = _to_pixels(whale, frame)
+    # the water hides what lies below its lowest line in the picture
+    dip = (0.2 + 1.3 * abs(np.sin(frame.slope))) * frame.half_span
+    lowest = int((frame.contact[1] + dip) * frame.scale[1]) + 2
+    cuts = [(b.leading_cut, b.trailing_cut) for b in (whale.outline.left, whale.outline.right)]
+    left, right, stock = whale.parts
+    if left.points[..., 0].max() - right.points[..., 0].min() > 0.15:
+        # one lobe covers part of the other: each its own layer, the nearer last
+        pair = sorted(zip((left, right), cuts, strict=True), key=lambda p: -p[0].depth.mean())
+        lobes = [paint([mesh], to_pixels, frame.size, [cut], lowest) for mesh, cut in pair]
+    else:
+        lobes = [paint([left, right], to_pixels, frame.size, cuts, lowest)]
+    tube = paint([stock], to_pixels, frame.size, None, lowest)
+    order = [*lobes, tube] if stock_in_front(whale.pose) else [tube, *lobes]
+    return [layer for layer in order if layer is not None]
+
+
+def trailing_edge(whale: Whale, frame: Frame) -> np.ndarray:
+    """The trailing edge, tip to tip; NaN where it lies outside the picture."""
+    matrix = _to_pixels(whale, frame)
+    halves = []
+    for lobe, mesh in zip((whale.outline.left, whale.outline.right), whale.parts[:2], strict=True):
+        u = np.linspace(0, 1, 257)
+        column = u * (mesh.points.shape[1] - 1)
+        at = np.arange(mesh.points.shape[1])
+        rows = mesh.points.shape[0] - 1
+        cut = np.interp(u, np.linspace(0, 1, len(lobe.trailing_cut)), lobe.trailing_cut) * rows
+        last = np.stack([np.interp(column, at, mesh.points[-1, :, k]) for k in (0, 1)], 1)
+        inner = np.stack([np.interp(column, at, mesh.points[-2, :, k]) for k in (0, 1)], 1)
+        halves.append(last + cut[:, None] * (inner - last))
+    path = np.concatenate([halves[0][::-1], halves[1][1:]])
+    path = (path @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    height, width = frame.size
+    inside = (path >= 0).all(1) & (path[:, 0] < width) & (path[:, 1] < height)
+    path[~inside] = np.nan
+    return path

@@ -1,0 +1,1 @@
+"""Jobs of a sweep, pruning, and the table and pictures of it."""

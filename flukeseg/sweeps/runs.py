@@ -1,0 +1,82 @@
+"""The runs of a sweep, and what each came to."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from flukeseg.errors import InputError
+from flukeseg.training.run_folder import read_result
+
+STOPPED = "stopped.txt"
+"""In the folder of a run that was ended as hopeless: why."""
+
+
+REPEATS = ("seed", "data.fold")
+"""What is varied to tell chance from effect; figures are averaged over it."""
+
+
+NOT_VARIED = ("ckpt_path", "sweep", "logger", "name")
+"""Options that say how a sweep ran, not what it compares."""
+
+
+@dataclass
+class Run:
+    """One run of a sweep.
+
+    `status` is finished, stopped (as hopeless), failed or unfinished; `note` says more of the
+    last three. `figures` are those of the best checkpoint, or the best so far.
+    """
+
+    folder: Path
+    status: str
+    note: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+def read_runs(sweep: Path) -> list[Run]:
+    """Return the runs of a sweep, in the order they were started.
+
+    Raises:
+        InputError: the folder holds none.
+    """
+    folders = [path for path in sweep.glob("*") if path.name.isdigit() and path.is_dir()]
+    if not folders:
+        raise InputError(
+            f"{sweep} holds no runs; give the folder of a sweep, outputs/<name>/sweep_<date>"
+        )
+    return [_read_run(folder) for folder in sorted(folders, key=lambda path: int(path.name))]
+
+
+def best_by_epoch(folder: Path, metric: str) -> list[float]:
+    """Return the highest value so far after each epoch, from a run's `metrics.csv`."""
+    path = folder / "metrics.csv"
+    if not path.is_file():
+        return []
+    best: list[float] = []
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            value = float(row.get(metric) or "nan")
+            best.append(max([value, *best[-1:]], key=lambda v: float("-inf") if v != v else v))
+    return best
+
+
+def _read_run(folder: Path) -> Run:
+    saved = folder / ".hydra/overrides.yaml"
+    overrides = OmegaConf.to_container(OmegaConf.load(saved)) if saved.is_file() else []
+    options = dict(str(override).split("=", 1) for override in overrides if "=" in str(override))
+    result = read_result(folder)
+    if result is None:
+        best = best_by_epoch(folder, "val/dice")
+        note = f"after {len(best)} epochs, {best[-1]:.4f} so far" if best else "no epoch yet"
+        return Run(folder, "unfinished", note, options)
+    if "error" in result:
+        return Run(folder, "failed", result["error"], options)
+    if (folder / STOPPED).is_file():
+        note = (folder / STOPPED).read_text(encoding="utf-8").strip()
+        return Run(folder, "stopped", note, options, result["figures"])
+    return Run(folder, "finished", "", options, result["figures"])

@@ -1,0 +1,184 @@
+"""What a run writes while it learns: a row an epoch, curves, and a sheet of photos to look at."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.trainer.states import TrainerFn
+
+from flukeseg.atomic_files import atomic_write
+from flukeseg.data.dataset import FlukeDataset, Sample
+from flukeseg.data.sampling import seed_of
+from flukeseg.masks.sheets import Cell, draw_sheet
+from flukeseg.training.curves import draw_curves
+from flukeseg.training.loggers import log_picture
+
+
+class EarlyStop(EarlyStopping):
+    """Early stopping that a resumed run remembers: what had stopped trains no further epoch."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Stop at once where patience had run out."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
+class SeededSteps(pl.Callback):
+    """Seeds torch anew for every step, for encoders with dropout: resumed or not, it is the same.
+
+    Args:
+        seed: of the run.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Seed by run, step and process."""
+        torch.manual_seed(seed_of(self.seed, trainer.global_step, trainer.global_rank))
+
+
+class EpochTable(pl.Callback):
+    """Keeps `metrics.csv`, one row an epoch, and `curves.png` beside it.
+
+    The rows live in the checkpoint too, so that a resumed run goes on with the table it had.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.rows: list[dict[str, float]] = []
+        self.started = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Add this epoch, validation included, and write both files."""
+        row: dict[str, float] = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "seconds": round(time.perf_counter() - self.started, 2),
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+        }
+        row |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            self._write()
+        for logger in trainer.loggers:  # the module's figures it has already
+            logger.log_metrics({"lr": row["lr"], "seconds": row["seconds"]}, trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows, for the checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint's rows."""
+        self.rows = list(state_dict["rows"])
+
+    def _write(self) -> None:
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        with (
+            atomic_write(self.folder / "metrics.csv") as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        draw_curves(self.rows, self.folder / "curves.png")
+
+
+class PhotoSheets(pl.Callback):
+    """Keeps `validation.jpg` and `held_out.jpg`: best, median and worst photos, with contours.
+
+    The first is of the best epoch so far and in the end of the checkpoint that is kept, the second
+    of the test set where there is one.
+
+    Args:
+        folder: of the run.
+        count: photos a row.
+    """
+
+    def __init__(self, folder: str, count: int = 4) -> None:
+        self.folder, self.count = Path(folder), count
+        self.best = -1.0
+        self.dice: list[float] = []
+        self.predicted: list[np.ndarray] = []
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Forget the epoch before."""
+        self.dice, self.predicted = [], []
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        """Keep a bit a pixel, so that the sheet can be drawn once the median is known."""
+        self.dice += outputs["dice"].tolist()
+        self.predicted += [np.packbits(mask.cpu().numpy()) for mask in outputs["predicted"]]
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Draw the sheet where this epoch is the best so far."""
+        self._gather(trainer)
+        mean = float(np.mean(self.dice)) if self.dice else 0.0
+        if trainer.sanity_checking:
+            return
+        if mean > self.best or trainer.state.fn == TrainerFn.VALIDATING:
+            self.best = max(mean, self.best)
+            self._draw(trainer, trainer.val_dataloaders.dataset, "validation.jpg")
+
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_batch_end = on_validation_batch_end
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Draw the sheet of the test set."""
+        self._gather(trainer)
+        self._draw(trainer, trainer.test_dataloaders.dataset, "held_out.jpg")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best Dice, for the checkpoint."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint's best Dice."""
+        self.best = state_dict["best"]
+
+    def _gather(self, trainer: pl.Trainer) -> None:
+        """Bring together what several processes saw, each of them every nth photo."""
+        if (ranks := trainer.world_size) == 1:
+            return
+        parts: list[Any] = [None] * ranks
+        torch.distributed.all_gather_object(parts, (self.dice, self.predicted))
+        places = [divmod(i, ranks) for i in range(sum(len(dice) for dice, _ in parts))]
+        self.dice = [parts[rank][0][i] for i, rank in places]
+        self.predicted = [parts[rank][1][i] for i, rank in places]
+
+    def _draw(self, trainer: pl.Trainer, dataset: FlukeDataset, name: str) -> None:
+        if not trainer.is_global_zero:
+            return
+        order = np.argsort(self.dice, kind="stable")[::-1]
+        middle = max(0, (len(order) - self.count) // 2)
+        rows = {
+            "best": order[: self.count],
+            "median": order[middle : middle + self.count],
+            "worst": order[-self.count :],
+        }
+        cells = {title: [self._cell(dataset[i], i) for i in row] for title, row in rows.items()}
+        draw_sheet(cells, self.folder / name)
+        for logger in trainer.loggers:
+            log_picture(logger, self.folder / name, trainer.global_step)
+
+    def _cell(self, sample: Sample, i: int) -> Cell:
+        photo = (sample["image"] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        truth = sample["mask"][0].numpy().astype(np.uint8)
+        predicted = np.unpackbits(self.predicted[i], count=truth.size).reshape(truth.shape)
+        return Cell(f"{sample['name']} {self.dice[i]:.3f}", photo, truth, predicted)

@@ -1,0 +1,189 @@
+"""Which of a teacher's masks are good enough to learn from, and which of their pixels."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from flukeseg.atomic_files import atomic_write
+from flukeseg.data.pseudo_labels import COLUMNS, levels_of
+from flukeseg.errors import InputError, require_int, require_number
+from flukeseg.images.encoding import encode_jpeg, encode_png
+from flukeseg.images.reading import read_mask, read_photo
+from flukeseg.masks.sheets import Cell, draw_contours, draw_galleries
+from flukeseg.prediction.folder import PredictionFolder
+
+
+@dataclass(frozen=True)
+class Gate:
+    """When a mask is taken.
+
+    Args:
+        good: Dice of a mask that is worth learning from; 0 to 1.
+        precision: share of the taken masks that are to be good, by calibration; 0 to 1.
+        disagreement: of views and networks, above which a mask is refused whatever its confidence.
+        sure: probability from which a pixel is taken as fluke, and 1 less it as none; 0.5 to 1.
+        spread: standard deviation between looks above which a pixel is unknown.
+        val_count: masks set aside to validate on, at most a fifth; 0 where there are drawn ones.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    good: float = 0.9
+    precision: float = 0.95
+    disagreement: float = 0.08
+    sure: float = 0.9
+    spread: float = 0.2
+    val_count: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("good", "precision", "disagreement", "sure", "spread"):
+            require_number(f"gate.{name}", getattr(self, name), least=0.5 if name == "sure" else 0)
+        require_int("gate.val_count", self.val_count, least=0)
+
+
+def least_confidence(gate: Gate, confidence: Sequence[float], dice: Sequence[float]) -> float:
+    """Return the confidence from which enough of the masks are good.
+
+    Args:
+        gate: what is good, and how many are to be.
+        confidence: of masks whose truth is known, 0..1.
+        dice: of the same masks.
+
+    Raises:
+        InputError: at no confidence enough of them are.
+    """
+    order = np.argsort(confidence)[::-1]
+    ordered = np.asarray(confidence)[order]
+    good = np.asarray(dice)[order] >= gate.good
+    part = np.cumsum(good) / np.arange(1, len(good) + 1)
+    # the most masks for which it holds; one that is right by chance at the top is not enough
+    # and of equal confidences all are taken or none
+    last_of_equals = np.append(np.diff(ordered) != 0, True)
+    enough = np.flatnonzero((part >= gate.precision) & last_of_equals)
+    if not len(enough) or enough[-1] < 4:
+        raise InputError(
+            f"gate.precision={gate.precision}: of the most confident masks with a known truth "
+            f"fewer have a Dice of {gate.good}; teach with a better checkpoint, or lower gate.good"
+        )
+    return float(ordered[enough[-1]])
+
+
+def label(
+    predictions: PredictionFolder,
+    output: Path,
+    gate: Gate,
+    confidence: float,
+    max_pixels: int,
+    keys: Container[str] | None = None,
+) -> Counter[str]:
+    """Take or refuse masks of a prediction run that made `probability` and `uncertainty`.
+
+    Leaves `labels.csv`, written last, `masks/` of what is taken, and contact sheets of all masks
+    in `taken/` and `refused/`.
+
+    Args:
+        predictions: the run.
+        output: the folder to leave them in.
+        gate: when.
+        confidence: least, as `least_confidence` gives it.
+        max_pixels: of the photos.
+        keys: of the photos in question, where the run holds others too.
+
+    Returns:
+        How many were taken, and how many refused for which reason.
+
+    Raises:
+        InputError: none is good enough.
+    """
+    for earlier in ("masks", "taken", "refused"):
+        shutil.rmtree(output / earlier, ignore_errors=True)
+    rows = [row for row in predictions.rows() if keys is None or row["key"] in keys]
+    uses = {row["key"]: _use(row, gate, confidence) for row in rows}
+    taken = [row for row in rows if uses[row["key"]] == "train"]
+    if not taken:
+        raise InputError(
+            f"of {len(rows)} photos no mask is good enough to learn from; look at "
+            f"{predictions.folder}, teach with a better checkpoint, or lower gate.precision"
+        )
+    # spread over all that is taken, as photos of a folder often come in groups
+    number = min(gate.val_count, len(taken) // 5)
+    for i in np.linspace(0, len(taken) - 1, number).round().astype(int):
+        uses[taken[i]["key"]] = "val"
+    for row in taken:
+        levels = _levels(predictions.folder, row, gate)
+        with atomic_write(output / _mask_of(row)) as partial:
+            partial.write_bytes(encode_png(levels))
+
+    def cell(row: Mapping[str, Any]) -> Cell:
+        return _cell(predictions.folder, row, uses[row["key"]], max_pixels)
+
+    for kind, wanted in (("taken", True), ("refused", False)):
+        own = (
+            row
+            for row in rows
+            if "width" in row and (uses[row["key"]] in ("train", "val")) == wanted
+        )
+        for name, sheet in draw_galleries(own, cell):
+            with atomic_write(output / kind / name) as partial:
+                partial.write_bytes(encode_jpeg(sheet))
+    with (
+        atomic_write(output / "labels.csv") as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        table = csv.DictWriter(
+            file, [*COLUMNS, "confidence", "disagreement"], extrasaction="ignore"
+        )
+        table.writeheader()
+        for row in rows:
+            own = {"photo": Path(row["key"]).resolve(), "mask": _mask_of(row)}
+            table.writerow({**row, **own, "use": uses[row["key"]]})
+    return Counter(uses.values())
+
+
+def _use(row: Mapping[str, Any], gate: Gate, confidence: float) -> str:
+    if row["status"] != "ok":
+        return row["status"].split(":")[0]
+    if row["confidence"] < confidence:
+        return "not confident"
+    if row.get("disagreement", 0) > gate.disagreement:
+        return "looks disagree"
+    return "train"
+
+
+def _mask_of(row: Mapping[str, Any]) -> str:
+    return f"masks/{row['name']}.png"
+
+
+def _levels(folder: Path, row: Mapping[str, Any], gate: Gate) -> np.ndarray:
+    """Greys of one mask's file: where looks are of one mind, and cleaning changed nothing."""
+    mask, probability, spread = (
+        _read(folder, row, product) for product in ("mask", "probability", "uncertainty")
+    )
+    unknown = (np.abs(probability - 0.5) < gate.sure - 0.5) | (spread > gate.spread)
+    unknown |= (probability > 0.5) != (mask > 0.5)
+    return levels_of(mask, unknown)
+
+
+def _read(folder: Path, row: Mapping[str, Any], product: str) -> np.ndarray:
+    path = next(folder / name for name in row["files"] if name.startswith(f"{product}/"))
+    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    white = np.iinfo(values.dtype).max  # of 8 or 16 bits
+    # the uncertainty's white is a standard deviation of one half
+    return values.astype(np.float32) / (2 * white if product == "uncertainty" else white)
+
+
+def _cell(folder: Path, row: Mapping[str, Any], use: str, max_pixels: int) -> Cell:
+    photo = read_photo(row["key"], max_pixels)
+    mask = read_mask(folder / row["mask"], max_pixels=max_pixels)
+    name = f"{row['confidence']:.2f} {use} {row['name']}"
+    return Cell(name, draw_contours(photo, None, mask))

@@ -1,0 +1,109 @@
+"""What a run was made with: configuration, versions, seed, revision."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+import flukeseg
+from flukeseg.atomic_files import atomic_write
+from flukeseg.errors import InputError
+from flukeseg.model.precision import processor_name
+
+PACKAGES = (
+    "torch",
+    "pytorch-lightning",
+    "segmentation-models-pytorch",
+    "timm",
+    "albumentations",
+    "opencv-python-headless",
+    "numpy",
+    "pillow",
+    "torchmetrics",
+    "hydra-core",
+)
+
+MAY_CHANGE = ("ckpt_path", "folder", "data.num_workers", "trainer.", "callbacks.", "logger")
+"""What a resumed run may be given anew: it changes how long and where it learns, not from what."""
+
+
+def write_provenance(cfg: DictConfig, folder: Path) -> None:
+    """Leave `config.yaml`, resolved, and `provenance.json` in a run's folder."""
+    with atomic_write(folder / "config.yaml") as partial:  # other processes may be reading it
+        OmegaConf.save(cfg, partial, resolve=True)
+    record = {
+        "flukeseg": flukeseg.__version__,
+        "git_revision": git_revision(),
+        "seed": cfg.seed,
+        "python": platform.python_version(),
+        "processor": processor_name(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "packages": {package: version(package) for package in PACKAGES},
+    }
+    with atomic_write(folder / "provenance.json") as partial:
+        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def refuse_changes(
+    cfg: DictConfig,
+    folder: Path,
+    may_change: tuple[str, ...] = MAY_CHANGE,
+    otherwise: str = "leave ckpt_path=last out to start anew",
+) -> None:
+    """See that a run goes on with the configuration it was started with.
+
+    Another seed or fold would put photos it has learnt from among those it is judged by.
+
+    Args:
+        cfg: the configuration.
+        folder: where `config.yaml` is.
+        may_change: how keys begin whose values may differ.
+        otherwise: what to do for a run of other options.
+
+    Raises:
+        InputError: an option differs; names those that do.
+    """
+    before = dict(_flat(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))))
+    now = dict(_flat(OmegaConf.to_container(cfg, resolve=True)))
+    changed = [
+        f"{key}={before.get(key)} (now {now.get(key)})"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and not key.startswith(may_change)
+    ]
+    if changed:
+        raise InputError(
+            f"{folder} was started with {', '.join(changed)}; go on with the same options, or "
+            f"{otherwise}"
+        )
+
+
+def git_revision() -> str | None:
+    """Revision of the code, with `-dirty` where it was changed since; None outside a clone."""
+    revision = _git("rev-parse", "HEAD")
+    return f"{revision}-dirty" if revision and _git("status", "--porcelain") else revision
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, node

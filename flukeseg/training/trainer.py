@@ -1,0 +1,46 @@
+"""Lightning trainers as jobs build them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import hydra
+import pytorch_lightning as pl
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig
+
+from flukeseg.errors import InputError
+from flukeseg.model.precision import choose_precision
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Leave out what Lightning says that a user can do nothing about."""
+    info = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    before = info.level
+    info.setLevel(logging.WARNING)  # no advertisement, no list of absent accelerators
+    try:
+        with warnings.catch_warnings():
+            # a resumed run goes on in its own folder
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+            # Lightning 2.6 against torch 2.14; nothing of ours
+            warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*", FutureWarning)
+            yield
+    finally:
+        info.setLevel(before)
+
+
+def make_trainer(trainer: DictConfig, **arguments: Any) -> pl.Trainer:
+    """Build the trainer of a job's configuration, `precision=auto` settled."""
+    precision = choose_precision(trainer.precision, trainer.accelerator)
+    try:
+        return hydra.utils.instantiate(trainer, precision=precision, _convert_="all", **arguments)
+    except InstantiationException as error:
+        named = ("accelerator", "devices", "precision")
+        given = ", ".join(f"trainer.{key}={trainer[key]}" for key in named)
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise InputError(f"{given} cannot be had ({reason}); auto takes what there is") from error
