@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,11 @@ from flukeseg.benchmarking.prediction import STAGES, gflop, loading_seconds, sta
 from flukeseg.benchmarking.runtimes import installed_ways, masks_against_torch
 from flukeseg.benchmarking.timing import Timing, copying, products, speed, table, take_turns
 from flukeseg.benchmarking.training import autocast_of, samples_a_second, step_seconds
-from flukeseg.errors import InputError, require_int, require_size
+from flukeseg.errors import InputError, require_int
 from flukeseg.installation import CONF
-from flukeseg.model.checkpoint_files import find_checkpoint
-from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.precision import choose_precision, processor_name
-from flukeseg.model.tta import views_of
+from flukeseg.predict import read_settings
 from flukeseg.prediction.inputs import find_inputs, name_inputs
-from flukeseg.prediction.prediction import MaskSettings
 from flukeseg.training.trainer import quiet_lightning
 
 log = logging.getLogger(__name__)
@@ -80,15 +78,15 @@ def machine(turns: int) -> Report:
 
 def network(cfg: DictConfig, turns: int) -> Report:
     """All views of a batch by each runtime that is installed, in turns with a plain product."""
-    path, views = find_checkpoint(cfg.checkpoint), views_of(cfg.tta)
-    module = load_checkpoints([path])
-    size = network_size(cfg, module)
-    batch = torch.rand(require_int("batch_size", cfg.batch_size), 3, *size)
-    work = {name: partial(compute, batch) for name, compute in installed_ways(path, views)}
+    settings = read_settings(cfg)
+    predictor = replace(settings, runtime="torch").load_predictor()
+    size = predictor.size
+    batch = torch.rand(settings.batch_size, 3, *size)
+    work = {name: partial(compute, batch) for name, compute in installed_ways(settings)}
     photos = len(batch)
     plain = {f"product {name}": product for name, product in products().items()}
     times = take_turns({**work, **{name: do for name, (do, _) in plain.items()}}, turns)
-    amount = gflop(module, size) * len(views)
+    amount = gflop(predictor)
     rows = {
         name: {
             "seconds a photo": times[name].median / photos,
@@ -108,27 +106,22 @@ def network(cfg: DictConfig, turns: int) -> Report:
 
 def quality(cfg: DictConfig, paths: Sequence[str]) -> Report:
     """Masks by each runtime that is installed, against torch's in float32 and against the truth."""
-    path = find_checkpoint(cfg.checkpoint)
     sources = name_inputs(paths)
-    size = network_size(cfg, load_checkpoints([path]))
     count = require_int("renderings", cfg.renderings)
-    rows = masks_against_torch(path, views_of(cfg.tta), size, sources, count, cfg.max_pixels)
+    rows = masks_against_torch(read_settings(cfg), sources, count)
     table(f"masks of {len(sources)} photos, and edges of {count} renderings", rows)
     return rows
 
 
 def stages(cfg: DictConfig, paths: Sequence[str], output: Path) -> Report:
     """Each stage of prediction in one thread, milliseconds a photo."""
-    module = load_checkpoints([find_checkpoint(cfg.checkpoint)], cfg.runtime, cfg.trainer.precision)
-    size = network_size(cfg, module)
-    module.views = views_of(cfg.tta)
+    settings = read_settings(cfg)
+    predictor = settings.load_predictor()
     sources = name_inputs(paths)
     place = output / "stages"
     place.mkdir(exist_ok=True)
-    precision = choose_precision(cfg.trainer.precision, "cpu")
-    masks = MaskSettings(cfg.threshold, hydra.utils.instantiate(cfg.cleaning))
-    work = (module.eval(), size, sources, masks, place, cfg.max_pixels, cfg.batch_size,
-            autocast_of(precision))  # fmt: skip
+    autocast = autocast_of(choose_precision(settings.precision, "cpu"))
+    work = (predictor, sources, settings, place, autocast)
     stage_seconds(*work)
     seconds = stage_seconds(*work)
     total = sum(float(np.mean(own)) for own in seconds.values())
@@ -142,10 +135,10 @@ def stages(cfg: DictConfig, paths: Sequence[str], output: Path) -> Report:
         for stage in STAGES
     }
     rows["loading alone"] = {
-        "ms a photo": 1e3 * loading_seconds(sources, size, cfg.max_pixels, cfg.batch_size, 1)
+        "ms a photo": 1e3 * loading_seconds(sources, predictor.size, settings, 1)
     }
     table(
-        f"stages of prediction by {module.runtime}, one after the other, {len(sources)} photos",
+        f"stages of prediction by {predictor.runtime}, one after the other, {len(sources)} photos",
         rows,
     )
     return rows
@@ -203,11 +196,6 @@ def training(cfg: DictConfig, turns: int) -> Report:
         rows[precision]["epoch's steps, s"] = float(np.median(step)) * photos / data.batch_size
     table(f"training step, {cfg.model.encoder}, batch {data.batch_size}", rows)
     return rows
-
-
-def network_size(cfg: DictConfig, module: Any) -> tuple[int, int]:
-    """Return (height, width) of what the network sees."""
-    return module.size if cfg.size is None else require_size("size", cfg.size)
 
 
 def check_data(cfg: DictConfig) -> None:

@@ -15,10 +15,11 @@ from flukeseg.errors import InputError
 from flukeseg.images.tensors import to_tensor
 from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint, name_checkpoint
-from flukeseg.model.checkpoints import load_checkpoints
-from flukeseg.model.conversion import Probability, save
-from flukeseg.model.module import SegmentationModule
-from flukeseg.model.runtimes import FORMATS, SUFFIXES, Compute, Facts, load_exported
+from flukeseg.model.checkpoints import load_module, load_predictor
+from flukeseg.model.conversion import save
+from flukeseg.model.network import ProbabilityNetwork
+from flukeseg.model.predictor import Predictor
+from flukeseg.model.runtimes import FORMATS, SUFFIXES, Facts
 from flukeseg.pretrained import NAMES
 from flukeseg.rendering import render
 from flukeseg.training.trainer import quiet_lightning
@@ -44,7 +45,7 @@ def export(cfg: DictConfig) -> Path:
     checkpoint = find_checkpoint(cfg.checkpoint)
     if checkpoint.suffix.lower() in SUFFIXES:
         raise InputError(f"checkpoint={cfg.checkpoint} is exported already; give a .ckpt")
-    module = load_checkpoints([checkpoint])
+    module = load_module(checkpoint)
     beside = Path(checkpoint.name) if cfg.checkpoint in NAMES else checkpoint
     path = Path(cfg.output or beside.with_suffix(FORMATS[cfg.format]))
     if path.suffix != FORMATS[cfg.format]:
@@ -55,8 +56,9 @@ def export(cfg: DictConfig) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     save(module.network, path, cfg.format, facts.written())
     runtime = {"openvino": "openvino", "onnx": "onnx", "torchscript": "torch"}[cfg.format]
-    compute, _ = load_exported(path, runtime, "32-true")
-    difference = parity(module, compute)
+    exported = load_predictor([path], runtime=runtime, precision="32-true")
+    reference = Predictor([ProbabilityNetwork(module.network)], module.size)
+    difference = parity(reference, exported)
     if difference > LARGEST_DIFFERENCE:
         for part in (path, path.with_suffix(".bin")):
             part.unlink(missing_ok=True)
@@ -68,17 +70,16 @@ def export(cfg: DictConfig) -> Path:
     return path
 
 
-def parity(module: SegmentationModule, compute: Compute) -> float:
-    """Return the largest difference from torch in float32, for other batches and sizes too."""
-    height, width = module.size
-    reference = Probability(module.network.eval())
+@torch.inference_mode()
+def parity(reference: Predictor, exported: Predictor) -> float:
+    """Return the largest difference of probabilities on rendered flukes of three sizes."""
+    height, width = reference.size
     worst = 0.0
     for number, size in enumerate(((height, width), (height // 2, width), (height + 5, width + 9))):
         batch = np.stack([render((7, number, i), size).image for i in range(number + 1)])
         image = to_tensor(batch)
-        with torch.inference_mode():
-            expected = reference(image).numpy()
-        worst = max(worst, float(np.abs(compute(image.numpy()) - expected).max()))
+        difference = exported(image).probability - reference(image).probability
+        worst = max(worst, float(difference.abs().max()))
     return worst
 
 

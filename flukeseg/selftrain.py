@@ -23,7 +23,7 @@ from flukeseg.evaluation.pairing import find_true_masks
 from flukeseg.evaluation.results import judge_pairs
 from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint
-from flukeseg.model.checkpoints import load_checkpoints
+from flukeseg.model.checkpoints import load_module
 from flukeseg.model.runtimes import SUFFIXES
 from flukeseg.predict import predict
 from flukeseg.prediction.folder import PredictionFolder
@@ -70,7 +70,7 @@ def selftrain(cfg: DictConfig) -> Path:
     first = find_checkpoint(several(teacher)[0])
     if first.suffix.lower() in SUFFIXES:
         raise InputError(f"checkpoint={first} is exported and cannot learn on; give a .ckpt")
-    encoder = load_checkpoints([first]).hparams["encoder"]
+    encoder = load_module(first).hparams["encoder"]
     sources = photos(cfg, output)
     for number in range(1, rounds + 1):
         folder = output / f"round-{number}"

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from flukeseg.data.pair_folder import FolderDataModule
 from flukeseg.data.sampling import EpochSampler
 from flukeseg.model.checkpoint_files import find_checkpoint
-from flukeseg.model.checkpoints import load_checkpoints
+from flukeseg.model.checkpoints import load_module
 from flukeseg.training.trainer import quiet_lightning
 
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
@@ -94,14 +94,14 @@ import json, sys
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import DDPStrategy
 from flukeseg.data.pair_folder import FolderDataModule
-from flukeseg.model.checkpoints import load_checkpoints
+from flukeseg.model.checkpoints import load_module
 from pathlib import Path
 
 checkpoint, root, found = sys.argv[1:]
 data = FolderDataModule(root, val_count=5, size=(32, 64), batch_size=2, num_workers=0)
 trainer = pl.Trainer(accelerator="cpu", devices=2, strategy=DDPStrategy(broadcast_buffers=False),
                      logger=False, enable_progress_bar=False, use_distributed_sampler=False)
-(figures,) = trainer.validate(load_checkpoints([Path(checkpoint)]), data, verbose=False)
+(figures,) = trainer.validate(load_module(Path(checkpoint)), data, verbose=False)
 if trainer.is_global_zero:
     Path(found).write_text(json.dumps(figures))
 """
@@ -117,7 +117,7 @@ def test_two_processes_judge_an_odd_number_of_photos_as_one(tiny_runs, shared_pa
     data = FolderDataModule(shared_pairs, val_count=5, size=(32, 64), batch_size=2, num_workers=0)
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
     with quiet_lightning():
-        (alone,) = trainer.validate(load_checkpoints([checkpoint]), data, verbose=False)
+        (alone,) = trainer.validate(load_module(checkpoint), data, verbose=False)
     together = json.loads(found.read_text())
     assert together.keys() == alone.keys()
     assert together["val/dice"] == pytest.approx(alone["val/dice"], abs=1e-6)

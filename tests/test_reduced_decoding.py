@@ -17,7 +17,7 @@ from flukeseg.images.resizing import resize_map, resize_photo
 from flukeseg.images.tensors import to_tensor
 from flukeseg.masks.metrics import photo_metrics
 from flukeseg.model.checkpoint_files import find_checkpoint
-from flukeseg.model.checkpoints import load_checkpoints
+from flukeseg.model.checkpoints import load_predictor
 from flukeseg.rendering import render
 
 METRICS = ("dice", "boundary_iou_05", "assd", "trailing_mean")
@@ -25,10 +25,11 @@ METRICS = ("dice", "boundary_iou_05", "assd", "trailing_mean")
 
 @pytest.mark.slow
 def test_the_edge_is_where_it_was(tmp_path):
-    module = load_checkpoints([find_checkpoint(os.environ.get("FLUKESEG_CHECKPOINT", "rendered"))])
+    checkpoint = find_checkpoint(os.environ.get("FLUKESEG_CHECKPOINT", "rendered"))
+    predictor = load_predictor([checkpoint])
     ways = {
         "whole": read_photo,
-        "reduced": lambda path: read_for_network(path, module.size)[0],
+        "reduced": lambda path: read_for_network(path, predictor.size)[0],
     }
     rows = {name: [] for name in ways}
     seconds = dict.fromkeys(ways, 0.0)
@@ -40,10 +41,10 @@ def test_the_edge_is_where_it_was(tmp_path):
         cv2.imwrite(str(path), picture.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
         for name, read in ways.items():
             started = time.perf_counter()
-            small = resize_photo(read(path), module.size)
+            small = resize_photo(read(path), predictor.size)
             seconds[name] += time.perf_counter() - started
             with torch.inference_mode():
-                probability = module.predict_step({"image": to_tensor(small[None])}).probability
+                probability = predictor(to_tensor(small[None])).probability
             mask = resize_map(probability[0, 0].numpy(), picture.mask.shape) > 0.5
             figures = photo_metrics(mask, picture.mask, picture.trailing_edge)
             rows[name].append([figures[figure] for figure in METRICS])

@@ -18,9 +18,9 @@ from flukeseg.errors import InputError
 from flukeseg.masks.metrics import dice
 from flukeseg.model import conversion
 from flukeseg.model.checkpoint_files import find_checkpoint
-from flukeseg.model.checkpoints import load_checkpoints
-from flukeseg.model.conversion import Probability, to_openvino
-from flukeseg.model.network import FlukeUNet
+from flukeseg.model.checkpoints import load_module, load_predictor
+from flukeseg.model.conversion import to_openvino
+from flukeseg.model.network import FlukeUNet, ProbabilityNetwork
 from flukeseg.model.runtimes import FORMATS, Facts, choose_runtime, compute_network, load_exported
 from flukeseg.model.tta import views_of
 from flukeseg.rendering import render
@@ -49,7 +49,7 @@ def test_a_file_gives_what_torch_gives(run_export, tiny_runs, form):
     assert facts.size == (32, 64)
     assert (facts.encoder, facts.threshold) == ("test_resnet", 0.4)
     assert facts.name.startswith("epoch=001")
-    network = Probability(load_checkpoints([find_checkpoint(tiny_runs[0])]).network)
+    network = ProbabilityNetwork(load_module(find_checkpoint(tiny_runs[0])).network)
     for shape in ((1, 3, 32, 64), (3, 3, 64, 64), (2, 3, 41, 97), (1, 3, 5, 5)):
         image = torch.rand(shape, generator=torch.Generator().manual_seed(1))
         with torch.inference_mode():
@@ -75,15 +75,13 @@ def test_a_file_is_a_checkpoint_like_any_other(run_export, run_predict, tiny_run
 @pytest.mark.parametrize("runtime", ["openvino", "onnx"])
 def test_a_checkpoint_is_converted_for_a_runtime(tiny_runs, runtime):
     paths = [find_checkpoint(run) for run in tiny_runs]
-    image = {"image": torch.rand(2, 3, 32, 64, generator=torch.Generator().manual_seed(2))}
-    torch_module = load_checkpoints(paths)
-    module = load_checkpoints(paths, runtime, "32-true")
-    assert (module.runtime, module.size) == (runtime, (32, 64))
-    for one in (torch_module, module):
-        one.views = views_of("flip_scale")
+    image = torch.rand(2, 3, 32, 64, generator=torch.Generator().manual_seed(2))
+    views = views_of("flip_scale")
+    predictor = load_predictor(paths, views, runtime=runtime, precision="32-true")
+    assert (predictor.runtime, predictor.size) == (runtime, (32, 64))
     with torch.inference_mode():
-        expected = torch_module.predict_step(image)
-    for value, wanted in zip(module.predict_step(image), expected, strict=True):
+        expected = load_predictor(paths, views)(image)
+    for value, wanted in zip(predictor(image), expected, strict=True):
         torch.testing.assert_close(value, wanted, atol=1e-4, rtol=0)
 
 
@@ -96,7 +94,7 @@ def test_branches_of_training_become_one_convolution():
             torch.nn.init.uniform_(module.running_var, 0.7, 1.5)
     image = torch.rand(2, 3, 64, 96)
     with torch.inference_mode():
-        expected = Probability(network.eval())(image).numpy()
+        expected = ProbabilityNetwork(network.eval())(image).numpy()
     assert expected.std() > 0.01
     found = compute_network(network, "openvino", "32-true")(image.numpy())
     np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -114,7 +112,7 @@ def test_what_is_exported_is_not_exported_again(run_export, tiny_runs, capsys):
 
 def test_a_result_outlives_the_next_one(tiny_runs):
     """OpenVINO computes into the same memory each time."""
-    network = load_checkpoints([find_checkpoint(tiny_runs[0])]).network
+    network = load_module(find_checkpoint(tiny_runs[0])).network
     compute = compute_network(network, "openvino", "32-true")
     first = compute(np.zeros((1, 3, 32, 64), np.float32))
     kept = first.copy()
@@ -176,12 +174,16 @@ def test_a_strangers_file_is_refused(tmp_path, form):
         Facts.read(path, '{"size": 3}')
 
 
-def test_formats_do_not_mix(run_export, tiny_runs):
+def test_files_of_one_runtime_are_averaged(run_export, tiny_runs):
     path = exported(run_export, tiny_runs[0], "torchscript")
-    with pytest.raises(InputError, match="do not mix"):
-        load_checkpoints([path, find_checkpoint(tiny_runs[1])])
-    both = load_checkpoints([path, path])
-    assert len(both.networks) == 2
+    checkpoints = [find_checkpoint(run) for run in tiny_runs]
+    with pytest.raises(InputError, match="needs openvino and torch; average files that one"):
+        load_predictor([path, checkpoints[1]], runtime="auto")
+    image = torch.rand(2, 3, 32, 64, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        mixed = load_predictor([path, checkpoints[1]])(image).probability
+        expected = load_predictor(checkpoints)(image).probability
+    torch.testing.assert_close(mixed, expected)
 
 
 def test_flukesegs_own_network_is_whole_and_finds_flukes():

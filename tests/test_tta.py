@@ -6,7 +6,8 @@ from torch import nn
 
 from flukeseg.errors import InputError
 from flukeseg.model.module import SegmentationModule
-from flukeseg.model.network import FlukeUNet
+from flukeseg.model.network import FlukeUNet, ProbabilityNetwork
+from flukeseg.model.predictor import Predictor
 from flukeseg.model.tta import BLUR, FLIP, LARGE, PLAIN, TTA, average_views, views_of
 
 VIEWS = sorted({view for views in TTA.values() for view in views}, key=lambda view: view.name)
@@ -178,17 +179,48 @@ def test_a_look_without_a_fluke_disagrees_fully_with_one_that_has_one():
     assert averaged.disagreement.tolist() == [0.5, 0.5]
 
 
-def test_companions_are_averaged_in():
-    module, other = (SegmentationModule("test_resnet", size=(32, 64)).eval() for _ in range(2))
+def test_a_predictor_averages_networks_and_views():
+    modules = [SegmentationModule("test_resnet", size=(32, 64)).eval() for _ in range(2)]
+    networks = [ProbabilityNetwork(module.network) for module in modules]
+    image = some(32, 64, 3)
+    with torch.inference_mode():
+        alone = [torch.sigmoid(module.network(image)) for module in modules]
+        torch.testing.assert_close(Predictor(networks[:1], (32, 64))(image).probability, alone[0])
+        together = Predictor(networks, (32, 64))(image)
+        torch.testing.assert_close(together.probability, (alone[0] + alone[1]) / 2)
+        flipped = Predictor(networks, (32, 64), views_of("flip"))(image)
+        expected = average([module.network for module in modules], image, views_of("flip"))
+    assert not torch.allclose(flipped.probability, together.probability, atol=1e-4)
+    torch.testing.assert_close(flipped.spread, expected.spread)
+
+
+@pytest.mark.parametrize("tta", ["flip", "reference"])
+def test_a_module_predicts_as_a_predictor_does(tta):
+    module = SegmentationModule("test_resnet", size=(32, 64), tta=tta).eval()
+    predictor = Predictor([ProbabilityNetwork(module.network)], (32, 64), views_of(tta))
     batch = {"image": some(32, 64, 3)}
     with torch.inference_mode():
-        alone = [torch.sigmoid(m.network(batch["image"])) for m in (module, other)]
-        torch.testing.assert_close(module.predict_step(batch).probability, alone[0])
-        module.companions.append(other.network)
-        together = module.predict_step(batch)
-        torch.testing.assert_close(together.probability, (alone[0] + alone[1]) / 2)
-        module.views = views_of("flip")
-        flipped = module.predict_step(batch)
-    assert not torch.allclose(flipped.probability, together.probability, atol=1e-4)
-    expected = average([module.network, other.network], batch["image"], views_of("flip"))
-    torch.testing.assert_close(flipped.spread, expected.spread.detach())
+        predicted = module.predict_step(batch)
+        expected = predictor.predict_step(batch)
+    assert torch.equal(predicted.probability, expected.probability)
+    assert torch.equal(predicted.disagreement, expected.disagreement)
+
+
+def test_bytes_are_predicted_as_the_floats_they_stand_for():
+    predictor = Predictor([ProbabilityNetwork(FlukeUNet("test_resnet"))], (32, 64))
+    image = torch.randint(0, 256, (2, 3, 32, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(predictor(image).probability, predictor(image.float() / 255).probability)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_an_error(value):
+    """A mask of NaN would be an empty one."""
+    network = FlukeUNet("test_resnet").eval()
+    torch.nn.init.constant_(network.unet.segmentation_head[0].bias, value)
+    with torch.inference_mode():
+        if value == float("inf"):  # sigmoid makes a number of it: such weights are found at loading
+            assert average([network], some(32, 64, 3), [PLAIN]).probability.min() == 1
+        else:
+            with pytest.raises(InputError, match="probabilities that are not finite"):
+                average([network], some(32, 64, 3), [PLAIN])

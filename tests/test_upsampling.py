@@ -15,7 +15,7 @@ import torch
 from flukeseg.images.resizing import resize_map, resize_photo
 from flukeseg.images.tensors import to_tensor
 from flukeseg.masks.metrics import photo_metrics
-from flukeseg.model.checkpoints import load_checkpoints
+from flukeseg.model.checkpoints import load_predictor
 from flukeseg.rendering import render
 
 SIZE, SEEN = (1500, 3000), (192, 384)
@@ -29,10 +29,10 @@ def known(picture) -> np.ndarray:
 
 def looked_at(picture) -> np.ndarray:
     """Probability that a network gives."""
-    module = load_checkpoints([Path(os.environ["FLUKESEG_CHECKPOINT"])])
+    predictor = load_predictor([Path(os.environ["FLUKESEG_CHECKPOINT"])])
     photo = to_tensor(resize_photo(picture.image, SEEN)[None])
     with torch.inference_mode():
-        return module.predict_step({"image": photo}).probability[0, 0].numpy()
+        return predictor(photo).probability[0, 0].numpy()
 
 
 @pytest.mark.slow

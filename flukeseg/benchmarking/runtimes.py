@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,10 @@ from flukeseg.images.reading import read_photo
 from flukeseg.images.resizing import resize_map, resize_photo
 from flukeseg.images.tensors import to_tensor
 from flukeseg.masks.metrics import dice, photo_metrics
-from flukeseg.model.checkpoints import load_checkpoints
 from flukeseg.model.runtimes import choose_runtime
-from flukeseg.model.tta import View
 from flukeseg.prediction.inputs import InputPhoto
 from flukeseg.prediction.prediction import split_batch
+from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.rendering import render
 
 WAYS = (
@@ -37,49 +36,42 @@ EDGE = ("dice", "boundary_iou_05", "assd", "trailing_mean")
 Compute = Callable[[torch.Tensor], Any]
 
 
-def installed_ways(checkpoint: Path, views: tuple[View, ...]) -> Iterator[tuple[str, Compute]]:
+def installed_ways(settings: PredictionSettings) -> Iterator[tuple[str, Compute]]:
     """Load a checkpoint in every way there is; give each way's name, and what computes a batch."""
     for name, runtime, precision in WAYS:
         try:
             choose_runtime(runtime, "torch")
         except InputError:
             continue
-        module = load_checkpoints([checkpoint], runtime, precision).eval()
-        module.views = views
+        predictor = replace(settings, runtime=runtime, precision=precision).load_predictor()
         autocast = autocast_of(precision)
 
-        def compute(image: torch.Tensor, module: Any = module, autocast: Any = autocast) -> Any:
-            with torch.inference_mode(), autocast():
-                return module.predict_step({"image": image})
+        def compute(image: torch.Tensor, network: Any = predictor, cast: Any = autocast) -> Any:
+            with torch.inference_mode(), cast():
+                return network(image)
 
         yield name, compute
 
 
 def masks_against_torch(
-    checkpoint: Path,
-    views: tuple[View, ...],
-    size: tuple[int, int],
-    sources: Sequence[InputPhoto],
-    renderings: int,
-    max_pixels: int,
+    settings: PredictionSettings, sources: Sequence[InputPhoto], renderings: int
 ) -> dict[str, dict[str, float]]:
     """Compare each way's masks with those of torch in float32, and with the truth.
 
     Args:
-        checkpoint: a file.
-        views: of each photo.
-        size: (height, width) of what the network sees.
+        settings: of prediction, but for runtime and precision.
         sources: photos; those that cannot be read are left out.
         renderings: rendered flukes of 700 × 1050 pixels, whose edges are known.
-        max_pixels: photos with more are left out.
 
     Returns:
         By way: mean and least Dice with torch's masks of the photos; and of the renderings the
         mean of each of `EDGE` against the truth.
     """
-    ways = dict(installed_ways(checkpoint, views))
+    ways = dict(installed_ways(settings))
     same: dict[str, list[float]] = {name: [] for name in ways}
     edges: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
+
+    size = replace(settings, runtime="torch").load_predictor().size
 
     def masks_of(photo: np.ndarray) -> dict[str, np.ndarray]:
         image = to_tensor(resize_photo(photo, size)[None])
@@ -88,7 +80,7 @@ def masks_against_torch(
             for name, compute in ways.items()
         }
 
-    for photo in _readable(sources, max_pixels):
+    for photo in _readable(sources, settings.max_pixels):
         masks = masks_of(photo)
         for name, mask in masks.items():
             same[name].append(dice(mask, masks[WAYS[0][0]]))

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
+from pathlib import Path
 
 import cv2
 
 from flukeseg.errors import require_int
+
+log = logging.getLogger(__name__)
+
+SHARED_MEMORY = Path("/dev/shm")
+"""Through which loading processes hand over batches on Linux; 64 MB in a container by default."""
 
 
 def loading_processes(key: str, wanted: int | None) -> int:
@@ -29,3 +37,26 @@ def available_processors() -> int:
 def one_thread(worker: int = 0) -> None:
     """Keep OpenCV from starting a thread for each core in every process of several."""
     cv2.setNumThreads(0)
+
+
+def workers_that_fit(workers: int, batch_bytes: int) -> int:
+    """Return how many loading processes, at most `workers`, the shared memory has room for.
+
+    Where it is full they wait for ever. On macOS and Windows it has no limit of its own.
+
+    Args:
+        workers: wanted.
+        batch_bytes: of the tensors of one batch.
+    """
+    if not SHARED_MEMORY.is_dir():
+        return workers
+    free = shutil.disk_usage(SHARED_MEMORY).free
+    # each prepares two batches ahead; one is in use, and one on its way
+    fitting = min(workers, max(0, (free // batch_bytes - 2) // 2))
+    if fitting < workers:
+        log.warning(
+            "%d rather than %d loading processes: %s has %d MB free; give the container more "
+            "(docker run --shm-size=1g)",
+            *(fitting, workers, SHARED_MEMORY, free // 2**20),
+        )
+    return fitting

@@ -13,25 +13,13 @@ from typing import Any
 
 import torch
 from timm.models import reparameterize_model
-from torch import Tensor, nn
+from torch import Tensor
 
 from flukeseg.errors import InputError
-from flukeseg.model.network import FlukeUNet
+from flukeseg.model.network import FlukeUNet, ProbabilityNetwork
 
 KEY = "flukeseg"
 """Under which a file keeps its facts."""
-
-
-class Probability(nn.Module):
-    """From RGB in 0..1, N×3×H×W of any size, to probabilities N×1×H×W float32: what is exported."""
-
-    def __init__(self, network: FlukeUNet) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the probability of each pixel."""
-        return torch.sigmoid(self.network(image).float())
 
 
 @cache
@@ -112,9 +100,9 @@ def save(network: FlukeUNet, path: Path, form: str, facts: str) -> None:
         openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def _plain(network: FlukeUNet) -> Probability:
+def _plain(network: FlukeUNet) -> ProbabilityNetwork:
     # branches that only training needs, such as MobileOne's, become one convolution
-    return Probability(reparameterize_model(network))
+    return ProbabilityNetwork(reparameterize_model(network))
 
 
 def _example() -> Tensor:

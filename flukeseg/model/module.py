@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,9 +16,10 @@ from torchmetrics import MeanMetric
 from flukeseg.data.dataset import Sample
 from flukeseg.errors import InputError
 from flukeseg.model.losses import BCEDiceLoss
-from flukeseg.model.network import FlukeUNet
+from flukeseg.model.network import FlukeUNet, ProbabilityNetwork
+from flukeseg.model.predictor import Predictor
 from flukeseg.model.training_metrics import SoftDice, photo_boundary_iou, photo_dice
-from flukeseg.model.tta import PLAIN, BatchProbability, View, average_views
+from flukeseg.model.tta import BatchProbability, views_of
 from flukeseg.model.weights import load_network
 
 SCHEDULES = ("plateau", "cosine", None)
@@ -43,9 +43,8 @@ class SegmentationModule(pl.LightningModule):
         schedule: `plateau` halves the learning rate after 5 epochs without a better `val/dice`,
             down to 1e-6; `cosine` rises for 5 % of all steps and falls to 1 % in a cosine; None
             keeps it.
+        tta: views of `predict_step`, see `flukeseg.model.tta.TTA`.
     """
-
-    runtime = "torch"
 
     def __init__(
         self,
@@ -56,6 +55,7 @@ class SegmentationModule(pl.LightningModule):
         loss: nn.Module | None = None,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
         schedule: str | None = "plateau",
+        tta: str = "flip",
     ) -> None:
         super().__init__()
         if schedule not in SCHEDULES:
@@ -67,12 +67,11 @@ class SegmentationModule(pl.LightningModule):
         self.size = size
         self.optimizer = optimizer or torch.optim.Adam
         self.schedule = schedule
+        self.views = views_of(tta)
         network = FlukeUNet(encoder, None if start_from else encoder_weights)
         if start_from:
             load_network(network, start_from)
         self.network = network.to(memory_format=torch.channels_last)
-        self.companions = nn.ModuleList()
-        self.views: tuple[View, ...] = (PLAIN,)
         self.loss = loss or BCEDiceLoss()
         self.val_dice, self.test_dice = MeanMetric(), MeanMetric()
         self.val_edge, self.test_edge = MeanMetric(), MeanMetric()
@@ -97,12 +96,9 @@ class SegmentationModule(pl.LightningModule):
         return self._judge("test", batch, self.test_dice, self.test_soft_dice, self.test_edge)
 
     def predict_step(self, batch: Mapping[str, Any], batch_index: int = 0) -> BatchProbability:
-        """Return the probability of a batch's `image`, averaged over views and networks.
-
-        `views` holds the views, `companions` the networks of other folds.
-        """
-        networks = [partial(_probability, network) for network in (self.network, *self.companions)]
-        return average_views(networks, batch["image"], self.views)
+        """Return the probabilities of a batch's `image`, averaged over the views of `tta`."""
+        predictor = Predictor([ProbabilityNetwork(self.network)], self.size, self.views)
+        return predictor.predict_step(batch, batch_index)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimiser and its schedule."""
@@ -177,10 +173,6 @@ class SegmentationModule(pl.LightningModule):
             batch_size=len(batch["image"]),
             sync_dist=True,
         )
-
-
-def _probability(network: nn.Module, image: Tensor) -> Tensor:
-    return torch.sigmoid(network(image).float())
 
 
 def cosine_with_warmup(step: int, steps: int) -> float:

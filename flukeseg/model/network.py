@@ -1,4 +1,4 @@
-"""Encoder name and weights -> a U-Net that gives logits."""
+"""Encoder name and weights -> a U-Net that gives logits, or probabilities."""
 
 from __future__ import annotations
 
@@ -58,6 +58,22 @@ class FlukeUNet(nn.Module):
         # the layout in which convolutions are fastest, on CPU and GPU alike
         logits = self.unet(image.contiguous(memory_format=torch.channels_last))
         return logits[..., :height, :width]
+
+
+class ProbabilityNetwork(nn.Module):
+    """A network with its sigmoid: what predicts, and what is exported.
+
+    Args:
+        network: gives logits.
+    """
+
+    def __init__(self, network: FlukeUNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return probabilities N×1×H×W float32 of images N×3×H×W, RGB in 0..1."""
+        return torch.sigmoid(self.network(image).float())
 
 
 def resolve_encoder(encoder: str) -> str:

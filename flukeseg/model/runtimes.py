@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
+from torch import Tensor, nn
 
 from flukeseg.errors import InputError
 from flukeseg.model.conversion import KEY, lacking, openvino_core, to_onnx, to_openvino
 from flukeseg.model.network import FlukeUNet
 from flukeseg.model.precision import choose_precision
-from flukeseg.model.tta import PLAIN, BatchProbability, View, average_views
 
 RUNTIMES = ("auto", "torch", "openvino", "onnx")
 SUFFIXES = {".onnx": "onnx", ".xml": "openvino", ".pt": "torchscript"}
@@ -58,24 +57,20 @@ class Facts(NamedTuple):
             ) from error
 
 
-class ExportedModule(pl.LightningModule):
-    """Networks that a runtime other than torch computes; it predicts as `SegmentationModule` does.
+class RuntimeNetwork(nn.Module):
+    """A network that a runtime other than torch computes, on the CPU.
 
     Args:
-        networks: each from N×3×H×W float32 to N×1×H×W float32.
-        size: (height, width) they learnt at.
-        runtime: its name.
+        compute: from images N×3×H×W float32 to probabilities N×1×H×W float32.
     """
 
-    def __init__(self, networks: list[Compute], size: tuple[int, int], runtime: str) -> None:
+    def __init__(self, compute: Compute) -> None:
         super().__init__()
-        self.networks, self.size, self.runtime = networks, size, runtime
-        self.views: tuple[View, ...] = (PLAIN,)
+        self.compute = compute
 
-    def predict_step(self, batch: Mapping[str, Any], batch_index: int = 0) -> BatchProbability:
-        """Return the probability of a batch's `image`, averaged over views and networks."""
-        looks = [lambda x, n=n: torch.from_numpy(n(x.float().cpu().numpy())) for n in self.networks]
-        return average_views(looks, batch["image"], self.views)
+    def forward(self, image: Tensor) -> Tensor:
+        """Return probabilities N×1×H×W of images N×3×H×W, RGB in 0..1."""
+        return torch.from_numpy(self.compute(image.float().cpu().numpy()))
 
 
 def choose_runtime(runtime: str, form: str) -> str:

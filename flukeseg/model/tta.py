@@ -104,6 +104,9 @@ def average_views(
         networks: each from N×3×H×W, RGB in 0..1, to probabilities N×1×H×W float32.
         image: N×3×H×W, RGB in 0..1.
         views: at least one.
+
+    Raises:
+        InputError: a probability is not finite.
     """
     looks = torch.stack(
         [
@@ -114,6 +117,11 @@ def average_views(
         ]
     )
     mean = looks.mean(0)
+    if not torch.isfinite(mean).all():
+        raise InputError(
+            "the network gave probabilities that are not finite; give another checkpoint, or "
+            "trainer.precision=32-true if this one was trained so"
+        )
     if len(looks) == 1:
         nothing = torch.full_like(mean, torch.nan)
         return BatchProbability(mean, nothing, nothing[:, 0, 0, 0])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple, TypedDict
 
@@ -11,22 +12,25 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from flukeseg.data.workers import one_thread
+from flukeseg.data.workers import one_thread, workers_that_fit
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_for_network
 from flukeseg.images.resizing import resize_photo
-from flukeseg.images.tensors import to_tensor
 from flukeseg.prediction.inputs import InputPhoto, stamp
+
+TIMEOUT = 600
+"""Seconds to wait for a batch; the slowest disk is quicker."""
 
 
 class PhotoFile(NamedTuple):
-    """A photo as it was found.
+    """A photo as it was read.
 
-    `size`: (height, width), upright; (0, 0) where it could not be read, and then `problem` says
-    why. `orientation`: EXIF's, 1 to 8. `seconds`: of reading. `stamp`: see `sources.stamp`.
+    `photo`: the file. `size`: (height, width), upright; (0, 0) where it could not be read, and then
+    `problem` says why. `orientation`: EXIF's, 1 to 8. `seconds`: of reading. `stamp`: see
+    `flukeseg.prediction.inputs.stamp`.
     """
 
-    source: InputPhoto
+    photo: InputPhoto
     size: tuple[int, int] = (0, 0)
     orientation: int = 1
     problem: str = ""
@@ -35,8 +39,8 @@ class PhotoFile(NamedTuple):
 
 
 class PhotoBatch(TypedDict):
-    """`image`: N×3×H×W float32 RGB in 0..1, one for each readable photo of `files`, in their order,
-    and then empty ones up to the size of a batch."""
+    """`image`: N×3×H×W uint8 RGB, one for each readable photo of `files`, in their order, and then
+    black ones up to the size of a batch. Floats would take four times the shared memory."""
 
     image: torch.Tensor
     files: list[PhotoFile]
@@ -48,59 +52,85 @@ Read = tuple[PhotoFile, np.ndarray | None]
 class PhotoFiles(Dataset[Read]):
     """Photos read one by one; those that cannot be read say why and stop nothing.
 
-    Only small images are passed on: a photo of its own size would wait in memory for the network.
+    Only small images are passed on: photos at their own size would fill the memory while they wait
+    for the network.
 
     Args:
-        sources: the files.
-        size: (height, width) of what the network sees.
+        photos: the files.
+        size: (height, width) that photos are resized to.
         max_pixels: photos with more are not decoded.
     """
 
     def __init__(
-        self, sources: Sequence[InputPhoto], size: tuple[int, int], max_pixels: int
+        self, photos: Sequence[InputPhoto], size: tuple[int, int], max_pixels: int
     ) -> None:
-        self.sources, self.size, self.max_pixels = sources, size, max_pixels
+        self.photos, self.size, self.max_pixels = photos, size, max_pixels
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return len(self.photos)
 
     def __getitem__(self, index: int) -> Read:
         """Return a file and its photo H×W×3 uint8 RGB, or None."""
-        source, started = self.sources[index], time.perf_counter()
-        found = PhotoFile(source, stamp=stamp(source.path))
+        photo, started = self.photos[index], time.perf_counter()
+        file = PhotoFile(photo, stamp=stamp(photo.path))
         try:
-            photo, orientation, size = read_for_network(source.path, self.size, self.max_pixels)
+            image, orientation, size = read_for_network(photo.path, self.size, self.max_pixels)
         except InputError as error:
-            reason = str(error).removeprefix(source.path).strip()
-            return found._replace(problem=reason, seconds=time.perf_counter() - started), None
-        small = resize_photo(photo, self.size)
+            reason = str(error).removeprefix(photo.path).strip()
+            return file._replace(problem=reason, seconds=time.perf_counter() - started), None
+        small = resize_photo(image, self.size)
         seconds = time.perf_counter() - started
-        return found._replace(size=size, orientation=orientation, seconds=seconds), small
+        return file._replace(size=size, orientation=orientation, seconds=seconds), small
 
 
-def photo_loader(photos: PhotoFiles, batch_size: int, num_workers: int) -> DataLoader[PhotoBatch]:
-    """Batches of every photo, in order, the last one too.
+def photo_loader(
+    photos: PhotoFiles, batch_size: int, num_workers: int, timeout: float = TIMEOUT
+) -> DataLoader[PhotoBatch]:
+    """Return batches of every photo, in order, the last one too.
 
-    Each is filled up with empty photos to `batch_size`: how a library adds up depends on a batch's
+    Each is filled up with black photos to `batch_size`: how a library adds up depends on a batch's
     size, and a mask must not depend on which photos were missing when a run was started again.
-    """
 
+    Args:
+        photos: the files.
+        batch_size: photos of a batch.
+        num_workers: processes that load; fewer are started where there is little shared memory.
+        timeout: seconds to wait for a batch of theirs, see `explain_loading_errors`.
+    """
+    height, width = photos.size
+    workers = workers_that_fit(num_workers, batch_size * 3 * height * width)
     return DataLoader(
         photos,
         batch_size=batch_size,
-        num_workers=num_workers,
+        num_workers=workers,
         collate_fn=partial(_collate, batch_size=batch_size, size=photos.size),
         worker_init_fn=one_thread,
         pin_memory=torch.cuda.is_available(),
+        timeout=timeout if workers else 0,
     )
 
 
+@contextmanager
+def explain_loading_errors() -> Iterator[None]:
+    """Say in a sentence that a loading process was killed, or gave nothing for too long.
+
+    Raises:
+        InputError: one of these.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # the only class torch has for it
+        if not (reason := str(error)).startswith("DataLoader"):
+            raise
+        raise InputError(
+            f"loading photos failed ({reason.splitlines()[0].rstrip('.')}); what is done is kept: "
+            "start again to go on, with a smaller num_workers if memory ran out"
+        ) from error
+
+
 def _collate(samples: list[Read], batch_size: int, size: tuple[int, int]) -> PhotoBatch:
-    images = np.zeros((batch_size, *size, 3), np.uint8)
+    images = np.zeros((batch_size, 3, *size), np.uint8)
     readable = [small for _, small in samples if small is not None]
     for image, small in zip(images, readable, strict=False):
-        image[:] = small
-    return {
-        "image": to_tensor(images),
-        "files": [file for file, _ in samples],
-    }
+        image[:] = np.moveaxis(small, -1, 0)
+    return {"image": torch.from_numpy(images), "files": [file for file, _ in samples]}

@@ -4,67 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from flukeseg.errors import InputError
-from flukeseg.images.reading import MAX_PIXELS, read_photo
+from flukeseg.images.reading import read_photo
 from flukeseg.images.resizing import resize_photo
 from flukeseg.images.tensors import to_tensor
-from flukeseg.model.checkpoint_files import find_checkpoint
-from flukeseg.model.checkpoints import load_checkpoints
-from flukeseg.model.module import SegmentationModule
 from flukeseg.model.precision import choose_precision
-from flukeseg.model.tta import views_of
-from flukeseg.prediction.prediction import MaskSettings, Prediction, make_prediction, split_batch
+from flukeseg.prediction.prediction import Prediction, make_prediction, split_batch
+from flukeseg.prediction.settings import PredictionSettings
 
 
 class Segmenter:
     """Segments one photo after another.
 
     Args:
-        module: as `from_checkpoint` loads it; its `views` are set here.
-        tta: a name of `flukeseg.model.tta.TTA`.
-        settings: how masks are made.
+        settings: what of them concerns masks; products are up to the caller.
         device: of torch.
-        max_pixels: photos with more are refused.
 
     Raises:
-        InputError: there is no such `tta`.
+        InputError: a checkpoint cannot be loaded.
     """
 
-    def __init__(
-        self,
-        module: SegmentationModule,
-        tta: str = "flip",
-        settings: MaskSettings | None = None,
-        device: str | torch.device = "cpu",
-        max_pixels: int = MAX_PIXELS,
-    ) -> None:
-        module.views = views_of(tta)
-        self.module = module.eval().to(device)
-        self.settings = settings or MaskSettings()
-        self.device = torch.device(device)
-        self.max_pixels = max_pixels
-        self.in_bf16 = choose_precision("auto", self.device.type) == "bf16-mixed"
+    def __init__(self, settings: PredictionSettings, device: str | torch.device = "cpu") -> None:
+        self.settings, self.device = settings, torch.device(device)
+        self.predictor = settings.load_predictor().to(self.device)
+        precision = choose_precision(settings.precision, self.device.type)
+        self.in_bf16 = precision == "bf16-mixed"
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path | Sequence[str | Path], runtime: str = "auto", **arguments: object
+        cls,
+        path: str | Path | Sequence[str | Path] = "rendered",
+        device: str | torch.device = "cpu",
+        **settings: Any,
     ) -> Segmenter:
-        """Load a run's folder, a .ckpt file or an exported one; of several, their mean.
+        """Load a run's folder, a checkpoint or an exported file; of several, their mean.
 
         Args:
             path: one or more.
-            runtime: what computes, see `flukeseg.model.runtimes.choose_runtime`.
-            **arguments: of `Segmenter`.
+            device: of torch.
+            **settings: others of `PredictionSettings`, such as `tta`, `size`, `masks`, `runtime`.
 
         Raises:
-            InputError: a checkpoint cannot be loaded.
+            InputError: a checkpoint cannot be loaded, or a setting is out of range.
         """
         paths = [path] if isinstance(path, str | Path) else path
-        return cls(load_checkpoints([find_checkpoint(p) for p in paths], runtime), **arguments)
+        checkpoints = tuple(str(path) for path in paths)
+        return cls(PredictionSettings(checkpoints, **settings), device)
 
     @torch.inference_mode()
     def __call__(self, photo: str | Path | np.ndarray) -> Prediction:
@@ -77,13 +67,14 @@ class Segmenter:
             InputError: the file cannot be read, or the array is of another kind.
         """
         if not isinstance(photo, np.ndarray):
-            photo = read_photo(photo, self.max_pixels)
+            photo = read_photo(photo, self.settings.max_pixels)
         if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
             raise InputError(
                 f"a photo must be an array H×W×3 uint8 RGB, not {photo.shape} {photo.dtype}"
             )
-        small = resize_photo(photo, self.module.size)
+        small = resize_photo(photo, self.predictor.size)
         image = to_tensor(small[None]).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
-            averaged = self.module.predict_step({"image": image})
-        return make_prediction(split_batch(averaged)[0], photo.shape[:2], self.settings, photo)
+            averaged = self.predictor(image)
+        (probability,) = split_batch(averaged)
+        return make_prediction(probability, photo.shape[:2], self.settings.masks, photo)

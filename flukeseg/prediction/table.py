@@ -39,7 +39,7 @@ SHOWN = 10  # unreadable photos that are told at the end; the others are in the 
 
 def describe(file: PhotoFile, prediction: Prediction | None) -> dict[str, Any]:
     """Put a photo's prediction in a row; None is one that could not be read."""
-    row: dict[str, Any] = {"path": file.source.path}
+    row: dict[str, Any] = {"path": file.photo.path}
     if prediction is None:
         return row | {"status": f"unreadable: {file.problem}"}
     height, width = file.size

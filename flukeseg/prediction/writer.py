@@ -133,13 +133,13 @@ class ProductWriter(BasePredictionWriter):
         if look is not None and self.photo_is_needed:
             try:
                 # read again, since waiting for the network all photos would fill the memory
-                photo = read_photo(file.source.path, self.max_pixels)
+                photo = read_photo(file.photo.path, self.max_pixels)
             except InputError as error:  # it was there a moment ago
                 file, look = file._replace(problem=str(error)), None
         names = []
         if look is not None:
             prediction = make_prediction(look, file.size, self.masks, photo)
-            for name, content in encode_products(prediction, file.source.name, self.products):
+            for name, content in encode_products(prediction, file.photo.name, self.products):
                 self.folder.write(self.folder.folder / name, content)
                 names.append(name)
         row = describe(file, prediction) | self.constants
@@ -149,6 +149,6 @@ class ProductWriter(BasePredictionWriter):
         products = sorted({"mask", *self.products.products})
         self.folder.add_row(
             row
-            | {"key": file.source.key, "name": file.source.name}
+            | {"key": file.photo.key, "name": file.photo.name}
             | {"files": names, "products": products, "stamp": file.stamp, "written": time.time()}
         )

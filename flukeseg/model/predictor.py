@@ -1,0 +1,50 @@
+"""What predicts: networks and views, whatever computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from flukeseg.model.tta import PLAIN, BatchProbability, View, average_views
+
+
+class Predictor(pl.LightningModule):
+    """Averages probabilities over networks and views; Lightning's `Trainer.predict` runs it.
+
+    Args:
+        networks: each from images N×3×H×W float32, RGB in 0..1, to probabilities N×1×H×W float32.
+        size: (height, width) that photos are resized to.
+        views: of test-time augmentation, see `flukeseg.model.tta.TTA`.
+        runtime: name of what computes the networks.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        size: tuple[int, int],
+        views: Sequence[View] = (PLAIN,),
+        runtime: str = "torch",
+    ) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.size, self.views, self.runtime = size, tuple(views), runtime
+        self.eval()
+
+    def forward(self, image: Tensor) -> BatchProbability:
+        """Return the averaged probabilities of images N×3×H×W, uint8 or float RGB in 0..1.
+
+        Raises:
+            InputError: a network gives values that are not finite.
+        """
+        if image.dtype == torch.uint8:
+            # the default is what Lightning sets for its true-half precisions
+            image = image.to(torch.get_default_dtype()).div_(255)
+        return average_views(self.networks, image, self.views)
+
+    def predict_step(self, batch: Mapping[str, Any], batch_index: int = 0) -> BatchProbability:
+        """Return the averaged probabilities of a batch's `image`."""
+        return self(batch["image"])

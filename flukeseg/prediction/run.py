@@ -1,0 +1,156 @@
+"""Photos -> their products in a folder, in parts and again after an interruption."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytorch_lightning as pl
+
+from flukeseg.data.workers import loading_processes
+from flukeseg.errors import InputError
+from flukeseg.model.checkpoint_files import name_checkpoint
+from flukeseg.model.predictor import Predictor
+from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.inputs import InputPhoto, find_inputs, name_inputs
+from flukeseg.prediction.loader import PhotoFiles, explain_loading_errors, photo_loader
+from flukeseg.prediction.settings import PredictionSettings
+from flukeseg.prediction.table import Tally, gather
+from flukeseg.prediction.writer import ProductWriter
+
+log = logging.getLogger(__name__)
+
+
+def predict_photos(
+    settings: PredictionSettings,
+    source: str | Path,
+    output: str | Path,
+    trainer: pl.Trainer,
+    shard: str | None = None,
+) -> Tally | None:
+    """Predict every photo of a source that is not done yet, and summarise all of them.
+
+    Args:
+        settings: how.
+        source: a photo, a folder, a glob or a list, see `find_inputs`.
+        output: folder of the products.
+        trainer: runs the networks, on its devices; a callback is added to it.
+        shard: `3/16` for the third of 16 parts, `merge` to summarise finished parts, or None.
+
+    Returns:
+        The summary; None in a part of the photos, and in every process but the first.
+
+    Raises:
+        InputError: the settings, the source or the output cannot be used. A photo that cannot be
+            read is a row of the table instead.
+    """
+    share = Share.of(shard, trainer.global_rank, trainer.world_size)
+    checkpoint = "; ".join(name_checkpoint(path) for path in settings.checkpoint_files())
+    folder = PredictionFolder(output, share.name)
+    paths = find_inputs(source, leave_out=output)
+    predictor = settings.load_predictor()
+    log.info("computing with %s", predictor.runtime)
+    try:
+        with folder.locked():
+            made_with = {"checkpoint": checkpoint, "runtime": predictor.runtime}
+            folder.settle(made_with | settings.recorded())
+            names, done = folder.progress(settings.products.products)
+            own = share.photos(name_inputs(paths, names))
+            missing = [photo for photo in own if photo.key not in done]
+            if shard == "merge":
+                refuse_missing(missing, folder)
+            elif missing:
+                if len(missing) < len(own):
+                    log.info("%d of %d photos are done already", len(own) - len(missing), len(own))
+                part = share.part(missing)
+                trainer.callbacks.append(_writer(folder, settings, checkpoint, len(part)))
+                run_network(predictor, part, settings, trainer)
+                trainer.strategy.barrier()
+            if share.shards > 1:
+                log.info("part %s is done; after all parts: the same with shard=merge", shard)
+            if share.shards > 1 or share.rank > 0:
+                return None
+            return gather(folder, settings.summaries, settings.max_pixels)
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
+        log.info("stopped; what is done is kept: start again to go on")
+        raise
+
+
+def run_network(
+    predictor: Predictor,
+    photos: Sequence[InputPhoto],
+    settings: PredictionSettings,
+    trainer: pl.Trainer,
+) -> None:
+    """Predict photos; the trainer's callbacks take the probabilities."""
+    files = PhotoFiles(photos, predictor.size, settings.max_pixels)
+    workers = loading_processes("num_workers", settings.num_workers)
+    loader = photo_loader(files, settings.batch_size, workers)
+    with explain_loading_errors():
+        trainer.predict(predictor, loader, return_predictions=False)
+
+
+class Share(NamedTuple):
+    """Which of the photos a process predicts: a shard, and of that its rank's part."""
+
+    shard: int
+    shards: int
+    rank: int
+    ranks: int
+
+    @classmethod
+    def of(cls, shard: str | None, rank: int = 0, ranks: int = 1) -> Share:
+        """Read an option such as `3/16`; None and `merge` are all photos.
+
+        Raises:
+            InputError: it is not a shard.
+        """
+        if shard is None or shard == "merge":
+            return cls(0, 1, rank, ranks)
+        match = re.fullmatch(r"(\d+)/(\d+)", str(shard))
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
+            raise InputError(f"shard={shard} must be like 3/16, from 1/16 to 16/16, or merge")
+        return cls(int(match[1]) - 1, int(match[2]), rank, ranks)
+
+    @property
+    def name(self) -> str:
+        """Name of this process's part in the output folder."""
+        number, count = self.shard * self.ranks + self.rank, self.shards * self.ranks
+        return "all" if count == 1 else f"{number + 1}-of-{count}"
+
+    def photos(self, photos: Sequence[InputPhoto]) -> list[InputPhoto]:
+        """Return the shard's photos.
+
+        They are chosen from all photos, done or not: shards must not overlap.
+        """
+        return list(photos[self.shard :: self.shards])
+
+    def part(self, missing: Sequence[InputPhoto]) -> list[InputPhoto]:
+        """Return what this process predicts of the photos that its shard lacks."""
+        return list(missing[self.rank :: self.ranks])
+
+
+def refuse_missing(missing: Sequence[InputPhoto], folder: PredictionFolder) -> None:
+    """Check that all photos are done, or known to be unreadable.
+
+    Raises:
+        InputError: some are not.
+    """
+    unreadable = {row["key"] for row in folder.rows() if row["status"].startswith("unreadable")}
+    if missing := [photo for photo in missing if photo.key not in unreadable]:
+        raise InputError(
+            f"{len(missing)} photos are not done (first: {missing[0].path}): run the missing "
+            "shards with the same products, then merge"
+        )
+
+
+def _writer(
+    folder: PredictionFolder, settings: PredictionSettings, checkpoint: str, total: int
+) -> ProductWriter:
+    constants = {"checkpoint": checkpoint, "threshold": settings.masks.threshold}
+    return ProductWriter(
+        folder, settings.masks, settings.products, constants, settings.max_pixels, total
+    )

@@ -1,0 +1,110 @@
+"""Everything that decides how photos are predicted, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flukeseg.data.workers import loading_processes
+from flukeseg.errors import InputError, require_int, require_size
+from flukeseg.images.reading import MAX_PIXELS
+from flukeseg.model.checkpoint_files import find_checkpoint
+from flukeseg.model.checkpoints import load_predictor
+from flukeseg.model.predictor import Predictor
+from flukeseg.model.runtimes import RUNTIMES
+from flukeseg.model.tta import views_of
+from flukeseg.prediction.prediction import MaskSettings
+from flukeseg.prediction.products import FILE_PRODUCTS, ProductSettings
+
+SUMMARIES = ("coco", "gallery")
+"""Products that are made of all photos together."""
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """How photos are predicted; see `conf/predict.yaml`.
+
+    Args:
+        checkpoints: run folders, checkpoints, exported files or names of `flukeseg.pretrained`; the
+            probabilities of several are averaged.
+        tta: a name of `flukeseg.model.tta.TTA`.
+        size: (height, width) that photos are resized to; None is the size of training.
+        masks: how masks are made of probabilities.
+        products: which files each photo has.
+        summaries: names of `SUMMARIES`.
+        runtime: what computes the networks, see `flukeseg.model.runtimes.choose_runtime`.
+        precision: of the networks; `auto` is bf16 where that is faster.
+        batch_size: photos computed together.
+        num_workers: processes that load photos; None is half the processors, at most 8.
+        max_pixels: photos with more are not read.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    checkpoints: tuple[str, ...] = ("rendered",)
+    tta: str = "flip"
+    size: tuple[int, int] | None = None
+    masks: MaskSettings = field(default_factory=MaskSettings)
+    products: ProductSettings = field(default_factory=ProductSettings)
+    summaries: tuple[str, ...] = ()
+    runtime: str = "auto"
+    precision: str | int = "auto"
+    batch_size: int = 8
+    num_workers: int | None = None
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if not self.checkpoints:
+            raise InputError("checkpoint=[] must not be empty")
+        views_of(self.tta)
+        if self.size is not None:
+            require_size("size", self.size)
+        if self.runtime not in RUNTIMES:
+            raise InputError(f"runtime={self.runtime} must be one of {', '.join(RUNTIMES)}")
+        require_int("batch_size", self.batch_size)
+        require_int("max_pixels", self.max_pixels)
+        loading_processes("num_workers", self.num_workers)
+
+    def checkpoint_files(self) -> list[Path]:
+        """Return the file of each checkpoint, see `find_checkpoint`."""
+        return [find_checkpoint(checkpoint) for checkpoint in self.checkpoints]
+
+    def load_predictor(self) -> Predictor:
+        """Load the networks, see `flukeseg.model.checkpoints.load_predictor`."""
+        return load_predictor(
+            self.checkpoint_files(), views_of(self.tta), self.size, self.runtime, self.precision
+        )
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what all masks of one output folder share, by the option's name."""
+        return {
+            "size": self.size,
+            "tta": self.tta,
+            "threshold": self.masks.threshold,
+            "cleaning": _with_target(self.masks.cleaning),
+            "review": _with_target(self.masks.review),
+            "crop_margin": self.products.crop_margin,
+            "probability_bits": self.products.probability_bits,
+            "rgbm_size": self.products.rgbm_size,
+        }
+
+
+def split_products(products: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return a list's products of each photo, `mask` among them, and those of all photos together.
+
+    Raises:
+        InputError: there is no such product.
+    """
+    known = (*FILE_PRODUCTS, *SUMMARIES)
+    if unknown := [product for product in products if product not in known]:
+        raise InputError(f"products={unknown[0]} is not one of {', '.join(known)}")
+    files = tuple(p for p in FILE_PRODUCTS if p == "mask" or p in products)
+    return files, tuple(p for p in SUMMARIES if p in products)
+
+
+def _with_target(part: Any) -> dict[str, Any]:
+    # output folders of version 0.1.0 recorded the section of the configuration, class and all
+    return {"_target_": f"{type(part).__module__}.{type(part).__qualname__}", **asdict(part)}
