@@ -35,7 +35,7 @@ from flukeseg.data.pseudo_labels import (
 )
 from flukeseg.data.rendered import RenderedDataModule
 from flukeseg.data.sampling import seed_of
-from flukeseg.data.start_size import Start
+from flukeseg.data.start_size import StartSize
 from flukeseg.errors import InputError
 from flukeseg.model.losses import BCEDiceLoss
 from flukeseg.rendering import PARTS, render
@@ -350,7 +350,7 @@ def sizes_of(dataset: FlukeDataset | MixedDataset, epoch: int) -> set[tuple[int,
 
 @pytest.mark.parametrize("kind", ["folder", "rendered", "mixed"])
 def test_the_first_epochs_are_smaller(pairs, tmp_path, kind):
-    options = {"size": (64, 128), "start": Start((32, 64), 2), "augmentation": Augmentation(1)}
+    options = {"size": (64, 128), "start": StartSize((32, 64), 2), "augmentation": Augmentation(1)}
     if kind == "folder":
         data = FolderDataModule(pairs, **options)
     elif kind == "rendered":
@@ -418,14 +418,14 @@ def test_taught_photos_are_parted_by_their_use(tmp_path):
 
 
 BROKEN = {
-    "gone": (None, "labels.csv is no list of labels"),
+    "gone": (None, "labels.csv is not a list of labels"),
     "no text": (b"\xff\xfe\x00", "labels.csv has no row to train on"),
-    "other columns": (b"path;mask\na.jpg;a.png\n", "labels.csv is no list of labels"),
+    "other columns": (b"path;mask\na.jpg;a.png\n", "labels.csv is not a list of labels"),
     "empty": (b"", "labels.csv has no row to train on"),
     "nothing taken": (b"photo,mask,use\na.jpg,a.png,not confident\n", "no row to train on"),
     "photo gone": (b"photo,mask,use\ngone.jpg,a.png,train\n", "gone.jpg"),
-    "one huge cell": (b'photo,mask,use\n"' + b"a" * 200_000, "labels.csv is no list of labels"),
-    "a short row": (b"use,photo,mask\ntrain,a.jpg\n", "labels.csv is no list of labels"),
+    "one huge cell": (b'photo,mask,use\n"' + b"a" * 200_000, "labels.csv is not a list of labels"),
+    "a short row": (b"use,photo,mask\ntrain,a.jpg\n", "labels.csv is not a list of labels"),
 }
 
 
@@ -440,7 +440,7 @@ def test_a_list_of_labels_that_cannot_be_used_is_told(tmp_path, content, told):
 def test_a_mask_of_another_size_than_its_photo_is_told(tmp_path):
     labels = write_labels(tmp_path, ["train"])
     write_rgb(tmp_path / "masks/taught_00.png", np.zeros((64, 127), np.uint8))
-    with pytest.raises(InputError, match=r"taught_00\.png is not as large as its photo"):
+    with pytest.raises(InputError, match=r"taught_00\.png does not have the size of its photo"):
         PseudoLabelledSource(1, labels=labels).load(SMALL, 0, 1)
 
 
@@ -465,7 +465,7 @@ def test_what_is_unknown_moves_with_the_photo_and_stays_unknown(strength, seed):
 def test_unknown_is_a_half_in_a_sample(tmp_path):
     labels = write_labels(tmp_path, ["train"] * 3)
     train, _ = PseudoLabelledSource(1, labels=labels).load((64, 128), 0, 1)
-    dataset = FlukeDataset(train, Augmentation(3), start=Start(SMALL, 1))
+    dataset = FlukeDataset(train, Augmentation(3), start=StartSize(SMALL, 1))
     for epoch in range(3):
         masks = torch.stack([dataset[epoch, i]["mask"].reshape(-1) for i in range(3)])
         assert masks.unique().tolist() == [0, 0.5, 1]
@@ -519,7 +519,7 @@ def labelled(root: Path) -> list[str]:
 def test_a_mixture_trains(run_train, pairs):
     run_train(
         *labelled(pairs), *TINY, "name=mixed", "data.size=[64,128]",
-        "data.start={_target_:flukeseg.data.dataset.Start,size:[32,64],epochs:1}",
+        "data.start={_target_:flukeseg.data.start_size.StartSize,size:[32,64],epochs:1}",
         f"data.test_root={pairs}", "+data.sources.labelled.leave_out=[fluke_00]",
     )  # fmt: skip
     (folder,) = Path("outputs/mixed").iterdir()

@@ -67,7 +67,7 @@ def test_a_failing_job_loses_no_other(run_train, capsys):
     (folder / "1/result.json").unlink()
     with FileLock(folder / "1/.lock"):
         fails(run_train, *settings, "ckpt_path=last")
-    assert "1 is being worked on by another process" in capsys.readouterr().err
+    assert "1 is locked by another process" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoints/*")} == before
     fails(run_train, *settings, "ckpt_path=last")
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoints/*")}

@@ -114,15 +114,16 @@ def test_a_seed_repeats_dropout_with_any_number_of_workers(run_train, shared_pai
 
 def test_a_folder_is_of_one_training_at_a_time(run_train, shared_pairs, capsys):
     run_train(*folder_data(shared_pairs), *TINY, "name=held")
-    hold = "import sys, time; from pathlib import Path; from flukeseg.training.run_folder import locked\n"
-    hold += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    hold = "import sys, time\nfrom pathlib import Path\n"
+    hold += "from flukeseg.atomic_files import locked_folder\n"
+    hold += "with locked_folder(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     command = [sys.executable, "-c", hold, str(the_run("held"))]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(SystemExit):
             run_train(*folder_data(shared_pairs), *TINY, "name=held", "ckpt_path=last")
         other.kill()
-    assert "is being worked on by another process" in capsys.readouterr().err
+    assert "is locked by another process" in capsys.readouterr().err
     assert (the_run("held") / "result.json").is_file()
 
 

@@ -8,7 +8,7 @@ from flukeseg.errors import require_int, require_size
 
 
 @dataclass(frozen=True)
-class Start:
+class StartSize:
     """A smaller size for the first epochs: most is learnt there, at a fraction of the time.
 
     Args:
