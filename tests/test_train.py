@@ -60,7 +60,7 @@ def test_a_run_leaves_all_it_makes(run_train, shared_pairs):
     assert [row["epoch"] for row in rows] == [0, 1]
     logged = {"train/loss", "train/bce", "train/dice_loss", "val/loss", "val/dice", "val/soft_dice"}
     assert logged <= set(rows[0])
-    best = max(rows, key=lambda row: row["val/dice"])
+    best = max(rows, key=lambda row: row["val/score"])
     (kept,) = (folder / "checkpoints").glob("epoch=*.ckpt")
     assert kept.name == f"epoch={best['epoch']:03.0f}-dice={best['val/dice']:.4f}.ckpt"
     assert OmegaConf.load(folder / "config.yaml").data.size == [32, 64]
@@ -237,7 +237,7 @@ ERRORS = {
         "swin_tiny_patch4_window7_224 does not",
     ),
     "metric": (["callbacks.best.monitor=val/dic"], "val/dic"),
-    "strange precision": (["trainer.precision=9"], "trainer.precision=9 cannot be had"),
+    "strange precision": (["trainer.precision=9"], "trainer.precision=9 is not available"),
     "no such device": (["trainer.accelerator=gpu"], "trainer.accelerator=gpu, trainer.devices"),
     "no rate": (["model.optimizer.lr=abc"], "model.optimizer: "),
     "a rate below nothing": (["model.optimizer.lr=-1"], "model.optimizer: Invalid learning rate"),

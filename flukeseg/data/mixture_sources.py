@@ -150,7 +150,7 @@ class PseudoLabelledSource(MixtureSource):
             InputError: the list or what it names cannot be read, or nothing in it is to train on.
         """
         labels = read_labels(self.labels)
-        # Pillow and OpenCV let go of the GIL while they decode
+        # Pillow and OpenCV release the GIL while they decode
         with ThreadPoolExecutor(available_processors()) as pool:
             loaded = list(
                 pool.map(partial(load_label, size=size, max_pixels=self.max_pixels), labels)
