@@ -37,8 +37,10 @@ from flukeseg.data.rendered import RenderedDataModule
 from flukeseg.data.sampling import seed_of
 from flukeseg.data.start_size import StartSize
 from flukeseg.errors import InputError
+from flukeseg.images.reading import read_mask
 from flukeseg.model.losses import BCEDiceLoss
 from flukeseg.rendering import PARTS, render
+from flukeseg.training.split_record import refuse_changed_photos, write_split
 
 SMALL = (32, 64)
 quick = settings(deadline=None, max_examples=40)
@@ -338,6 +340,35 @@ def test_drawn_masks_validate_and_a_teachers_where_there_are_none(pairs, tmp_pat
     data = mixed({"taught": taught, "labelled": LabelledSource(1, root=pairs, validates=False)})
     assert data.val_set.source.names == ["taught_01.png"]
     assert "taught_01.png" not in {n for e in range(4) for n in names_of(data.train_set, e)}
+
+
+def test_the_split_names_each_photo_of_a_file_once(pairs, tmp_path):
+    labels = write_labels(tmp_path / "pseudo", ["train", "val", "other"])
+    data = mixed(
+        {
+            "rendered": RenderedSource(1),
+            "pseudo": PseudoLabelledSource(1, labels=labels),
+            "labelled": LabelledSource(2, root=pairs, leave_out=["fluke_00"]),
+        }
+    )
+    uses = {(photo.source, photo.name): photo.use for photo in data.split}
+    assert len(data.split) == len(uses) == 2 + 11
+    assert uses["pseudo", "taught_00.png"] == "train"
+    assert uses["pseudo", "taught_01.png"] == "val"
+    assert {name for (_, name), use in uses.items() if use == "val" and name[0] == "f"} == {
+        "fluke_02",
+        "fluke_04",
+    }
+    write_split(data.split, tmp_path)
+    refuse_changed_photos(data.split, tmp_path)
+    mask = tmp_path / "pseudo/masks/taught_00.png"
+    write_rgb(mask, 255 - read_mask(mask, 127) * 255)
+    changed = PseudoLabelledSource(1, labels=labels)
+    other = mixed({**data.sources, "pseudo": changed})
+    with pytest.raises(InputError, match=r"other photos: taught_00\.png has changed; restore"):
+        refuse_changed_photos(other.split, tmp_path)
+    with pytest.raises(InputError, match=r"fluke_01 is missing, .* and 1 more; restore"):
+        refuse_changed_photos([p for p in data.split if p.source != "labelled"], tmp_path)
 
 
 # Smaller at the start
