@@ -1,9 +1,8 @@
-"""Learn from unlabelled photos: `python -m flukeseg.selftrain checkpoint=TEACHER source=PHOTOS`."""
+"""Train on photos without masks: `python -m flukeseg.selftrain checkpoint=RUN source=PHOTOS`."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import tarfile
@@ -30,26 +29,27 @@ from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import find_inputs, write_list
 from flukeseg.train import train
 from flukeseg.training import provenance
-from flukeseg.training.label_selection import Gate, label, least_confidence
-from flukeseg.training.trainer import quiet_lightning
+from flukeseg.training.label_selection import Gate, least_confidence, select_labels
+from flukeseg.training.run_folder import read_result
+from flukeseg.training.trainer import quiet_lightning, report_stop
 
 log = logging.getLogger(__name__)
 
 MAY_CHANGE = (*provenance.MAY_CHANGE, "output", "rounds", "num_workers", "batch_size")
-"""What a command that goes on may be given anew."""
+"""Keys that may differ when a command is resumed."""
 
 OF_TRAINING = (
     "name", "seed", "folder", "ckpt_path",
     "data", "augmentation", "model", "trainer", "callbacks", "logger",
 )  # fmt: skip
-"""What of the configuration is a student's."""
+"""Keys of the configuration that a student is trained with."""
 
 
 def selftrain(cfg: DictConfig) -> Path:
-    """Teach a student with a teacher's masks, make it the teacher, and again.
+    """Train a student on a teacher's masks, make it the teacher, and repeat.
 
-    Each round has a folder in `cfg.output` with what the teacher saw, what was taken and refused,
-    and the student's run. What is done is not done again.
+    Each round has a folder in `cfg.output` with the teacher's masks, which of them were accepted,
+    and the student's run. A command that is started again continues where it was.
 
     Returns:
         The last student's checkpoint.
@@ -62,6 +62,7 @@ def selftrain(cfg: DictConfig) -> Path:
             raise InputError(f"{key}={cfg[key]} must not be empty")
     refuse_parts(cfg, "flukeseg.selftrain")
     rounds = require_int("rounds", cfg.rounds)
+    require_int("trainer.max_epochs", cfg.trainer.max_epochs)
     gate = hydra.utils.instantiate(cfg.gate)
     output = Path(cfg.output)
     if (output / "config.yaml").exists():
@@ -69,9 +70,9 @@ def selftrain(cfg: DictConfig) -> Path:
     teacher = cfg.checkpoint
     first = find_checkpoint(several(teacher)[0])
     if first.suffix.lower() in SUFFIXES:
-        raise InputError(f"checkpoint={first} is exported and cannot learn on; give a .ckpt")
+        raise InputError(f"checkpoint={first} is exported and cannot be fine-tuned; give a .ckpt")
     encoder = load_module(first).hparams["encoder"]
-    sources = photos(cfg, output)
+    sources = list_photos(cfg, output)
     for number in range(1, rounds + 1):
         folder = output / f"round-{number}"
         labels = folder / "labels.csv"
@@ -80,13 +81,13 @@ def selftrain(cfg: DictConfig) -> Path:
             make_labels(own, sources, folder, gate, number)
         if not (output / "config.yaml").exists():  # not before: a mistake can be tried again
             provenance.write_provenance(cfg, output)
-        teacher = learn(own, labels, folder / "student", encoder)
+        teacher = train_student(own, labels, folder / "student", encoder)
     log.info("to use it: python -m flukeseg.predict checkpoint=%s source=… output=…", teacher)
     return Path(teacher)
 
 
-def photos(cfg: DictConfig, output: Path) -> Path:
-    """List the photos of `cfg.source`, of which an archive is unpacked first.
+def list_photos(cfg: DictConfig, output: Path) -> Path:
+    """List the photos of `cfg.source`; archives are unpacked first.
 
     Returns:
         A text file with their paths, at most `cfg.most` of each source, evenly spread.
@@ -95,10 +96,10 @@ def photos(cfg: DictConfig, output: Path) -> Path:
     for source in several(cfg.source):
         path = Path(source)
         if path.suffix.lower() in (".tar", ".tgz", ".gz"):
-            place = place_of(path, output)
-            if not place.exists():
-                unpack(path, place)
-            source = str(place)
+            unpacked = unpacked_folder(path, output)
+            if not unpacked.exists():
+                unpack(path, unpacked)
+            source = str(unpacked)
         found = find_inputs(source, leave_out=cfg.output)
         if cfg.most is not None and len(found) > require_int("most", cfg.most):
             spread = np.linspace(0, len(found) - 1, cfg.most).round().astype(int)
@@ -109,8 +110,8 @@ def photos(cfg: DictConfig, output: Path) -> Path:
     return listed
 
 
-def place_of(archive: Path, output: Path) -> Path:
-    """Return the folder that an archive is unpacked to; two of one name have each their own."""
+def unpacked_folder(archive: Path, output: Path) -> Path:
+    """Return the folder that an archive is unpacked to; two of one name have different ones."""
     digest = hashlib.sha256(os.fsencode(archive.absolute())).hexdigest()[:8]
     return output / "photos" / f"{archive.name.split('.')[0]}-{digest}"
 
@@ -119,7 +120,7 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar archive into a new folder.
 
     Raises:
-        InputError: it is no archive, or one that would write elsewhere.
+        InputError: it is not an archive, is empty, or would write elsewhere.
     """
     partial = folder.with_name(f"{folder.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
@@ -128,29 +129,31 @@ def unpack(archive: Path, folder: Path) -> None:
             tar.extractall(partial, filter="data")
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise InputError(f"source={archive} cannot be unpacked ({reason}); give a folder") from None
+        raise InputError(
+            f"source={archive} cannot be unpacked ({reason}); give a folder"
+        ) from error
     if not any(path.is_file() for path in partial.rglob("*")):
-        raise InputError(f"source={archive} is an archive of nothing; give a folder of photos")
+        raise InputError(f"source={archive} is an empty archive; give a folder of photos")
     partial.rename(folder)
 
 
 def make_labels(cfg: DictConfig, sources: Path, folder: Path, gate: Gate, number: int) -> None:
-    """Let the teacher look at every photo, and write down what of it the student may learn."""
+    """Let the teacher predict every photo, and write those masks that are good enough as labels."""
     folder.mkdir(parents=True, exist_ok=True)
     confidence = calibrate(cfg, folder / "calibration", gate)
     asked = {"source": str(sources), "output": str(folder / "teacher")}
     products = ["mask", "probability", "uncertainty"]
     predict(OmegaConf.merge(cfg, {**asked, "products": products}))
-    asked_for = set(find_inputs(sources))  # absolute, as `photos` lists them
+    asked_for = set(find_inputs(sources))  # absolute, as `list_photos` lists them
     teacher = PredictionFolder(folder / "teacher")
-    tally = label(teacher, folder, gate, confidence, cfg.max_pixels, asked_for)
+    tally = select_labels(teacher, folder, gate, confidence, cfg.max_pixels, asked_for)
     kinds = ", ".join(f"{count} {kind}" for kind, count in tally.most_common())
     log.info("round %d: masks from a confidence of %.3f: %s", number, confidence, kinds)
-    log.info("look at: %s and %s", folder / "taken", folder / "refused")
+    log.info("pictures: %s and %s", folder / "taken", folder / "refused")
 
 
 def calibrate(cfg: DictConfig, folder: Path, gate: Gate) -> float:
-    """Return the confidence from which this teacher's masks are good, on photos with a truth."""
+    """Return the confidence from which this teacher's masks are good, on photos with true masks."""
     root = cfg.calibrate_on
     if root is None:
         size = require_size("photo_size", cfg.photo_size)
@@ -170,25 +173,26 @@ def calibrate(cfg: DictConfig, folder: Path, gate: Gate) -> float:
     return confidence
 
 
-def learn(cfg: DictConfig, labels: Path, folder: Path, encoder: str) -> str:
-    """Train the student of a round, or go on with it; return its best checkpoint."""
-    done = folder / "result.json"
-    if not done.exists():
+def train_student(cfg: DictConfig, labels: Path, folder: Path, encoder: str) -> str:
+    """Train the student of a round, or resume it; return its best checkpoint."""
+    if read_result(folder) is None:
         last = "last" if (folder / "checkpoints" / "last.ckpt").exists() else None
-        train(student(cfg, labels, folder, encoder, last))
-    result = json.loads(done.read_text(encoding="utf-8"))
-    return os.path.normpath(folder / result["checkpoint"])
+        train(student_config(cfg, labels, folder, encoder, last))
+    checkpoint = read_result(folder)["checkpoint"]
+    if checkpoint is None:  # fast_dev_run
+        raise InputError(f"{folder} has no checkpoint; train the student for at least one epoch")
+    return os.path.normpath(folder / checkpoint)
 
 
-def student(
+def student_config(
     cfg: DictConfig, labels: Path, folder: Path, encoder: str, last: str | None
 ) -> DictConfig:
-    """Return a student's configuration: it goes on from the first teacher's network."""
+    """Return a student's configuration: it fine-tunes the first teacher's network."""
     first = find_checkpoint(several(cfg.checkpoint)[0])
     changes: dict[str, Any] = {
         "folder": str(folder),
         "ckpt_path": last,
-        "data": {"sources": {"taught": {"labels": str(labels)}}},
+        "data": {"sources": {"pseudo_labelled": {"labels": str(labels)}}},
         "model": {
             "start_from": str(first),
             "encoder": encoder,
@@ -200,8 +204,8 @@ def student(
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="selftrain")
 def main(cfg: DictConfig) -> None:
-    """Learn from unlabelled photos, from the command line."""
-    with command_line.report_user_errors(), quiet_lightning():
+    """Self-train from the command line."""
+    with report_stop("start again to go on"), command_line.report_user_errors(), quiet_lightning():
         selftrain(cfg)
 
 

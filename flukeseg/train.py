@@ -1,4 +1,4 @@
-"""Learn fluke masks: `python -m flukeseg.train +experiment=seresnet34`."""
+"""Train a network on fluke masks: `python -m flukeseg.train +experiment=seresnet34`."""
 
 from __future__ import annotations
 
@@ -17,63 +17,70 @@ from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities import rank_zero_only
 
 from flukeseg import command_line
+from flukeseg.atomic_files import locked_folder
 from flukeseg.errors import InputError, require_int
 from flukeseg.installation import CONF
 from flukeseg.model.module import SegmentationModule
 from flukeseg.sweeps.jobs import run_job
+from flukeseg.sweeps.runs import METRIC
 from flukeseg.training.callbacks import SeededSteps
+from flukeseg.training.divergence import StopOnDivergence
 from flukeseg.training.loggers import make_logger
 from flukeseg.training.provenance import refuse_changes, write_provenance
-from flukeseg.training.run_folder import locked, write_result
-from flukeseg.training.trainer import make_trainer, quiet_lightning
+from flukeseg.training.run_folder import write_result
+from flukeseg.training.split_record import refuse_changed_photos, write_split
+from flukeseg.training.trainer import make_trainer, quiet_lightning, report_stop
 
 log = logging.getLogger(__name__)
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
-    """Run one training as its configuration says and leave all it makes in `cfg.folder`.
+    """Run one training as configured and write all its results to `cfg.folder`.
 
     Returns:
-        The figures of the best checkpoint: those of validation, and of the test set if the data
+        The metrics of the best checkpoint: those of validation, and of the test set if the data
         has one.
 
     Raises:
-        InputError: something in the configuration or the data cannot be used, or another process
-            trains in the folder.
+        InputError: something in the configuration or the data cannot be used, the loss is no
+            longer finite, or another process trains in the folder.
     """
     # of a group of processes the first holds the folder for all
-    with locked(Path(cfg.folder)) if rank_zero_only.rank == 0 else nullcontext():
+    with locked_folder(Path(cfg.folder)) if rank_zero_only.rank == 0 else nullcontext():
         return _train(cfg)
 
 
 def _train(cfg: DictConfig) -> dict[str, float]:
-    if rank_zero_only.rank > 0:  # one process tells
+    if rank_zero_only.rank > 0:  # one process reports
         logging.getLogger("flukeseg").setLevel(logging.WARNING)
     folder = Path(cfg.folder)
-    require_int("seed", cfg.seed, least=0, most=2**32 - 1)
-    require_int("trainer.max_epochs", cfg.trainer.max_epochs, least=0)
+    check_numbers(cfg)
     resume_from = last_checkpoint(cfg, folder)
     logger = make_logger(cfg.get("logger"))
     if rank_zero_only.rank == 0:
         write_provenance(cfg, folder)
-        (folder / "result.json").unlink(missing_ok=True)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule = hydra.utils.instantiate(cfg.data, _convert_="all")
-    datamodule.setup()  # a problem in the data is told before a network is built
+    datamodule.setup()  # a problem in the data is reported before a network is built
+    if rank_zero_only.rank == 0:
+        if resume_from:
+            refuse_changed_photos(datamodule.split, folder)
+        write_split(datamodule.split, folder)
+        (folder / "result.json").unlink(missing_ok=True)
     module = hydra.utils.instantiate(cfg.model, _convert_="all")
     check_network_runs(module)
     callbacks = [hydra.utils.instantiate(c, _convert_="all") for c in cfg.callbacks.values() if c]
-    callbacks.append(SeededSteps(cfg.seed))
+    callbacks += [SeededSteps(cfg.seed), StopOnDivergence(folder)]
     trainer = make_trainer(cfg.trainer, callbacks=callbacks, logger=logger)
     if logger:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     log.info("computing in %s on %s", trainer.precision, trainer.strategy.root_device)
     try:
         trainer.fit(module, datamodule, ckpt_path=resume_from)
-    except SystemExit:  # how Lightning ends after Ctrl-C
-        if best := trainer.checkpoint_callback.best_model_path:
-            log.info("stopped; best checkpoint so far: %s", best)
-            log.info("to go on: the same command with ckpt_path=last")
+    except SystemExit:  # how Lightning ends after Ctrl-C and SIGTERM
+        checkpoints = trainer.checkpoint_callback
+        if checkpoints and checkpoints.best_model_path:
+            log.info("best checkpoint so far: %s", checkpoints.best_model_path)
         raise
     best = trainer.checkpoint_callback and trainer.checkpoint_callback.best_model_path
     if not best:  # fast_dev_run, or no epoch at all
@@ -95,8 +102,22 @@ def _train(cfg: DictConfig) -> dict[str, float]:
     return figures
 
 
+def check_numbers(cfg: DictConfig) -> None:
+    """Check options that libraries would reject late, or in words of their own.
+
+    Raises:
+        InputError: one is not a number, or out of range.
+    """
+    require_int("seed", cfg.seed, least=0, most=2**32 - 1)
+    require_int("trainer.max_epochs", cfg.trainer.max_epochs, least=0)
+    for key in ("augmentation.strength", "model.optimizer.lr"):
+        value = OmegaConf.select(cfg, key)
+        if isinstance(value, bool | str):
+            raise InputError(f"{key}={value} must be a number")
+
+
 def last_checkpoint(cfg: DictConfig, folder: Path) -> str | None:
-    """Return the file to go on from, or None to start.
+    """Return the file to resume from, or None to start.
 
     Raises:
         InputError: ckpt_path is neither null nor last, there is no such file, or an option differs
@@ -117,10 +138,10 @@ def last_checkpoint(cfg: DictConfig, folder: Path) -> str | None:
 
 
 def check_network_runs(module: SegmentationModule) -> None:
-    """Try the network on an empty photo.
+    """Run the network on an empty photo.
 
     Raises:
-        InputError: it does not take photos of its size.
+        InputError: it cannot process photos of its size.
     """
     module.eval()
     try:
@@ -128,36 +149,36 @@ def check_network_runs(module: SegmentationModule) -> None:
             module(torch.zeros(1, 3, *module.size))
     except (AssertionError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"model.encoder={module.hparams['encoder']} does not take photos of "
+            f"model.encoder={module.hparams['encoder']} cannot process photos of "
             f"data.size={list(module.size)}: {error}"
         ) from error
     module.train()
 
 
 def report(figures: dict[str, float], best: str, folder: Path) -> None:
-    """Say what the run came to and where to look."""
+    """Log the metrics of a run, and where its results are."""
     for stage, meaning in (("val", "validation"), ("test", "held out")):
         if f"{stage}/dice" in figures:
-            log.info(
-                "Dice %s: %.4f a photo, %.4f soft and pooled",
-                meaning,
-                figures[f"{stage}/dice"],
-                figures[f"{stage}/soft_dice"],
-            )
+            dice, soft, missed = (figures[f"{stage}/{n}"] for n in ("dice", "soft_dice", "missed"))
+            log.info("Dice %s: %.4f a photo, %.4f soft and pooled", meaning, dice, soft)
+            log.info("flukes %s: %.1f %% missed", meaning, 100 * missed)
+        if f"{stage}/false" in figures:
+            false = figures[f"{stage}/false"]
+            log.info("photos without fluke, %s: %.1f %% with a false one", meaning, 100 * false)
     log.info("best checkpoint: %s", best)
     for picture in ("held_out.jpg", "validation.jpg", "curves.png"):
         if (folder / picture).exists():
-            log.info("look at: %s", folder / picture)
+            log.info("pictures: %s", folder / picture)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def main(cfg: DictConfig) -> float | None:
-    """Train from the command line; the validation Dice is what a sweep compares."""
-    with quiet_lightning():
+    """Train from the command line; `val/score` is what a sweep compares."""
+    with quiet_lightning(), report_stop("start again with ckpt_path=last to go on"):
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             return run_job(cfg, train)
         with command_line.report_user_errors():
-            return train(cfg).get("val/dice")
+            return train(cfg).get(METRIC)
 
 
 if __name__ == "__main__":

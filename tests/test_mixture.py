@@ -35,10 +35,12 @@ from flukeseg.data.pseudo_labels import (
 )
 from flukeseg.data.rendered import RenderedDataModule
 from flukeseg.data.sampling import seed_of
-from flukeseg.data.start_size import Start
+from flukeseg.data.start_size import StartSize
 from flukeseg.errors import InputError
+from flukeseg.images.reading import read_mask
 from flukeseg.model.losses import BCEDiceLoss
 from flukeseg.rendering import PARTS, render
+from flukeseg.training.split_record import refuse_changed_photos, write_split
 
 SMALL = (32, 64)
 quick = settings(deadline=None, max_examples=40)
@@ -340,6 +342,35 @@ def test_drawn_masks_validate_and_a_teachers_where_there_are_none(pairs, tmp_pat
     assert "taught_01.png" not in {n for e in range(4) for n in names_of(data.train_set, e)}
 
 
+def test_the_split_names_each_photo_of_a_file_once(pairs, tmp_path):
+    labels = write_labels(tmp_path / "pseudo", ["train", "val", "other"])
+    data = mixed(
+        {
+            "rendered": RenderedSource(1),
+            "pseudo": PseudoLabelledSource(1, labels=labels),
+            "labelled": LabelledSource(2, root=pairs, leave_out=["fluke_00"]),
+        }
+    )
+    uses = {(photo.source, photo.name): photo.use for photo in data.split}
+    assert len(data.split) == len(uses) == 2 + 11
+    assert uses["pseudo", "taught_00.png"] == "train"
+    assert uses["pseudo", "taught_01.png"] == "val"
+    assert {name for (_, name), use in uses.items() if use == "val" and name[0] == "f"} == {
+        "fluke_02",
+        "fluke_04",
+    }
+    write_split(data.split, tmp_path)
+    refuse_changed_photos(data.split, tmp_path)
+    mask = tmp_path / "pseudo/masks/taught_00.png"
+    write_rgb(mask, 255 - read_mask(mask, 127) * 255)
+    changed = PseudoLabelledSource(1, labels=labels)
+    other = mixed({**data.sources, "pseudo": changed})
+    with pytest.raises(InputError, match=r"other photos: taught_00\.png has changed; restore"):
+        refuse_changed_photos(other.split, tmp_path)
+    with pytest.raises(InputError, match=r"fluke_01 is missing, .* and 1 more; restore"):
+        refuse_changed_photos([p for p in data.split if p.source != "labelled"], tmp_path)
+
+
 # Smaller at the start
 
 
@@ -350,7 +381,7 @@ def sizes_of(dataset: FlukeDataset | MixedDataset, epoch: int) -> set[tuple[int,
 
 @pytest.mark.parametrize("kind", ["folder", "rendered", "mixed"])
 def test_the_first_epochs_are_smaller(pairs, tmp_path, kind):
-    options = {"size": (64, 128), "start": Start((32, 64), 2), "augmentation": Augmentation(1)}
+    options = {"size": (64, 128), "start": StartSize((32, 64), 2), "augmentation": Augmentation(1)}
     if kind == "folder":
         data = FolderDataModule(pairs, **options)
     elif kind == "rendered":
@@ -418,14 +449,14 @@ def test_taught_photos_are_parted_by_their_use(tmp_path):
 
 
 BROKEN = {
-    "gone": (None, "labels.csv is no list of labels"),
+    "gone": (None, "labels.csv is not a list of labels"),
     "no text": (b"\xff\xfe\x00", "labels.csv has no row to train on"),
-    "other columns": (b"path;mask\na.jpg;a.png\n", "labels.csv is no list of labels"),
+    "other columns": (b"path;mask\na.jpg;a.png\n", "labels.csv is not a list of labels"),
     "empty": (b"", "labels.csv has no row to train on"),
     "nothing taken": (b"photo,mask,use\na.jpg,a.png,not confident\n", "no row to train on"),
     "photo gone": (b"photo,mask,use\ngone.jpg,a.png,train\n", "gone.jpg"),
-    "one huge cell": (b'photo,mask,use\n"' + b"a" * 200_000, "labels.csv is no list of labels"),
-    "a short row": (b"use,photo,mask\ntrain,a.jpg\n", "labels.csv is no list of labels"),
+    "one huge cell": (b'photo,mask,use\n"' + b"a" * 200_000, "labels.csv is not a list of labels"),
+    "a short row": (b"use,photo,mask\ntrain,a.jpg\n", "labels.csv is not a list of labels"),
 }
 
 
@@ -440,7 +471,7 @@ def test_a_list_of_labels_that_cannot_be_used_is_told(tmp_path, content, told):
 def test_a_mask_of_another_size_than_its_photo_is_told(tmp_path):
     labels = write_labels(tmp_path, ["train"])
     write_rgb(tmp_path / "masks/taught_00.png", np.zeros((64, 127), np.uint8))
-    with pytest.raises(InputError, match=r"taught_00\.png is not as large as its photo"):
+    with pytest.raises(InputError, match=r"taught_00\.png does not have the size of its photo"):
         PseudoLabelledSource(1, labels=labels).load(SMALL, 0, 1)
 
 
@@ -465,7 +496,7 @@ def test_what_is_unknown_moves_with_the_photo_and_stays_unknown(strength, seed):
 def test_unknown_is_a_half_in_a_sample(tmp_path):
     labels = write_labels(tmp_path, ["train"] * 3)
     train, _ = PseudoLabelledSource(1, labels=labels).load((64, 128), 0, 1)
-    dataset = FlukeDataset(train, Augmentation(3), start=Start(SMALL, 1))
+    dataset = FlukeDataset(train, Augmentation(3), start=StartSize(SMALL, 1))
     for epoch in range(3):
         masks = torch.stack([dataset[epoch, i]["mask"].reshape(-1) for i in range(3)])
         assert masks.unique().tolist() == [0, 0.5, 1]
@@ -519,7 +550,7 @@ def labelled(root: Path) -> list[str]:
 def test_a_mixture_trains(run_train, pairs):
     run_train(
         *labelled(pairs), *TINY, "name=mixed", "data.size=[64,128]",
-        "data.start={_target_:flukeseg.data.dataset.Start,size:[32,64],epochs:1}",
+        "data.start={_target_:flukeseg.data.start_size.StartSize,size:[32,64],epochs:1}",
         f"data.test_root={pairs}", "+data.sources.labelled.leave_out=[fluke_00]",
     )  # fmt: skip
     (folder,) = Path("outputs/mixed").iterdir()

@@ -582,7 +582,7 @@ def test_an_output_keeps_its_checkpoint(run_predict, tiny_runs, sea, capsys):
 def test_one_run_at_a_time(predict_sea, capsys):
     with PredictionFolder("out").locked():
         message = the_error(predict_sea, capsys, "output=out")
-        assert "out is being written by another run" in message
+        assert "out is locked by another process" in message
     predict_sea("output=out")
     assert len(table("out")) == 9
 

@@ -25,7 +25,7 @@ from flukeseg.model.checkpoint_files import find_checkpoint, name_checkpoint
 from flukeseg.model.module import SegmentationModule
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.rendering import render
-from flukeseg.training.label_selection import Gate, label, least_confidence
+from flukeseg.training.label_selection import Gate, least_confidence, select_labels
 
 GREYS = {0, 64, 192, 255}
 PIXELS = 10**6
@@ -266,7 +266,9 @@ def sources(tmp_path, monkeypatch) -> Path:
 
 
 def listed(output: Path, source: str | list[str], most: int | None = None) -> list[str]:
-    paths = selftrain.photos(asked(source, most), output).read_text(encoding="utf-8").splitlines()
+    paths = (
+        selftrain.list_photos(asked(source, most), output).read_text(encoding="utf-8").splitlines()
+    )
     assert all(Path(path).is_absolute() and Path(path).is_file() for path in paths)
     return [Path(path).stem for path in paths]
 
@@ -281,7 +283,7 @@ def test_at_most_so_many_of_each_source_evenly_spread(sources):
 
 
 def test_an_archive_is_unpacked_once_and_whole(sources):
-    place = selftrain.place_of(Path("more.tar"), sources)
+    place = selftrain.unpacked_folder(Path("more.tar"), sources)
     half = place.with_name(f"{place.name}.partial") / "deep/0.jpg"  # as a kill leaves it
     half.parent.mkdir(parents=True)
     half.write_bytes(b"half")
@@ -336,6 +338,10 @@ MISTAKES = {
     "no source": ([], "source has no value"),
     "no checkpoint": (["source=photos", "checkpoint=gone.ckpt"], "checkpoint=gone.ckpt does not"),
     "rounds": (["source=photos", "rounds=0"], "rounds=0 must be a whole number"),
+    "no epoch": (
+        ["source=photos", "trainer.max_epochs=0"],
+        "trainer.max_epochs=0 must be a whole number of at least 1",
+    ),
     "most": (["source=photos", "most=0"], "most=0 must be a whole number"),
     "gate": (["source=photos", "gate.sure=0.4"], "gate.sure=0.4 must be from 0.5 to 1"),
     "typo": (["source=photos", "gate.god=1"], "did you mean gate.good?"),
@@ -346,7 +352,7 @@ MISTAKES = {
     ),
     "nothing taken": (
         ["source=photos", "gate.disagreement=0"],
-        "no mask is good enough to learn from",
+        "no mask is good enough to train on",
     ),
 }
 
@@ -437,7 +443,7 @@ def test_masks_of_one_confidence_are_taken_together_or_not_at_all():
 
 
 def test_nothing_known_is_not_enough():
-    with pytest.raises(InputError, match="teach with a better checkpoint"):
+    with pytest.raises(InputError, match="give a better checkpoint"):
         least_confidence(Gate(), [], [])
 
 
@@ -460,7 +466,7 @@ def middle(looked: PredictionFolder, column: str) -> float:
 def test_the_gate_takes_what_is_confident_and_agreed_on(looked, tmp_path):
     confidence = middle(looked, "confidence") - 0.05
     gate = Gate(disagreement=middle(looked, "disagreement"), val_count=2)
-    tally = label(looked, tmp_path, gate, confidence, PIXELS)
+    tally = select_labels(looked, tmp_path, gate, confidence, PIXELS)
     rows = {row["photo"]: row for row in read_rows(tmp_path / "labels.csv")}
     for row in looked.rows():
         use = rows[row["key"]]["use"]
@@ -469,12 +475,12 @@ def test_the_gate_takes_what_is_confident_and_agreed_on(looked, tmp_path):
         elif row["confidence"] < confidence:
             assert use == "not confident"
         elif row["disagreement"] > gate.disagreement:
-            assert use == "looks disagree"
+            assert use == "views disagree"
         else:
             assert use in ("train", "val")
     uses = [row["use"] for row in rows.values()]
     assert dict(tally) == {use: uses.count(use) for use in uses}
-    assert tally.keys() >= {"train", "not confident", "looks disagree"}
+    assert tally.keys() >= {"train", "not confident", "views disagree"}
     assert len(list((tmp_path / "masks").iterdir())) == tally["train"] + tally["val"]
     for kind in ("taken", "refused"):
         assert [path.name for path in (tmp_path / kind).iterdir()] == ["0001.jpg"]
@@ -482,7 +488,7 @@ def test_the_gate_takes_what_is_confident_and_agreed_on(looked, tmp_path):
 
 @pytest.mark.parametrize(("val_count", "expected"), [(0, 0), (1, 1), (3, 3), (99, 4)])
 def test_at_most_a_fifth_validates(looked, tmp_path, val_count, expected):
-    tally = label(looked, tmp_path, Gate(disagreement=1, val_count=val_count), 0, PIXELS)
+    tally = select_labels(looked, tmp_path, Gate(disagreement=1, val_count=val_count), 0, PIXELS)
     taken = tally["train"] + tally["val"]
     assert taken == sum(row["status"] == "ok" for row in looked.rows())
     assert tally["val"] == min(expected, taken // 5)
@@ -495,7 +501,7 @@ def test_pixels_are_known_where_all_looks_are_sure_and_cleaning_agrees(
     looked, tmp_path, sure, spread
 ):
     gate = Gate(disagreement=1, sure=sure, spread=spread)
-    label(looked, tmp_path, gate, 0, PIXELS)
+    select_labels(looked, tmp_path, gate, 0, PIXELS)
     known, cleaned = 0, 0
     for row in looked.rows():
         if row["status"] != "ok":
@@ -526,7 +532,7 @@ def test_photos_of_names_that_are_no_text_are_labelled_too(tiny_runs, tmp_path):
         "products=[mask,probability,uncertainty]",
     )  # fmt: skip
     gate = Gate(disagreement=1, val_count=0)
-    label(PredictionFolder(tmp_path / "teacher"), tmp_path, gate, 0, PIXELS)
+    select_labels(PredictionFolder(tmp_path / "teacher"), tmp_path, gate, 0, PIXELS)
     train, _ = PseudoLabelledSource(1, labels=tmp_path / "labels.csv").load((32, 64), 0, 1)
     assert sorted(train.names) == sorted(["4_00.jpg", os.fsdecode(b"\xff.jpg")])
 
@@ -545,7 +551,7 @@ def test_the_experiment_wild_composes_and_opens_with_its_command():
     assert cfg.model.size == cfg.data.size
     data = hydra.utils.instantiate(cfg.data, _convert_="all")
     assert isinstance(data, MixedDataModule)
-    assert data.sources.keys() == {"rendered", "taught", "labelled"}
+    assert data.sources.keys() == {"rendered", "pseudo_labelled", "labelled"}
     assert sum(source.share for source in data.sources.values()) == pytest.approx(1)
     assert all(source.augmentation for source in data.sources.values())
     assert str(data.sources["labelled"].root) == "some/where/sea-animals"

@@ -114,3 +114,6 @@ def test_groups_file(tmp_path):
     path.write_text("stem,individual\na,Salt\na,Pepper\n", encoding="utf-8")
     with pytest.raises(InputError, match="two individuals"):
         read_individuals(path, "abcd")
+    path.write_text('stem,individual\na,"Salt\nb,Pepper\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r"not valid CSV .*quotes"):
+        read_individuals(path, "abcd")

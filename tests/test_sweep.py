@@ -67,7 +67,7 @@ def test_a_failing_job_loses_no_other(run_train, capsys):
     (folder / "1/result.json").unlink()
     with FileLock(folder / "1/.lock"):
         fails(run_train, *settings, "ckpt_path=last")
-    assert "1 is being worked on by another process" in capsys.readouterr().err
+    assert "1 is locked by another process" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoints/*")} == before
     fails(run_train, *settings, "ckpt_path=last")
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoints/*")}
@@ -88,13 +88,13 @@ def test_a_failing_job_loses_no_other(run_train, capsys):
     assert row["runs"] == "2"
     assert "2 finished, 2 failed" in printed
     assert "augmentation.strength=9 seed=2" in told
-    assert "val/dice" in printed
+    assert "val/score" in printed
 
 
 def test_a_job_that_breaks_is_a_failed_one(tmp_path, caplog):
     cfg = OmegaConf.create({"folder": str(tmp_path / "0"), "ckpt_path": None})
     cfg.trainer = {"devices": 1}
-    assert run_job(cfg, lambda cfg: {"val/dice": 1 / 0}) is None
+    assert run_job(cfg, lambda cfg: {"val/score": 1 / 0}) is None
     (run,) = read_runs(tmp_path)
     assert (run.status, run.note) == ("failed", "ZeroDivisionError: division by zero")
     assert "Traceback" in caplog.text
@@ -152,9 +152,9 @@ def write_run(folder: Path, options: list[str], dice: float | None, epochs: int 
     (folder / ".hydra").mkdir(parents=True)
     OmegaConf.save(OmegaConf.create(options), folder / ".hydra/overrides.yaml")
     rows = "".join(f"{epoch},{0.9 * (dice or 0.1)}\n" for epoch in range(epochs))
-    (folder / "metrics.csv").write_text("epoch,val/dice\n" + rows)
+    (folder / "metrics.csv").write_text("epoch,val/score\n" + rows)
     if dice is not None:
-        write_result(folder, {"figures": {"val/dice": dice, "val/soft_dice": dice / 2}})
+        write_result(folder, {"figures": {"val/score": dice, "val/dice": dice}})
 
 
 def test_the_table_says_what_won_and_what_is_not_in_it(tmp_path, capsys):
@@ -180,8 +180,8 @@ def test_the_table_says_what_won_and_what_is_not_in_it(tmp_path, capsys):
     assert "6 finished, 1 unfinished, 1 stopped" in printed
     best, *others = read_table(tmp_path)
     assert best["augmentation.strength"] == "0"
-    assert float(best["val/dice"]) == pytest.approx(0.85)
-    assert float(best["val/dice spread"]) == pytest.approx(0.1 / 2**0.5)
+    assert float(best["val/score"]) == pytest.approx(0.85)
+    assert float(best["val/score spread"]) == pytest.approx(0.1 / 2**0.5)
     assert [row["runs"] for row in others] == ["2", "2"]
     assert (
         "python -m flukeseg.train +experiment=demo model.optimizer.lr=1e-3 "

@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import EXPERIMENTS, ROOT, TINY, read_metrics, write_pairs
+from conftest import EXPERIMENTS, ROOT, SIZE, TINY, read_metrics, write_pairs
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -60,7 +61,7 @@ def test_a_run_leaves_all_it_makes(run_train, shared_pairs):
     assert [row["epoch"] for row in rows] == [0, 1]
     logged = {"train/loss", "train/bce", "train/dice_loss", "val/loss", "val/dice", "val/soft_dice"}
     assert logged <= set(rows[0])
-    best = max(rows, key=lambda row: row["val/dice"])
+    best = max(rows, key=lambda row: row["val/score"])
     (kept,) = (folder / "checkpoints").glob("epoch=*.ckpt")
     assert kept.name == f"epoch={best['epoch']:03.0f}-dice={best['val/dice']:.4f}.ckpt"
     assert OmegaConf.load(folder / "config.yaml").data.size == [32, 64]
@@ -114,15 +115,16 @@ def test_a_seed_repeats_dropout_with_any_number_of_workers(run_train, shared_pai
 
 def test_a_folder_is_of_one_training_at_a_time(run_train, shared_pairs, capsys):
     run_train(*folder_data(shared_pairs), *TINY, "name=held")
-    hold = "import sys, time; from pathlib import Path; from flukeseg.training.run_folder import locked\n"
-    hold += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    hold = "import sys, time\nfrom pathlib import Path\n"
+    hold += "from flukeseg.atomic_files import locked_folder\n"
+    hold += "with locked_folder(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     command = [sys.executable, "-c", hold, str(the_run("held"))]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(SystemExit):
             run_train(*folder_data(shared_pairs), *TINY, "name=held", "ckpt_path=last")
         other.kill()
-    assert "is being worked on by another process" in capsys.readouterr().err
+    assert "is locked by another process" in capsys.readouterr().err
     assert (the_run("held") / "result.json").is_file()
 
 
@@ -195,20 +197,155 @@ def test_runs_that_start_together_do_not_share_a_folder(tmp_path, monkeypatch):
     assert len({run_dir("twins", None) for _ in range(5)}) == 5
 
 
-def test_ctrl_c_keeps_the_best_checkpoint(tmp_path, shared_pairs):
-    command = [sys.executable, "-m", "flukeseg.train", *folder_data(shared_pairs), *TINY,
-               "name=stopped", "trainer.max_epochs=500"]  # fmt: skip
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_keeps_its_checkpoint_and_goes_on(run_train, shared_pairs, sent, code):
+    settings = [*folder_data(shared_pairs), *TINY, "name=stopped"]
+    command = [sys.executable, "-m", "flukeseg.train", *settings, "trainer.max_epochs=500"]
     with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        wait_for_checkpoint(process, tmp_path / "outputs/stopped")
-        process.send_signal(signal.SIGINT)
+        wait_for_checkpoint(process, Path("outputs/stopped"))
+        process.send_signal(sent)
         output, _ = process.communicate(timeout=60)
-    assert process.returncode != 0
-    (best,) = tmp_path.glob("outputs/stopped/*/checkpoints/epoch=*.ckpt")
+    assert process.returncode == code
+    (best,) = Path().glob("outputs/stopped/*/checkpoints/epoch=*.ckpt")
     assert best.name in output
-    assert "ckpt_path=last" in output
+    assert output.strip().splitlines()[-1] == ("stopped; start again with ckpt_path=last to go on")
     assert "Traceback" not in output
+    done = len(read_metrics(the_run("stopped")))
+    run_train(*settings, "ckpt_path=last", f"trainer.max_epochs={done + 1}")
+    assert len(read_metrics(the_run("stopped"))) == done + 1
+
+
+def fails(run_train, capsys, *overrides: str) -> str:
+    """Run a training that has to fail; return its one sentence."""
+    with pytest.raises(SystemExit) as ended:
+        run_train(*overrides)
+    assert ended.value.code == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("error: ")
+    return message
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "checkpoints").iterdir()}
+
+
+def test_a_run_that_diverges_stops_and_says_where(run_train, shared_pairs, capsys):
+    settings = [*folder_data(shared_pairs), *TINY, "name=wild", "model.optimizer.lr=1e10"]
+    message = fails(run_train, capsys, *settings, "trainer.max_epochs=20")
+    assert re.search(
+        r"loss is infinite or not a number in epoch \d+, step \d+; try a lower", message
+    )
+    assert "model.optimizer.lr than 1e+10" in message
+    assert not (the_run("wild") / "result.json").exists()
+    assert len(read_metrics(the_run("wild"))) < 20
+
+
+@pytest.mark.parametrize("kind", ["training", "validation"])
+def test_a_run_that_diverges_keeps_its_checkpoints(run_train, shared_pairs, capsys, kind):
+    """The weights break between two epochs, or in the very last step of one."""
+    settings = [*folder_data(shared_pairs), *TINY, "name=broken"]
+    run_train(*settings, "trainer.max_epochs=1")
+    last = the_run("broken") / "checkpoints/last.ckpt"
+    saved = torch.load(last, weights_only=True)
+    if kind == "training":
+        name = next(name for name in saved["state_dict"] if name.endswith("weight"))
+        saved["state_dict"][name].fill_(torch.nan)
+    else:  # not used in training
+        name = next(name for name in saved["state_dict"] if name.endswith("running_mean"))
+        saved["state_dict"][name].fill_(torch.nan)
+    torch.save(saved, last)
+    before = contents(the_run("broken"))
+    message = fails(run_train, capsys, *settings, "ckpt_path=last", "trainer.max_epochs=3")
+    assert f"the {kind} loss is infinite or not a number in epoch 1, step" in message
+    assert contents(the_run("broken")) == before
+
+
+def test_a_resumed_run_refuses_other_photos(run_train, tmp_path, capsys):
+    write_pairs(tmp_path / "pairs", 10)
+    settings = [*folder_data(tmp_path / "pairs"), *TINY, "name=pairs", "trainer.max_epochs=1"]
+    run_train(*settings)
+    result = (the_run("pairs") / "result.json").read_bytes()
+    before = contents(the_run("pairs"))
+    changed, gone = (tmp_path / f"pairs/images/fluke_0{i}.jpg" for i in (3, 7))
+    mask = tmp_path / "pairs/masks/fluke_07.png"
+    kept = {path: path.read_bytes() for path in (changed, gone, mask)}
+    cv2.imwrite(str(changed), 255 - cv2.imread(str(changed)))
+    gone.unlink()
+    mask.unlink()
+    (tmp_path / "pairs/val.txt").write_text("fluke_00\n")
+    message = fails(run_train, capsys, *settings, "ckpt_path=last")
+    assert "fluke_03 has changed" in message
+    assert "fluke_07 is missing" in message
+    assert "fluke_00 was for train and is for val" in message
+    assert contents(the_run("pairs")) == before
+    assert (the_run("pairs") / "result.json").read_bytes() == result
+    for path, content in kept.items():
+        path.write_bytes(content)
+    (tmp_path / "pairs/val.txt").unlink()
+    run_train(*settings[:-1], "ckpt_path=last")
+    assert len(read_metrics(the_run("pairs"))) == 2
+
+
+def test_a_damaged_checkpoint_names_the_other(run_train, shared_pairs, capsys):
+    settings = [*folder_data(shared_pairs), *TINY, "name=cut", "trainer.max_epochs=1"]
+    run_train(*settings)
+    last = the_run("cut") / "checkpoints/last.ckpt"
+    (best,) = last.parent.glob("epoch=*.ckpt")
+    whole = last.read_bytes()
+    for part in (whole[:1000], whole[: len(whole) // 2], b"", b"no checkpoint"):
+        last.write_bytes(part)
+        message = fails(run_train, capsys, *settings, "ckpt_path=last")
+        assert f"{last} cannot be read (" in message
+        assert f"copy {best.name} over it" in message
+    last.write_bytes(best.read_bytes())
+    run_train(*settings[:-1], "ckpt_path=last")
+    assert len(read_metrics(the_run("cut"))) == 2
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(run_train, shared_pairs, capsys):
+    resource = pytest.importorskip("resource")
+    settings = [*folder_data(shared_pairs), *TINY]
+    run_train(*settings, "name=full", "trainer.max_epochs=1")
+    before = contents(the_run("full"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    smallest = min(len(content) for content in before.values())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (smallest // 2, limits[1]))
+    try:
+        message = fails(run_train, capsys, *settings, "name=full", "ckpt_path=last")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "cannot be written (File too large); what was written before is kept" in message
+    assert contents(the_run("full")) == before
+    run_train(*settings, "name=full", "ckpt_path=last")
+    run_train(*settings, "name=unbroken")
+    assert read_metrics(the_run("full")) == read_metrics(the_run("unbroken"))
+
+
+def test_a_run_of_before_the_rooms_goes_on(run_train, shared_pairs):
+    settings = [*folder_data(shared_pairs), *TINY, "name=old"]
+    run_train(*settings, "trainer.max_epochs=1")
+    path = the_run("old") / "config.yaml"
+    text = path.read_text()
+    for now, then in (
+        ("flukeseg.data.pair_folder.FolderDataModule", "flukeseg.data.folder.FolderDataModule"),
+        ("flukeseg.model.module.SegmentationModule", "flukeseg.model.segmenter.SegmentationModule"),
+    ):
+        assert now in text
+        text = text.replace(now, then)
+    path.write_text(text)
+    (the_run("old") / "split.csv").unlink()  # there was none
+    run_train(*settings, "ckpt_path=last")
+    assert len(read_metrics(the_run("old"))) == 2
+
+
+def test_no_validation_photo_with_a_fluke_is_refused(run_train, tmp_path, capsys):
+    write_pairs(tmp_path / "pairs", 3)
+    cv2.imwrite(str(tmp_path / "pairs/masks/fluke_01.png"), np.zeros(SIZE, np.uint8))
+    (tmp_path / "pairs/val.txt").write_text("fluke_01\n")
+    message = fails(run_train, capsys, *folder_data(tmp_path / "pairs"), *TINY)
+    assert "no validation photo holds a fluke" in message
 
 
 ERRORS = {
@@ -222,6 +359,7 @@ ERRORS = {
     "unknown encoder": (["model.encoder=seresnet43"], "did you mean"),
     "weights not a file": (["model.encoder_weights=nothing.pth"], "nothing.pth is not a file"),
     "strength": (["augmentation.strength=9"], "augmentation.strength=9"),
+    "no strength": (["augmentation.strength=much"], "augmentation.strength=much must be a number"),
     "schedule": (["model.schedule=step"], "model.schedule=step"),
     "one fold of none": (["data=folder", "data.root=.", "data.fold=1"], "go together"),
     "nothing to resume": (["ckpt_path=last"], "ckpt_path=last finds no"),
@@ -233,12 +371,12 @@ ERRORS = {
     "threshold": (["+data.mask_threshold=300"], "data.mask_threshold=300"),
     "size too small": (
         ["model.encoder=swin_tiny_patch4_window7_224"],
-        "swin_tiny_patch4_window7_224 does not",
+        "swin_tiny_patch4_window7_224 cannot process",
     ),
     "metric": (["callbacks.best.monitor=val/dic"], "val/dic"),
-    "strange precision": (["trainer.precision=9"], "trainer.precision=9 cannot be had"),
+    "strange precision": (["trainer.precision=9"], "trainer.precision=9 is not available"),
     "no such device": (["trainer.accelerator=gpu"], "trainer.accelerator=gpu, trainer.devices"),
-    "no rate": (["model.optimizer.lr=abc"], "model.optimizer: "),
+    "no rate": (["model.optimizer.lr=abc"], "model.optimizer.lr=abc must be a number"),
     "a rate below nothing": (["model.optimizer.lr=-1"], "model.optimizer: Invalid learning rate"),
     "no plus": (["experiment=demo"], "added with a plus: +experiment=NAME"),
     "another job's": (

@@ -1,4 +1,4 @@
-"""One strength -> the training transforms. The only file that sees albumentations' own names."""
+"""Training transforms of one strength. The only file that imports albumentations."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from flukeseg.data.pseudo_labels import UNKNOWN
 from flukeseg.errors import InputError
 
 MAX_STRENGTH = 4.0
-"""Beyond it flukes are hardly recognisable, and some ranges would fold the picture."""
+"""Above it flukes are hardly recognisable, and some ranges would fold the photo."""
 
 
 class Augmentation:
-    """Augments a photo and its mask alike, as a seed says and nothing else.
+    """Augments a photo and its mask alike, determined by a seed.
 
     Args:
         strength: see `training_transform`.
@@ -38,7 +38,7 @@ class Augmentation:
         """
         if self.transform is None:
             return photo, mask
-        # one generator for all transforms: given a seed, each would start from the same one
+        # one generator for all: with a seed, each transform would get the same random numbers
         numbers, choices = np.random.SeedSequence(seed).generate_state(2)
         self.transform.set_random_state(np.random.default_rng(numbers), random.Random(int(choices)))
         unknown = mask == UNKNOWN
@@ -46,11 +46,11 @@ class Augmentation:
         if unknown.any():
             planes = np.dstack([planes, unknown.astype(np.uint8) * 255])
         augmented = self.transform(image=photo, mask=planes)
-        # the mask was warped as grey levels; half covered is fluke, as when it was resized
+        # the mask was warped as grey levels; half covered is fluke, as in resizing
         warped = (augmented["mask"] > 127).astype(np.uint8)
         if warped.ndim == 3:
             fluke, hidden = np.moveaxis(augmented["mask"].astype(np.int16), -1, 0)
-            # between fluke and unknown neither may be half
+            # between fluke and unknown, both may be below half
             doubtful = (hidden > 127) | ((fluke <= 127) & (fluke + hidden > 127))
             warped = np.where(doubtful, np.uint8(UNKNOWN), warped[..., 0])
         return augmented["image"], warped
@@ -59,14 +59,14 @@ class Augmentation:
 def training_transform(strength: float = 1.0) -> A.Compose | None:
     """Build the pipeline that augments photo and mask alike while training.
 
-    At 0 there is none. At 1 it is the reference recipe: blur of 3 px (p .5), shear ±5° (.5),
-    horizontal flip (.5), rotation ±5° (.3), contrast ±.1 (.2), brightness ±.1 (.2). In between
-    and above, probabilities go as 1 - (1 - p)^strength and ranges in proportion; the flip never
-    above one half, where it is a fair coin. Above 1 further transforms that suit flukes come in
-    with 1 - (1 - p)^(strength - 1), from nothing: scale, perspective, grid distortion, grey,
-    glare, motion blur, JPEG.
+    0 is None. 1 is the reference recipe: blur of 3 px (p .5), shear ±5° (.5),
+    horizontal flip (.5), rotation ±5° (.3), contrast ±.1 (.2), brightness ±.1 (.2). Other
+    strengths change probabilities to 1 - (1 - p)^strength and ranges in proportion; that of the
+    flip is one half at most. Above 1 there are further transforms that suit flukes, with
+    probability 1 - (1 - p)^(strength - 1): scale, perspective, grid distortion, grey, glare,
+    motion blur, JPEG.
 
-    Masks are to be given as 0 or 255 and come back as grey levels.
+    Masks are given as 0 or 255 and returned as grey levels.
 
     Args:
         strength: 0 to 4.

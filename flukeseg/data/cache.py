@@ -1,18 +1,20 @@
-"""Photos and masks kept in memory."""
+"""Photos and masks in memory."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from flukeseg.data.pseudo_labels import resize_labels
+from flukeseg.data.splits import SplitPhoto
 from flukeseg.images.resizing import resize_photo
 
 
 class CachedPhotos:
-    """Photos and masks in memory, as tensors: workers share these rather than copy them.
+    """Photos and masks as tensors, which loading processes share rather than copy.
 
     Args:
         names: N names.
@@ -27,18 +29,27 @@ class CachedPhotos:
 
     @classmethod
     def stacked(cls, items: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> CachedPhotos:
-        """Of names, photos and masks, all of one size."""
+        """Return a cache of (name, photo, mask) items, all of one size."""
         names, photos, masks = zip(*items, strict=True)
         return cls(list(names), np.stack(photos), np.stack(masks))
 
     @classmethod
     def joined(cls, several: Sequence[CachedPhotos]) -> CachedPhotos:
-        """All photos of several, in order."""
+        """Return one cache of all photos of several, in order."""
         return cls(
             [name for one in several for name in one.names],
             np.concatenate([one.photos.numpy() for one in several]),
             np.concatenate([one.masks.numpy() for one in several]),
         )
+
+    def split(self, use: str, source: str = "") -> list[SplitPhoto]:
+        """See `PhotoSet`."""
+        found = []
+        for i, name in enumerate(self.names):
+            digest = hashlib.blake2b(self.photos[i].numpy(), digest_size=8)
+            digest.update(self.masks[i].numpy())
+            found.append(SplitPhoto(source, use, name, digest.hexdigest()))
+        return found
 
     def __len__(self) -> int:
         return len(self.names)
@@ -46,7 +57,7 @@ class CachedPhotos:
     def get(
         self, index: int, epoch: int, size: tuple[int, int] | None = None
     ) -> tuple[str, np.ndarray, np.ndarray]:
-        """Return the photo of this number, the same in every epoch."""
+        """See `PhotoSet`; a photo is the same in every epoch."""
         photo, mask = self.photos[index].numpy(), self.masks[index].numpy()
         if size is not None:
             photo, mask = resize_photo(photo, size), resize_labels(mask, size)

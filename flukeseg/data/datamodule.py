@@ -11,17 +11,22 @@ import torch
 from torch.utils.data import DataLoader
 
 from flukeseg.data.augmentation import Augmentation
+from flukeseg.data.cache import CachedPhotos
 from flukeseg.data.dataset import FlukeDataset, PhotoSet, Sample
 from flukeseg.data.pairs import cached, load_pairs
 from flukeseg.data.sampling import EpochSampler
-from flukeseg.data.start_size import Start
+from flukeseg.data.splits import SplitPhoto
+from flukeseg.data.start_size import StartSize
 from flukeseg.data.workers import loading_processes, one_thread
 from flukeseg.errors import InputError, require_int, require_size
 from flukeseg.images.reading import MASK_THRESHOLD
 
 
 class FlukeDataModule(pl.LightningDataModule):
-    """Loaders over a training and a validation set; a subclass says where they come from.
+    """Loaders over a training, a validation and a test set; a subclass sets these up.
+
+    Attributes:
+        split: after `setup`, the photos that were read from files to train and to validate on.
 
     Args:
         size: (height, width) of what the network sees.
@@ -33,7 +38,7 @@ class FlukeDataModule(pl.LightningDataModule):
         augmentation: of the training photos, or None.
         start: a smaller size for the first epochs of training.
         test_root: folder of pairs, read as `FolderDataModule` reads its own, for a figure at the
-            end on photos that chose nothing.
+            end on photos that choose nothing.
     """
 
     def __init__(
@@ -44,7 +49,7 @@ class FlukeDataModule(pl.LightningDataModule):
         num_workers: int | None = None,
         seed: int = 0,
         augmentation: Augmentation | None = None,
-        start: Start | None = None,
+        start: StartSize | None = None,
         test_root: str | Path | None = None,
         mask_threshold: int = MASK_THRESHOLD,
     ) -> None:
@@ -60,27 +65,36 @@ class FlukeDataModule(pl.LightningDataModule):
         self.start = start
         self.test_root = test_root
         self.mask_threshold = require_int("data.mask_threshold", mask_threshold, least=0, most=254)
+        self.split: list[SplitPhoto] = []
         self.train_set: FlukeDataset | None = None
         self.val_set: FlukeDataset | None = None
         self.test_set: FlukeDataset | None = None
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        """Batches of augmented photos, in an order of their own each epoch."""
-        rank, ranks = self._place()
+        """Return batches of augmented photos, in another order each epoch."""
+        rank, ranks = self._rank()
         batch_size = self._batch_size()
         sampler = EpochSampler(len(self.train_set), self.seed, batch_size, rank, ranks)
         return self._loader(self.train_set, sampler)
 
     def val_dataloader(self) -> DataLoader[Sample]:
-        """Batches of every validation photo, in order."""
+        """Return batches of every validation photo, in order."""
         return self._loader(self.val_set)
 
     def test_dataloader(self) -> DataLoader[Sample]:
-        """Batches of every test photo, in order."""
+        """Return batches of every test photo, in order."""
         return self._loader(self.test_set)
 
     def _training_set(self, source: PhotoSet) -> FlukeDataset:
         return FlukeDataset(source, self.augmentation, self.seed, self.start)
+
+    def _validation_set(self, photos: CachedPhotos) -> FlukeDataset:
+        if not photos.masks.any():
+            raise InputError(
+                "no validation photo holds a fluke, so nothing can choose a checkpoint: list "
+                "others in val.txt, or raise data.val_count"
+            )
+        return FlukeDataset(photos)
 
     def _real_test_set(self) -> FlukeDataset | None:
         if self.test_root is None:
@@ -88,13 +102,13 @@ class FlukeDataModule(pl.LightningDataModule):
         pairs = load_pairs(self.test_root, self.size, self.mask_threshold)
         return FlukeDataset(cached(pairs, range(len(pairs.stems))))
 
-    def _place(self) -> tuple[int, int]:
-        """Which of how many processes this is."""
+    def _rank(self) -> tuple[int, int]:
+        """Return the number of this process, and how many there are."""
         trainer = self.trainer
         return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
 
     def _batch_size(self) -> int:
-        _, ranks = self._place()
+        _, ranks = self._rank()
         if not self.total_batch_size:
             return self.batch_size
         if self.total_batch_size % ranks:
@@ -106,7 +120,7 @@ class FlukeDataModule(pl.LightningDataModule):
     def _loader(
         self, dataset: FlukeDataset, sampler: Iterable[Any] | None = None
     ) -> DataLoader[Sample]:
-        rank, ranks = self._place()
+        rank, ranks = self._rank()
         if len(dataset) < ranks:
             raise InputError(
                 f"{len(dataset)} photos are too few for {ranks} devices: lower trainer.devices, or "

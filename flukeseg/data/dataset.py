@@ -10,14 +10,15 @@ from torch.utils.data import Dataset
 
 from flukeseg.data.augmentation import Augmentation
 from flukeseg.data.pseudo_labels import UNKNOWN
-from flukeseg.data.start_size import Start
+from flukeseg.data.splits import SplitPhoto
+from flukeseg.data.start_size import StartSize
 from flukeseg.images.tensors import to_tensor
 
 
 class Sample(TypedDict):
     """One photo: image 3×H×W float32 in 0..1, mask 1×H×W float32 0 or 1, and its name.
 
-    Of masks that a teacher made, unknown pixels are 0.5.
+    Unknown pixels of pseudo-labels are 0.5.
     """
 
     image: torch.Tensor
@@ -26,7 +27,7 @@ class Sample(TypedDict):
 
 
 class PhotoSet(Protocol):
-    """Where photos come from, by number and epoch."""
+    """Photos and masks by number and epoch."""
 
     def __len__(self) -> int:
         """Return the number of photos in an epoch."""
@@ -39,13 +40,15 @@ class PhotoSet(Protocol):
         They are of the source's own size, or of another (height, width) if one is given.
         """
 
+    def split(self, use: str, source: str = "") -> list[SplitPhoto]:
+        """Return the photos that come from files, as the record of a run's split holds them."""
+
 
 class FlukeDataset(Dataset[Sample]):
     """Samples of a source, augmented where an augmentation is given.
 
-    Its randomness is seeded anew for every sample from (seed, epoch, index). So no two
-    workers, ranks or epochs repeat each other, and a picture does not depend on how many workers
-    there are or on where a run was interrupted.
+    Every sample is seeded by (seed, epoch, index). So no two workers, ranks or epochs repeat each
+    other, and a sample does not depend on the number of workers or on where a run was interrupted.
 
     Args:
         source: photos and masks.
@@ -59,7 +62,7 @@ class FlukeDataset(Dataset[Sample]):
         source: PhotoSet,
         augmentation: Augmentation | None = None,
         seed: int = 0,
-        start: Start | None = None,
+        start: StartSize | None = None,
     ) -> None:
         self.source, self.augmentation, self.seed, self.start = source, augmentation, seed, start
 
@@ -72,7 +75,7 @@ class FlukeDataset(Dataset[Sample]):
         return self.sample(epoch, index, self.start.at(epoch) if self.start else None)
 
     def sample(self, epoch: int, index: int, size: tuple[int, int] | None) -> Sample:
-        """Return the sample of an epoch and index, at another size than the source's if given."""
+        """Return the sample of an epoch and index, at the source's size or at another."""
         name, photo, mask = self.source.get(index, epoch, size)
         if self.augmentation is not None:
             photo, mask = self.augmentation(photo, mask, (self.seed, epoch, index))

@@ -11,24 +11,24 @@ from torch.utils.data import Dataset
 from flukeseg.data.cache import CachedPhotos
 from flukeseg.data.datamodule import FlukeDataModule
 from flukeseg.data.dataset import FlukeDataset, Sample
-from flukeseg.data.mixture_sources import LabelledSource, MixtureSource
+from flukeseg.data.mixture_sources import MixtureSource
 from flukeseg.data.sampling import seed_of
-from flukeseg.data.start_size import Start
+from flukeseg.data.start_size import StartSize
 from flukeseg.errors import InputError, require_int
 
 log = logging.getLogger(__name__)
 
 NO_REAL = (
-    "no real photo to validate on: add a labelled folder or taught photos, or train on renderings "
-    "alone with data=synthetic"
+    "no real photo to validate on: add a labelled folder or pseudo-labelled photos, or train on "
+    "renderings alone with data=synthetic"
 )
 
 
 class MixedDataset(Dataset[Sample]):
     """Samples of several datasets, the same number of each in every epoch.
 
-    A source with more photos than its share goes on in the next epoch where it was; one with fewer
-    starts over. So each of its photos is seen as often as any other of it.
+    A source with more photos than its share continues in the next epoch where it stopped; one with
+    fewer starts over. So all photos of a source are seen equally often.
 
     Args:
         parts: one dataset for each source.
@@ -42,7 +42,7 @@ class MixedDataset(Dataset[Sample]):
         parts: Sequence[FlukeDataset],
         counts: Sequence[int],
         seed: int,
-        start: Start | None = None,
+        start: StartSize | None = None,
     ) -> None:
         self.parts, self.counts, self.seed, self.start = parts, counts, seed, start
 
@@ -64,10 +64,10 @@ class MixedDataModule(FlukeDataModule):
     """Trains on a mixture and validates on real photos.
 
     Args:
-        sources: by name; labelled folders and taught photos give the validation photos, and of
-            both only the labelled ones where there are any.
+        sources: by name. Labelled folders give the validation photos; where none does,
+            pseudo-labelled photos do.
         train_count: photos in an epoch.
-        **loading: see `FlukeDataModule`; each source has an augmentation of its own.
+        **loading: see `FlukeDataModule`; each source has its own augmentation.
     """
 
     def __init__(
@@ -90,18 +90,21 @@ class MixedDataModule(FlukeDataModule):
         if not self.sources:
             raise InputError(f"data.sources has {NO_REAL}")
         counts = shares({name: part.share for name, part in self.sources.items()}, self.train_count)
-        parts, real = [], []
+        parts: list[FlukeDataset] = []
+        by_hand: list[CachedPhotos] = []
+        pseudo: list[CachedPhotos] = []
         for number, (name, part) in enumerate(self.sources.items()):
             train, val = part.load(self.size, self.seed, counts[number], number)
             parts.append(FlukeDataset(train, part.augmentation, seed_of(self.seed, number)))
-            real.append((isinstance(part, LabelledSource), val))
+            if val is not None:
+                (by_hand if part.drawn_by_hand else pseudo).append(val)
+            for use, photos in (("train", train), ("val", val)):
+                self.split += photos.split(use, name) if photos is not None else []
             log.info("%s: %d of each epoch's photos, from %d", name, counts[number], len(train))
-        labelled = [val for by_hand, val in real if by_hand and val]
-        val = labelled or [val for _, val in real if val]
-        if not val:
+        if not (by_hand or pseudo):
             raise InputError(f"data.sources has {NO_REAL}")
         self.train_set = MixedDataset(parts, counts, self.seed, self.start)
-        self.val_set = FlukeDataset(CachedPhotos.joined(val))
+        self.val_set = self._validation_set(CachedPhotos.joined(by_hand or pseudo))
         self.test_set = self._real_test_set()
 
 

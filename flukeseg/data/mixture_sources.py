@@ -1,4 +1,4 @@
-"""The sources of a mixture: rendered flukes, labelled folders, photos with a teacher's masks."""
+"""The sources of a mixture: rendered flukes, labelled folders, pseudo-labelled photos."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 from pathlib import Path
+from typing import ClassVar
 
 from flukeseg.data.augmentation import Augmentation
 from flukeseg.data.cache import CachedPhotos
@@ -24,7 +25,7 @@ from flukeseg.images.reading import MASK_THRESHOLD, MAX_PIXELS
 from flukeseg.rendering import check_parts
 
 Split = tuple[PhotoSet, CachedPhotos | None]
-"""What to train on, and what to validate on, if anything."""
+"""Photos to train on, and photos to validate on or None."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,23 @@ class MixtureSource:
         InputError: the share is not above 0.
     """
 
+    drawn_by_hand: ClassVar[bool] = False
+    """Whether its masks are good enough to prefer for validation."""
+
     share: float
     augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
         share = self.share
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < inf:
-            raise InputError(f"share={share} of a source must be above 0; or leave it out")
+            raise InputError(f"share={share} of a source must be above 0; or leave the source out")
 
     def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
-        """Read what there is, at a size.
+        """Read the photos at a size.
 
         Args:
             size: (height, width).
-            seed: of the run: it divides pairs alike, wherever their source stands.
+            seed: of the run; a folder is split alike, whatever the number of its source.
             count: photos of it that are drawn in an epoch.
             number: of the source among all.
         """
@@ -85,11 +89,13 @@ class LabelledSource(MixtureSource):
     Args:
         root: the folder.
         val_count: how many to validate on where there is no val.txt.
-        validates: whether to; if not, those of val.txt are left out all the same.
-        leave_out: stems that take no part at all, nor do those that belong together with one, see
-            `groups_of`: to be measured on later.
+        validates: whether to validate on them; if not, those of val.txt are still not trained on.
+        leave_out: stems that are neither trained nor validated on, nor is the rest of their
+            clusters, see `groups_of`: kept to measure on later.
         mask_threshold: grey above it is fluke.
     """
+
+    drawn_by_hand: ClassVar[bool] = True
 
     root: str | Path = ""
     val_count: int = 50
@@ -116,8 +122,8 @@ class LabelledSource(MixtureSource):
             chosen = held_out(root, drawn_from, require_int("val_count", self.val_count), seed)
         elif listed:
             chosen = read_stems(root / "val.txt", pairs.stems)
-        mine = {stem for group in groups for stem in group}
-        learnt, held = mine - {*chosen}, mine & {*chosen}
+        used = {stem for group in groups for stem in group}
+        learnt, held = used - {*chosen}, used & {*chosen}
         train = [i for i, stem in enumerate(pairs.stems) if stem in learnt]
         val = [i for i, stem in enumerate(pairs.stems) if stem in held]
         if not train:
@@ -127,7 +133,7 @@ class LabelledSource(MixtureSource):
 
 @dataclass(frozen=True)
 class PseudoLabelledSource(MixtureSource):
-    """Photos with the masks that a teacher made of them, as `flukeseg.selftrain` leaves them.
+    """Photos with the pseudo-labels that `flukeseg.selftrain` made.
 
     Args:
         labels: its `labels.csv`.
@@ -144,7 +150,7 @@ class PseudoLabelledSource(MixtureSource):
             InputError: the list or what it names cannot be read, or nothing in it is to train on.
         """
         labels = read_labels(self.labels)
-        # Pillow and OpenCV let go of the GIL while they decode
+        # Pillow and OpenCV release the GIL while they decode
         with ThreadPoolExecutor(available_processors()) as pool:
             loaded = list(
                 pool.map(partial(load_label, size=size, max_pixels=self.max_pixels), labels)

@@ -1,4 +1,4 @@
-"""Pairs from a folder: read, checked, split, kept in memory."""
+"""A data module of one folder of pairs, divided by list, by count or by fold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flukeseg.data.datamodule import FlukeDataModule
-from flukeseg.data.dataset import FlukeDataset
 from flukeseg.data.pairs import Pairs, cached, load_pairs
 from flukeseg.data.splits import (
     clusters,
@@ -24,13 +23,13 @@ log = logging.getLogger(__name__)
 class FolderDataModule(FlukeDataModule):
     """Pairs from `root/images` and `root/masks`.
 
-    Validation photos are those of `root/val.txt` where there is one; otherwise `val_count` photos,
-    or one of `folds` folds. With `folds` given, `val.txt` is not read. `root/groups.csv`
-    (stem,individual) keeps an individual on one side.
+    Validation photos are those of `root/val.txt` if it exists, else `val_count` photos, or one of
+    `folds` folds. With `folds` given, `val.txt` is not read. The photos of an individual in
+    `root/groups.csv` (stem,individual) are not divided between training and validation.
 
     Args:
         root: the folder.
-        val_count: photos to validate on, where neither folds nor val.txt say so.
+        val_count: photos to validate on, where there are neither folds nor val.txt.
         folds: number of folds for cross-validation.
         fold: the one to validate on, from 0.
         **loading: see `FlukeDataModule`.
@@ -56,27 +55,29 @@ class FolderDataModule(FlukeDataModule):
         """Read, check and split the pairs, once.
 
         Raises:
-            InputError: the folder, a pair or the split has a problem; all are named.
+            InputError: the folder, a pair or the split has a problem; names every one.
         """
         if self.train_set is not None:
             return
         pairs = load_pairs(self.root, self.size, self.mask_threshold)
-        validation = set(self.split(pairs))
+        validation = set(self.validation_stems(pairs))
         train = [i for i, stem in enumerate(pairs.stems) if stem not in validation]
         val = [i for i, stem in enumerate(pairs.stems) if stem in validation]
         if not train:
             raise InputError(f"{self.root}: every pair is for validation; shorten val.txt")
         if not pairs.masks[train].any():
             raise InputError(
-                f"{self.root}: no training mask has a fluke; see to data.mask_threshold="
-                f"{self.mask_threshold} and to the masks"
+                f"{self.root}: no training mask has a fluke; check the masks and "
+                f"data.mask_threshold={self.mask_threshold}"
             )
         log.info("%d pairs to train on, %d to validate", len(train), len(val))
-        self.train_set = self._training_set(cached(pairs, train))
-        self.val_set = FlukeDataset(cached(pairs, val))
+        learnt, held = cached(pairs, train), cached(pairs, val)
+        self.split = [*learnt.split("train"), *held.split("val")]
+        self.train_set = self._training_set(learnt)
+        self.val_set = self._validation_set(held)
         self.test_set = self._real_test_set()
 
-    def split(self, pairs: Pairs) -> list[str]:
+    def validation_stems(self, pairs: Pairs) -> list[str]:
         """Return the validation stems of these pairs."""
         groups = groups_of(self.root, pairs)
         if self.folds is None:
@@ -85,7 +86,7 @@ class FolderDataModule(FlukeDataModule):
 
 
 def held_out(root: Path, groups: Sequence[Sequence[str]], val_count: int, seed: int) -> list[str]:
-    """Return the stems of `root/val.txt`, or where there is none so many drawn with a seed.
+    """Return the stems of `root/val.txt`, or without it `val_count` stems drawn with a seed.
 
     Args:
         root: the folder.
@@ -104,7 +105,7 @@ def held_out(root: Path, groups: Sequence[Sequence[str]], val_count: int, seed: 
     if divided:
         log.warning(
             "%s divides %d group(s) of photos that are near-identical or of one individual, so "
-            "validation will look better than it is: %s",
+            "validation metrics will be too good: %s",
             val_list,
             len(divided),
             "; ".join(divided[:10]),
@@ -113,7 +114,7 @@ def held_out(root: Path, groups: Sequence[Sequence[str]], val_count: int, seed: 
 
 
 def groups_of(root: Path, pairs: Pairs) -> list[list[str]]:
-    """Stems that have to fall on one side: near-identical, or one individual of `groups.csv`."""
+    """Return clusters of stems: near-identical, or of one individual in `groups.csv`."""
     listed = root / "groups.csv"
     individuals = read_individuals(listed, pairs.stems) if listed.exists() else None
     return clusters(pairs.stems, pairs.hashes, individuals)

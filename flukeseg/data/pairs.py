@@ -1,4 +1,4 @@
-"""Photo-mask pairs on disk: found, checked as a whole, decoded once and kept in memory."""
+"""Photo-mask pairs on disk: found, checked together, decoded once and kept in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from flukeseg.images.resizing import resize_mask, resize_photo
 log = logging.getLogger(__name__)
 
 HASH_SIDE = 16
-"""Side of the perceptual hash; 16 x 16 bits tell flukes of one pose apart where 8 x 8 do not."""
+"""Side of the perceptual hash; 16 × 16 bits distinguish flukes of one pose, 8 × 8 do not."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Pairs:
         photos: N×H×W×3 uint8 RGB.
         masks: N×H×W uint8, 0 or 1.
         hashes: N×256 bool, perceptual hash of each photo at its own size.
-        unpaired: stems of photos that have no mask; they are left out.
+        unpaired: stems of photos without a mask, which are ignored.
     """
 
     stems: tuple[str, ...]
@@ -53,9 +53,9 @@ class Pairs:
 def load_pairs(
     root: str | Path, size: tuple[int, int], mask_threshold: int = MASK_THRESHOLD
 ) -> Pairs:
-    """Read `root/images` and `root/masks`, matched by stem whatever the suffix or its case.
+    """Read `root/images` and `root/masks`, matched by stem, whatever the suffix.
 
-    Everything is read before anything is judged, so that all problems come in one list.
+    Everything is read before an error is raised, so that it lists all problems.
 
     Args:
         root: folder with `images/` and `masks/`.
@@ -84,13 +84,13 @@ def load_pairs(
     def load(stem: str) -> _Pair | list[str]:
         return _load_pair(photos[stem], masks[stem], size, mask_threshold)
 
-    # Pillow and OpenCV let go of the GIL while they decode
+    # Pillow and OpenCV release the GIL while they decode
     with ThreadPoolExecutor(available_processors()) as pool:
         loaded = list(pool.map(load, stems))
     problems += [problem for item in loaded if isinstance(item, list) for problem in item]
     if problems:
         lines = "".join(f"\n  {problem}" for problem in sorted(problems))
-        raise InputError(f"{root} has {len(problems)} problem(s) to mend before training:{lines}")
+        raise InputError(f"{root} has {len(problems)} problem(s) to fix before training:{lines}")
     pairs = Pairs(
         stems=tuple(stems),
         photos=np.stack([item.photo for item in loaded]),
@@ -99,7 +99,7 @@ def load_pairs(
         unpaired=tuple(sorted(photos.keys() - masks.keys())),
     )
     log.info(
-        "%s: %d pairs, %d of them without fluke; %d photos without a mask left out",
+        "%s: %d pairs, %d of them without fluke; %d photos without a mask ignored",
         root,
         len(stems),
         len(pairs.empty),
@@ -109,11 +109,11 @@ def load_pairs(
 
 
 def photo_hash(photo: np.ndarray) -> np.ndarray:
-    """Perceptual hash (pHash) of H×W×3 uint8, 256 bool: the signs of its lowest frequencies.
+    """Return the perceptual hash (pHash) of H×W×3 uint8, 256 bool: signs of the lowest frequencies.
 
     It survives resizing, recompression and a change of exposure.
     """
-    # the hash looks at 64 × 64; a large photo is brought near that by the faster library
+    # the hash reduces to 64 × 64; OpenCV brings a large photo near that faster
     side = 8 * HASH_SIDE
     small = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
     return imagehash.phash(Image.fromarray(small), hash_size=HASH_SIDE).hash.ravel()
@@ -155,13 +155,13 @@ def _load_pair(
         (photo_height, photo_width), (height, width) = photo.shape[:2], mask.shape
         return [
             f"{mask_path}: mask is {width} × {height}, its photo {photo_width} × {photo_height}; "
-            "draw it anew on the photo at its own size"
+            "draw it again on the photo at full size"
         ]
     return _Pair(resize_photo(photo, size), resize_mask(mask, size), photo_hash(photo))
 
 
 def cached(pairs: Pairs, indices: Sequence[int]) -> CachedPhotos:
-    """Some of the pairs, by their numbers."""
+    """Return some of the pairs, by index."""
     return CachedPhotos(
         [pairs.stems[i] for i in indices], pairs.photos[list(indices)], pairs.masks[list(indices)]
     )

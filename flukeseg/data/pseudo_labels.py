@@ -1,7 +1,7 @@
-"""Masks that a teacher made: some of their pixels are unknown, and taught to nobody.
+"""Pseudo-labels: masks that a teacher network made, some of whose pixels are unknown.
 
-A mask file has four greys, so that any viewer shows what is what: 0 not fluke, 64 likely not, 192
-likely fluke, 255 fluke. The two in the middle are unknown.
+A mask file has four greys, so that any viewer shows it: 0 not fluke, 64 likely not, 192 likely
+fluke, 255 fluke. The two in the middle are unknown, and excluded from the loss.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ UNKNOWN = 2
 """Value of unknown pixels in a mask of 0 and 1."""
 
 COLUMNS = ("photo", "mask", "use")
-"""Of a list of labels: `use` is train, val or the reason why it is not used."""
+"""Columns of a list of labels: `use` is train, val or the reason why it is not used."""
 
 
 def levels_of(probability: np.ndarray, unknown: np.ndarray) -> np.ndarray:
-    """Return a mask file's greys, H×W uint8, from probabilities H×W and where they are unknown."""
+    """Return the greys of a mask file, H×W uint8, of probabilities and unknown pixels H×W."""
     fluke = probability > 0.5
     sure = np.where(fluke, np.uint8(255), np.uint8(0))
     return np.where(unknown, np.where(fluke, np.uint8(192), np.uint8(64)), sure)
@@ -44,28 +44,29 @@ def read_labels(path: str | Path) -> list[Label]:
     """Read the rows of a `labels.csv` that are to train or to validate on.
 
     Raises:
-        InputError: the list cannot be read, or is none.
+        InputError: the file cannot be read, or is not a list of labels.
     """
     try:
         path = Path(path)
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            rows = list(csv.DictReader(file))
+            rows = list(csv.DictReader(file, strict=True))
         return [
             Label(Path(row["photo"]), path.parent / row["mask"], row["use"] == "val")
             for row in rows
             if row["use"] in ("train", "val")
         ]
     except (OSError, KeyError, TypeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"{path} is no list of labels ({getattr(error, 'strerror', None) or error}); give the "
-            "labels.csv of a round of flukeseg.selftrain"
+            f"{path} is not a list of labels ({reason}); give the labels.csv of a round of "
+            "flukeseg.selftrain"
         ) from error
 
 
 def load_label(
     label: Label, size: tuple[int, int], max_pixels: int = MAX_PIXELS
 ) -> tuple[str, np.ndarray, np.ndarray]:
-    """Read a photo and its mask, of at most so many pixels, at a size.
+    """Read a photo and its mask, of at most `max_pixels` pixels, at a size.
 
     Returns:
         Name, photo H×W×3 uint8 RGB, mask H×W uint8: 0, 1 or `UNKNOWN`; for validation the
@@ -77,7 +78,7 @@ def load_label(
     photo = read_photo(label.photo, max_pixels)
     levels = read_mask_levels(label.mask, threshold=63, max_pixels=max_pixels)
     if photo.shape[:2] != levels.shape:
-        raise InputError(f"{label.mask} is not as large as its photo {label.photo}")
+        raise InputError(f"{label.mask} does not have the size of its photo {label.photo}")
     mask = (levels > 127).astype(np.uint8)
     if not label.validates:
         mask[(levels > 31) & (levels < 224)] = UNKNOWN

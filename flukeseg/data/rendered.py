@@ -10,6 +10,7 @@ from flukeseg.data.cache import CachedPhotos
 from flukeseg.data.datamodule import FlukeDataModule
 from flukeseg.data.dataset import FlukeDataset
 from flukeseg.data.sampling import seed_of
+from flukeseg.data.splits import SplitPhoto
 from flukeseg.errors import require_int
 from flukeseg.rendering import check_parts, render
 
@@ -20,9 +21,9 @@ class RenderedDataModule(FlukeDataModule):
     Args:
         train_count: photos in an epoch.
         val_count: photos to validate on.
-        test_count: photos for the figure at the end, where `test_root` gives no real ones.
-        without: parts of the renderer that training goes without, see `render`: to measure what
-            each is worth.
+        test_count: photos to test on at the end, where `test_root` gives no real ones.
+        without: parts of the renderer left out of training, see `render`: to measure what each is
+            worth.
         **loading: see `FlukeDataModule`.
     """
 
@@ -42,15 +43,15 @@ class RenderedDataModule(FlukeDataModule):
         self.test_count = require_int("data.test_count", test_count)
 
     def setup(self, stage: str | None = None) -> None:
-        """Render what is kept; training photos are rendered when their turn comes."""
+        """Render validation and test photos; training photos are rendered when they are needed."""
         if self.train_set is not None:
             return
-        # far-off seeds, so that no training picture is ever a validation or test picture
+        # seeds far apart, so that no training picture is a validation or test picture
         train, val, test = (seed_of(self.seed, part) for part in range(3))
         self.train_set = self._training_set(
             RenderedFlukes(self.train_count, self.size, train, self.without)
         )
-        self.val_set = FlukeDataset(RenderedFlukes(self.val_count, self.size, val).cached())
+        self.val_set = self._validation_set(RenderedFlukes(self.val_count, self.size, val).cached())
         self.test_set = self._real_test_set() or FlukeDataset(
             RenderedFlukes(self.test_count, self.size, test).cached()
         )
@@ -81,6 +82,10 @@ class RenderedFlukes:
         picture = render((self.seed, epoch, index), size or self.size, self.without)
         return f"rendered_{self.seed}_{epoch}_{index}", picture.image, picture.mask
 
+    def split(self, use: str, source: str = "") -> list[SplitPhoto]:
+        """See `PhotoSet`: none comes from a file."""
+        return []
+
     def cached(self) -> CachedPhotos:
-        """Render the first epoch once and keep it: for validation, the same at every turn."""
+        """Render the first epoch once and keep it, for validation."""
         return CachedPhotos.stacked([self.get(i, epoch=0) for i in range(self.count)])

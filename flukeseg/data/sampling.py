@@ -9,20 +9,20 @@ import numpy as np
 from torch.utils.data import Sampler
 
 
-def seed_of(seed: int, *place: int) -> int:
-    """Return a seed for one of the parts, steps or processes that share a run's seed."""
-    return int(np.random.SeedSequence((seed, *place)).generate_state(1)[0])
+def seed_of(seed: int, *numbers: int) -> int:
+    """Return the seed of a numbered part, step or process of a run with a seed."""
+    return int(np.random.SeedSequence((seed, *numbers)).generate_state(1)[0])
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Every index once, shuffled by (seed, epoch), each with its epoch.
+    """Yields every index once as (epoch, index), shuffled by (seed, epoch).
 
-    The epoch travels with the index, so that workers that live on through the epochs know it.
-    Lightning calls `set_epoch` before each epoch, after a resume too.
+    The epoch comes with the index, so that persistent workers know it. Lightning calls `set_epoch`
+    before each epoch, in a resumed run too.
 
-    Several processes share each batch of what a single one would see, so that they learn from the
-    same batches in the same order. All must come to the same number: only the last batch, where it
-    does not divide, is filled up with photos of its own.
+    Several processes divide each batch that a single one would see, so that they train on the same
+    batches in the same order. All must get the same number of samples: a last batch that does not
+    divide is padded with some of its own.
 
     Args:
         length: number of samples.

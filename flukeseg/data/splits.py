@@ -1,7 +1,7 @@
-"""Which photos train and which validate: by stems and seed alone, whatever order they are listed.
+"""Which photos train and which validate, by stems and seed alone, whatever their order on disk.
 
-Photos that belong together (near-identical, or of one individual) form a cluster, and a cluster
-never stands on both sides.
+Photos that belong together (near-identical, or of one individual) form a cluster, and a cluster is
+never divided between training and validation.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from flukeseg.errors import InputError
 
@@ -21,37 +24,41 @@ resized, recompressed, brightened or slightly cropped copy, or the next frame of
 unrelated photos differ in about half of their bits."""
 
 
+class SplitPhoto(NamedTuple):
+    """A photo of a split: its source in a mixture, or none; `use` is train or val; its name, and a
+    hash of the photo and mask that the network sees."""
+
+    source: str
+    use: str
+    name: str
+    hash: str
+
+
 def clusters(
     stems: Sequence[str], hashes: np.ndarray, individuals: Mapping[str, str] | None = None
 ) -> list[list[str]]:
-    """Group stems that have to fall on the same side.
+    """Group stems that must not be divided between training and validation.
 
     Args:
         stems: N names.
         hashes: N×B bool, perceptual hashes.
-        individuals: the individual on each photo, by stem; stems it leaves out stand alone.
+        individuals: the individual on each photo, by stem; a stem without one stands alone.
 
     Returns:
         Clusters, each sorted, sorted by their first stem.
     """
-    parent = list(range(len(stems)))
-
-    def find(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for i, j in near_identical(hashes):
-        parent[find(i)] = find(j)
+    links = near_identical(hashes)
     first_photo: dict[str, int] = {}
     for i, stem in enumerate(stems):
         individual = (individuals or {}).get(stem)
         if individual is not None:
-            parent[find(i)] = find(first_photo.setdefault(individual, i))
+            links.append((first_photo.setdefault(individual, i), i))
+    rows, columns = np.array(links, int).reshape(-1, 2).T
+    graph = coo_matrix((np.ones(len(links)), (rows, columns)), shape=(len(stems),) * 2)
+    _, component = connected_components(graph, directed=False)
     members: dict[int, list[str]] = {}
-    for i, stem in enumerate(stems):
-        members.setdefault(find(i), []).append(stem)
+    for stem, number in zip(stems, component.tolist(), strict=True):
+        members.setdefault(number, []).append(stem)
     return sorted(sorted(cluster) for cluster in members.values())
 
 
@@ -66,10 +73,10 @@ def near_identical(hashes: np.ndarray, bits: int = NEAR_IDENTICAL_BITS) -> list[
 
 
 def split_by_count(groups: Sequence[Sequence[str]], count: int, seed: int) -> list[str]:
-    """Draw `count` validation stems, whole clusters at a time.
+    """Draw `count` validation stems, one cluster at a time.
 
-    A cluster that would overshoot the count is passed over, so that the count is met exactly
-    unless clusters make it impossible.
+    A cluster that would exceed the count is skipped, so that the count is met exactly unless
+    clusters make that impossible.
 
     Raises:
         InputError: the count leaves nothing to train on, or no cluster is small enough.
@@ -90,7 +97,8 @@ def split_by_count(groups: Sequence[Sequence[str]], count: int, seed: int) -> li
 
 
 def split_by_fold(groups: Sequence[Sequence[str]], folds: int, fold: int, seed: int) -> list[str]:
-    """Validation stems of one fold; the folds are disjoint, cover all, and are of like size.
+    """Return the validation stems of one fold; folds are disjoint, cover all stems, and are about
+    equal in size.
 
     Raises:
         InputError: fewer than 2 folds, more folds than clusters, or no such fold.
@@ -111,27 +119,33 @@ def split_by_fold(groups: Sequence[Sequence[str]], folds: int, fold: int, seed: 
 def read_individuals(path: Path, known: Sequence[str]) -> dict[str, str]:
     """Read `groups.csv`: a header `stem,individual`, then one photo a line.
 
-    Stems that are not among `known` are left out; a photo without an individual stands alone.
+    Stems that are not among `known` are ignored; a photo without an individual stands alone.
 
     Raises:
-        InputError: a column is missing, a stem is given two individuals, or no stem is known.
+        InputError: it is not CSV, a column is missing, a stem has two individuals, or no stem is
+            known.
     """
     individuals: dict[str, str] = {}
-    reader = csv.DictReader(read_text(path).splitlines())
-    if not {"stem", "individual"} <= set(reader.fieldnames or ()):
-        raise InputError(f"{path} must open with the header line: stem,individual")
-    for row in reader:
+    # strict: otherwise a quote that is never closed swallows the rest of the file
+    reader = csv.DictReader(read_text(path).splitlines(), strict=True)
+    try:
+        columns, rows = reader.fieldnames, list(reader)
+    except csv.Error as error:
+        raise InputError(f"{path} is not valid CSV ({error}); check its quotes") from error
+    if not {"stem", "individual"} <= set(columns or ()):
+        raise InputError(f"{path} must start with the header line: stem,individual")
+    for row in rows:
         stem, individual = row["stem"], row["individual"]
         if stem and individual and individuals.setdefault(stem, individual) != individual:
             raise InputError(f"{path} gives {stem} two individuals; keep one of the lines")
     found = {stem: individuals[stem] for stem in known if stem in individuals}
     if not found:
-        raise InputError(f"{path} names no photo that is there; give stems without a suffix")
+        raise InputError(f"{path} names none of the photos; give stems without a suffix")
     return found
 
 
 def read_stems(path: Path, known: Sequence[str]) -> list[str]:
-    """Read `val.txt`: one stem a line, each of which has to be known.
+    """Read `val.txt`: one stem a line, all of which must be among `known`.
 
     Raises:
         InputError: the list is empty, or names stems that are not among `known`.
@@ -148,15 +162,15 @@ def read_stems(path: Path, known: Sequence[str]) -> list[str]:
 
 
 def read_text(path: Path) -> str:
-    """Read a list that a user wrote, with or without the mark that Windows puts first.
+    """Read a text file that a user wrote, with or without a byte order mark.
 
     Raises:
-        InputError: it is no UTF-8.
+        InputError: it is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not in UTF-8; save it again as such") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8; save it again in that encoding") from error
 
 
 def _draw(group: Sequence[str], seed: int) -> bytes:

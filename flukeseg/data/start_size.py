@@ -8,15 +8,15 @@ from flukeseg.errors import require_int, require_size
 
 
 @dataclass(frozen=True)
-class Start:
-    """A smaller size for the first epochs: most is learnt there, at a fraction of the time.
+class StartSize:
+    """A smaller size for the first epochs: most is learnt then, in a fraction of the time.
 
     Args:
         size: (height, width).
-        epochs: how many.
+        epochs: number of them.
 
     Raises:
-        InputError: either is none.
+        InputError: either is out of range.
     """
 
     size: tuple[int, int]
@@ -27,5 +27,5 @@ class Start:
         require_int("data.start.epochs", self.epochs)
 
     def at(self, epoch: int) -> tuple[int, int] | None:
-        """Return the size of an epoch; None is the final one."""
+        """Return the size of an epoch; None is the full size."""
         return self.size if epoch < self.epochs else None

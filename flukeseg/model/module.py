@@ -11,14 +11,13 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
-from torchmetrics import MeanMetric
 
 from flukeseg.data.dataset import Sample
 from flukeseg.errors import InputError
 from flukeseg.model.losses import BCEDiceLoss
 from flukeseg.model.network import FlukeUNet, ProbabilityNetwork
 from flukeseg.model.predictor import Predictor
-from flukeseg.model.training_metrics import SoftDice, photo_boundary_iou, photo_dice
+from flukeseg.model.training_metrics import FlukeScores, SoftDice, photo_dice
 from flukeseg.model.tta import BatchProbability, views_of
 from flukeseg.model.weights import load_network
 
@@ -26,11 +25,11 @@ SCHEDULES = ("plateau", "cosine", None)
 
 
 class SegmentationModule(pl.LightningModule):
-    """Learns fluke masks; the figures it logs are at network size.
+    """Learns fluke masks; the metrics it logs are at network size and threshold 0.5.
 
-    Logged: `train/loss` and its parts, `val/loss` and its parts, `val/dice` (mean over photos, at
-    threshold 0.5), `val/boundary_iou` (the same of bands along the edge), `val/soft_dice` (the
-    reference's: probabilities, all pixels pooled).
+    Logged: `train/loss` and its parts, `val/loss` and its parts, `val/soft_dice` (the reference's:
+    probabilities, all pixels pooled), and what `FlukeScores` defines: `val/score`, which chooses
+    the checkpoint, `val/dice`, `val/boundary_iou`, `val/missed`, `val/false`.
 
     Args:
         encoder: see `FlukeUNet`.
@@ -40,7 +39,7 @@ class SegmentationModule(pl.LightningModule):
         size: (height, width) of the photos it learns from; kept for prediction.
         loss: from logits and targets to a dict with `loss`; BCE + Dice by default.
         optimizer: from parameters to an optimiser; Adam by default.
-        schedule: `plateau` halves the learning rate after 5 epochs without a better `val/dice`,
+        schedule: `plateau` halves the learning rate after 5 epochs without a better `val/score`,
             down to 1e-6; `cosine` rises for 5 % of all steps and falls to 1 % in a cosine; None
             keeps it.
         tta: views of `predict_step`, see `flukeseg.model.tta.TTA`.
@@ -73,8 +72,7 @@ class SegmentationModule(pl.LightningModule):
             load_network(network, start_from)
         self.network = network.to(memory_format=torch.channels_last)
         self.loss = loss or BCEDiceLoss()
-        self.val_dice, self.test_dice = MeanMetric(), MeanMetric()
-        self.val_edge, self.test_edge = MeanMetric(), MeanMetric()
+        self.val_scores, self.test_scores = FlukeScores(), FlukeScores()
         self.val_soft_dice, self.test_soft_dice = SoftDice(), SoftDice()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -88,12 +86,17 @@ class SegmentationModule(pl.LightningModule):
         return parts["loss"]
 
     def validation_step(self, batch: Sample, batch_index: int) -> dict[str, Tensor]:
-        """Add a batch to the figures; return `dice` N and `predicted` N×H×W bool for pictures."""
-        return self._judge("val", batch, self.val_dice, self.val_soft_dice, self.val_edge)
+        """Add a batch to the metrics.
+
+        Returns:
+            For callbacks: `loss`, `dice` N (of photos without a fluke too, see `photo_dice`) and
+            `predicted` N×H×W bool.
+        """
+        return self._judge("val", batch, self.val_scores, self.val_soft_dice)
 
     def test_step(self, batch: Sample, batch_index: int) -> dict[str, Tensor]:
-        """As `validation_step`, on photos that chose nothing."""
-        return self._judge("test", batch, self.test_dice, self.test_soft_dice, self.test_edge)
+        """Do as `validation_step`, on photos that choose nothing."""
+        return self._judge("test", batch, self.test_scores, self.test_soft_dice)
 
     def predict_step(self, batch: Mapping[str, Any], batch_index: int = 0) -> BatchProbability:
         """Return the probabilities of a batch's `image`, averaged over the views of `tta`."""
@@ -129,16 +132,21 @@ class SegmentationModule(pl.LightningModule):
                 torch.distributed.broadcast(buffer, 0)
 
     def on_validation_epoch_end(self) -> None:
-        """Step the plateau schedule.
+        """Log the metrics of the epoch and step the plateau schedule.
 
-        Lightning would do so after the epoch's checkpoint is written, and a resumed run would never
-        hear of that epoch; here it is done before.
+        Lightning would step it after the epoch's checkpoint is written, and a resumed run would not
+        know of that epoch.
         """
+        scores = self._log_scores("val", self.val_scores)
         if self.trainer.state.fn != TrainerFn.FITTING or self.trainer.sanity_checking:
             return
         scheduler = self.lr_schedulers()
         if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(self.val_dice.compute())
+            scheduler.step(scores["score"])
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of the test photos."""
+        self._log_scores("test", self.test_scores)
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any | None) -> None:
         """Step any other schedule when Lightning says so."""
@@ -152,18 +160,24 @@ class SegmentationModule(pl.LightningModule):
             del checkpoint["state_dict"][name]
 
     def _judge(
-        self, stage: str, batch: Sample, dice: MeanMetric, soft_dice: SoftDice, edge: MeanMetric
+        self, stage: str, batch: Sample, scores: FlukeScores, soft_dice: SoftDice
     ) -> dict[str, Tensor]:
         logits = self(batch["image"]).float()
-        self._log_parts(stage, self.loss(logits, batch["mask"]), batch)
-        each = photo_dice(logits, batch["mask"])
-        dice.update(each)
+        parts = self.loss(logits, batch["mask"])
+        self._log_parts(stage, parts, batch)
+        scores.update(logits, batch["mask"])
         soft_dice.update(logits, batch["mask"])
-        edge.update(photo_boundary_iou(logits, batch["mask"]))
-        self.log(f"{stage}/boundary_iou", edge, on_epoch=True, on_step=False)
-        self.log(f"{stage}/dice", dice, on_epoch=True, on_step=False, prog_bar=True)
         self.log(f"{stage}/soft_dice", soft_dice, on_epoch=True, on_step=False, prog_bar=True)
-        return {"dice": each, "predicted": logits[:, 0] > 0}
+        dice = photo_dice(logits, batch["mask"])
+        return {"loss": parts["loss"], "dice": dice, "predicted": logits[:, 0] > 0}
+
+    def _log_scores(self, stage: str, scores: FlukeScores) -> dict[str, Tensor]:
+        found = scores.compute()  # of all processes together
+        scores.reset()
+        for name, value in found.items():
+            shown = name in ("dice", "false")
+            self.log(f"{stage}/{name}", value, prog_bar=shown, sync_dist=True)
+        return found
 
     def _log_parts(self, stage: str, parts: dict[str, Tensor], batch: Sample) -> None:
         self.log_dict(

@@ -1,5 +1,7 @@
-"""Figures taken while training, at network size. How good a mask is at its photo's size is judged
-elsewhere; these choose a checkpoint."""
+"""Metrics of a training run, at network size: they choose the checkpoint.
+
+`flukeseg.masks.metrics` judges cleaned masks at the size of their photos.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
+
+from flukeseg.masks.cleaning import Cleaning
 
 
 def photo_dice(logits: Tensor, target: Tensor) -> Tensor:
@@ -44,11 +48,66 @@ def _band(mask: Tensor, thick: int) -> Tensor:
     return (mask > 0) & (F.max_pool2d(across, (2 * thick + 1, 1), stride=1) > 0)
 
 
+class FlukeScores(Metric):
+    """How good masks are, photos with and without a fluke apart.
+
+    A photo without a fluke has no Dice worth the name: it is 1 or 0 by a single pixel, so that a
+    few of them would outweigh what many others gain. `compute` returns, each in 0..1 but `score`:
+
+    - `dice`, `boundary_iou`: mean over the photos that hold a fluke; a missed fluke is 0.
+    - `missed`: share of these whose predicted mask is empty, or so small that `Cleaning` drops it.
+    - `false`: share of the photos without a fluke whose predicted mask is larger than that.
+    - `score`: `dice` less the false area, which is the predicted area in photos without a fluke
+      divided by the true area in all others. So a false fluke as large as a true one costs what a
+      missed one does, and a few stray pixels cost next to nothing.
+
+    A metric is left out where there is no photo of its kind.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    SUMS = ("dice", "boundary_iou", "missed", "false", "flukes", "empty", "true_area", "false_area")
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in self.SUMS:
+            self.add_state(f"sum_{name}", torch.zeros(()), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        """Add a batch of logits and targets N×1×H×W."""
+        true = (target.flatten(1) > 0.5).float().mean(1)
+        predicted = (logits.flatten(1) > 0).float().mean(1)
+        holds = true > 0
+        of_photos = {
+            "dice": photo_dice(logits, target) * holds,
+            "boundary_iou": photo_boundary_iou(logits, target) * holds,
+            "missed": holds & (predicted < Cleaning.min_coverage),
+            "false": ~holds & (predicted >= Cleaning.min_coverage),
+            "flukes": holds,
+            "empty": ~holds,
+            "true_area": true,
+            "false_area": predicted * ~holds,
+        }
+        for name, values in of_photos.items():
+            setattr(self, f"sum_{name}", getattr(self, f"sum_{name}") + values.float().sum())
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the metrics so far, as scalars by name."""
+        sums = {name: getattr(self, f"sum_{name}") for name in self.SUMS}
+        found = {}
+        if sums["flukes"] > 0:
+            found = {n: sums[n] / sums["flukes"] for n in ("dice", "boundary_iou", "missed")}
+            found["score"] = found["dice"] - sums["false_area"] / sums["true_area"]
+        if sums["empty"] > 0:
+            found["false"] = sums["false"] / sums["empty"]
+        return found
+
+
 class SoftDice(Metric):
     """Dice of probabilities, not thresholded, over all pixels of all batches together.
 
-    The reference's own figure, save that it took the mean over batches and dropped the last one.
-    It flatters: one large, easy fluke outweighs many small ones. Both empty is 1.
+    The reference's metric, except that it averaged over batches and dropped the last one. One
+    large, easy fluke outweighs many small ones. Both empty is 1.
     """
 
     full_state_update = False

@@ -14,8 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from flukeseg.atomic_files import atomic_write, locked_folder
 from flukeseg.errors import InputError
 from flukeseg.prediction.inputs import stamp
 
@@ -46,29 +45,21 @@ class PredictionFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out of this part and clear away what a killed one left half done.
+        """Keep other processes out of this part and remove what a killed one left unfinished.
 
         Raises:
-            InputError: another process is at it.
+            InputError: another process writes this part.
         """
-        with self._writing(self._state):
-            lock = FileLock(self._state / f"lock-{self.part}", timeout=0)
+        hint = "wait for it, or choose another output"
+        with locked_folder(self.folder, f"{STATE}/lock-{self.part}", hint):
             try:
-                lock.acquire()
-            except Timeout:
-                raise InputError(
-                    f"output={self.folder} is being written by another run; wait for it or name "
-                    "another output"
-                ) from None
-        try:
-            with self._writing(self._state):
+                with self._writing(self._state):
+                    shutil.rmtree(self._partial, ignore_errors=True)
+                    self._partial.mkdir()
+                    _end_last_line(self._journal)
+                yield
+            finally:
                 shutil.rmtree(self._partial, ignore_errors=True)
-                self._partial.mkdir()
-                _end_last_line(self._journal)
-            yield
-        finally:
-            shutil.rmtree(self._partial, ignore_errors=True)
-            lock.release()
 
     def settle(self, settings: Mapping[str, Any]) -> None:
         """Write down what masks are made with, or see that it is what they were made with.
@@ -135,18 +126,12 @@ class PredictionFolder:
 
     @contextmanager
     def writing(self, path: Path) -> Iterator[Path]:
-        """Give a path to write to; what is there at the end takes the place of `path`.
-
-        Raises:
-            InputError: as `write`.
-        """
+        """See `atomic_write`; what a killed process leaves is removed at the next start."""
         with self._lock:
             self._number += 1
             partial = self._partial / f"{self._number}"
-        with self._writing(path):
-            yield partial
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.replace(path)
+        with atomic_write(path, partial) as given:
+            yield given
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""What a sweep adds to its runs: one that fails ends no other, and a killed sweep goes on."""
+"""Jobs of a sweep: one that fails does not end the others, and a killed sweep can go on."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from flukeseg.atomic_files import locked_folder
 from flukeseg.command_line import report_user_errors
 from flukeseg.errors import InputError
 from flukeseg.option_errors import USER_ERRORS, explain
-from flukeseg.sweeps.runs import read_runs
-from flukeseg.sweeps.summary import tell_the_rest
+from flukeseg.sweeps.runs import METRIC, read_runs
+from flukeseg.sweeps.summary import report_unfinished
 from flukeseg.training.provenance import refuse_changes
-from flukeseg.training.run_folder import locked, read_result, write_result
+from flukeseg.training.run_folder import read_result, write_result
 
 log = logging.getLogger(__name__)
 
 MAY_CHANGE = ("ckpt_path", "data.num_workers", "logger", "trainer.accelerator")
-"""Options that a sweep may be given anew when it goes on: they change nothing that it compares."""
+"""Options that may differ when a sweep goes on: they change nothing that it compares."""
 
 ALONE = "a sweep, whose jobs hydra/launcher=joblib runs side by side"
-"""What takes one device a job."""
+"""A kind of job that takes one device."""
 
 
 class Multirun(Callback):
     """Opens and closes a sweep; Hydra calls it on the machine that starts the jobs.
 
-    Hydra turns an exception in here into a warning, so that errors exit instead.
+    Hydra turns an exception in here into a warning, so errors end the program instead.
     """
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse what cannot work before anything is made; then settle on the folder."""
+        """Refuse what cannot work before anything is written, then fix the folder."""
         with report_user_errors():
             for strategy in _values(config, "trainer.strategy", "auto"):
                 for devices in _values(config, "trainer.devices", 1):
@@ -50,16 +51,16 @@ class Multirun(Callback):
             except OSError as error:
                 raise InputError(f"{folder} cannot be written ({error.strerror})") from error
         logging.getLogger("alembic").setLevel(logging.WARNING)  # what Optuna keeps databases with
-        # each job composes its configuration, and the folder's name, again; one folder for all
+        # each job composes its configuration, and the folder's name, again; all get one
         config.hydra.sweep.dir = str(folder)
         quoted = str(folder).replace("'", r"\'")
         config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Say what became of the jobs; exit code 1 where one failed."""
+        """Report the jobs; exit code 1 where one failed."""
         folder = Path(config.hydra.sweep.dir)
         runs = read_runs(folder)
-        tell_the_rest(runs)
+        report_unfinished(runs)
         print(f"table and curves: python -m flukeseg.sweep {folder}")
         if failed := [run for run in runs if run.status == "failed"]:
             again = "" if _is_optuna(config) else "; ckpt_path=last tries them again"
@@ -68,16 +69,16 @@ class Multirun(Callback):
 
 
 def run_job(cfg: DictConfig, train: Callable[[DictConfig], dict[str, float]]) -> float | None:
-    """Run one job of a sweep, go on with it, or return what it had come to.
+    """Run one job of a sweep, resume it, or return the result it has.
 
     Returns:
-        The validation Dice; None where it failed, which Optuna counts as a failed trial.
+        `METRIC` of the run; None where it failed, which Optuna counts as a failed trial.
 
     Raises:
-        InputError: the folder holds a run with other options, or another process is at it.
+        InputError: the folder holds a run with other options, or is locked by another process.
     """
     folder = Path(cfg.folder)
-    with locked(folder):
+    with locked_folder(folder):
         return _run_alone(cfg, train, folder)
 
 
@@ -87,14 +88,15 @@ def _run_alone(
     if (folder / "config.yaml").is_file():
         refuse_changes(cfg, folder)
     result = read_result(folder)
-    # of a failed trial the sampler knew when it chose the later ones
+    # a failed trial stays failed: the sampler chose the later ones by it
     if result is not None and ("error" not in result or _is_optuna(HydraConfig.get())):
-        log.info("%s is done", folder)
-        return result.get("figures", {}).get("val/dice")
+        log.info("%s is finished", folder)
+        figures = result.get("figures", {})
+        return figures.get(METRIC, figures.get("val/dice"))  # of a run made before there was METRIC
     cfg.ckpt_path = "last" if (folder / "checkpoints/last.ckpt").is_file() else None
     try:
         refuse_ddp(cfg.trainer.get("strategy", "auto"), cfg.trainer.devices, ALONE)
-        return train(cfg).get("val/dice")
+        return train(cfg).get(METRIC)
     except Exception as error:
         plain = isinstance(error, USER_ERRORS) and os.environ.get("FLUKESEG_TRACEBACK") != "1"
         sentence = explain(error) if plain else f"{type(error).__name__}: {error}"
@@ -106,13 +108,13 @@ def _run_alone(
 def refuse_ddp(strategy: Any, devices: Any, job: str) -> None:
     """Refuse several devices for one job.
 
-    Lightning starts the program again for each, and the copies would replay the sweep in a folder
-    of their own; where it spawns instead, processes share the sums behind the last figures.
+    Lightning starts the program again for each, and the copies would replay the sweep in another
+    folder; where it spawns instead, the metrics of the best checkpoint would be sums of all.
 
     Args:
         strategy: the trainer's.
         devices: the trainer's.
-        job: what does not go with it.
+        job: what does not support them.
 
     Raises:
         InputError: there are several.
@@ -123,7 +125,7 @@ def refuse_ddp(strategy: Any, devices: Any, job: str) -> None:
     text = str(strategy).lower()
     if str(many) not in ("0", "1") or any(kind in text for kind in ("ddp", "fsdp", "deepspeed")):
         raise InputError(
-            "several devices for one job, or DDP, do not go with "
+            "several devices for one job, or DDP, do not work with "
             f"{job}; give trainer=default trainer.devices=1"
         )
 
@@ -161,7 +163,7 @@ def _start_or_go_on(config: DictConfig, folder: Path) -> None:
 
 
 def _values(config: DictConfig, key: str, default: Any) -> Iterator[Any]:
-    """Give each value that an option takes in a sweep, as far as the command line says."""
+    """Yield each value that the command line gives an option of a sweep."""
     given = [f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()]
     given += config.hydra.overrides.task
     for override in OverridesParser.create().parse_overrides(given):

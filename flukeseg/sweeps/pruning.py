@@ -1,4 +1,4 @@
-"""Ends the hopeless runs of a sweep early."""
+"""Ends the runs of a sweep early that are worse than the others."""
 
 from __future__ import annotations
 
@@ -8,31 +8,29 @@ from statistics import median
 import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 
-from flukeseg.sweeps.runs import STOPPED, best_by_epoch, read_runs
+from flukeseg.sweeps.runs import METRIC, STOPPED, best_by_epoch, read_runs
 
 
 class StopBelowMedian(pl.Callback):
-    """Ends a run whose best figure so far lies below the median of the sweep's finished runs.
+    """Ends a run whose best metric so far is below the median of the sweep's finished runs.
 
-    Each of them counts with the best it had after as many epochs (the rule of Optuna's
-    MedianPruner). Runs at work, failed or stopped do not count. The run keeps its best checkpoint;
-    the sampler is told the figure it had come to.
+    Each of these counts with its best after as many epochs (the rule of Optuna's MedianPruner).
+    Unfinished, failed and stopped runs do not count. The run keeps its best checkpoint, whose
+    metric is what the sampler gets.
 
     Args:
         folder: of the run; those beside it are the others of the sweep.
-        after: epochs that every run is given.
-        least: finished runs that there must be to compare with.
+        after: epochs that every run may take.
+        least: finished runs needed for a comparison.
         metric: a column of `metrics.csv`, the higher the better.
     """
 
-    def __init__(
-        self, folder: str, after: int = 5, least: int = 4, metric: str = "val/dice"
-    ) -> None:
+    def __init__(self, folder: str, after: int = 5, least: int = 4, metric: str = METRIC) -> None:
         self.folder, self.after, self.least, self.metric = Path(folder), after, least, metric
         self.best = float("-inf")
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Stop at once where a resumed run had been stopped."""
+        """Stop at once if a resumed run had been stopped."""
         if (self.folder / STOPPED).is_file():
             trainer.should_stop = True
 
@@ -60,9 +58,9 @@ class StopBelowMedian(pl.Callback):
                 )
 
     def state_dict(self) -> dict[str, float]:
-        """Return the best figure, for the checkpoint."""
+        """Return the best metric, for the checkpoint."""
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """Go on from a checkpoint's best figure."""
+        """Go on from a checkpoint's best metric."""
         self.best = state_dict["best"]

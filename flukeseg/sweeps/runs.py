@@ -1,4 +1,4 @@
-"""The runs of a sweep, and what each came to."""
+"""The runs of a sweep, and the result of each."""
 
 from __future__ import annotations
 
@@ -11,24 +11,28 @@ from omegaconf import OmegaConf
 from flukeseg.errors import InputError
 from flukeseg.training.run_folder import read_result
 
+METRIC = "val/score"
+"""What settings are compared by: it chooses the checkpoint of a run, too."""
+
+
 STOPPED = "stopped.txt"
-"""In the folder of a run that was ended as hopeless: why."""
+"""In the folder of a run that was ended early: why."""
 
 
 REPEATS = ("seed", "data.fold")
-"""What is varied to tell chance from effect; figures are averaged over it."""
+"""Options varied to tell chance from effect; metrics are averaged over them."""
 
 
 NOT_VARIED = ("ckpt_path", "sweep", "logger", "name")
-"""Options that say how a sweep ran, not what it compares."""
+"""Options of how a sweep ran, not of what it compares."""
 
 
 @dataclass
 class Run:
     """One run of a sweep.
 
-    `status` is finished, stopped (as hopeless), failed or unfinished; `note` says more of the
-    last three. `figures` are those of the best checkpoint, or the best so far.
+    `status` is finished, stopped (below the median), failed or unfinished; `note` explains the
+    last three. `figures` are the metrics of the best checkpoint.
     """
 
     folder: Path
@@ -71,7 +75,7 @@ def _read_run(folder: Path) -> Run:
     options = dict(str(override).split("=", 1) for override in overrides if "=" in str(override))
     result = read_result(folder)
     if result is None:
-        best = best_by_epoch(folder, "val/dice")
+        best = best_by_epoch(folder, METRIC)
         note = f"after {len(best)} epochs, {best[-1]:.4f} so far" if best else "no epoch yet"
         return Run(folder, "unfinished", note, options)
     if "error" in result:

@@ -12,13 +12,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from flukeseg.errors import InputError
-from flukeseg.sweeps.runs import NOT_VARIED, REPEATS, Run, read_runs
+from flukeseg.sweeps.runs import METRIC, NOT_VARIED, REPEATS, Run, read_runs
 from flukeseg.sweeps.sweep_plots import draw_curve, draw_parallel, short
 
 
 @dataclass
 class Setting:
-    """Runs that differ in seed or fold only; `values` are its varied options."""
+    """Runs that differ in seed or fold only; `values` are the options that the sweep varies."""
 
     values: tuple[str, ...]
     runs: list[Run]
@@ -33,8 +33,13 @@ class Setting:
         return stdev(values) if len(values) > 1 else float("nan")
 
 
-def summarise(folder: Path, metric: str = "val/dice") -> None:
-    """Print the table of a sweep and its winner; leave `table.csv`, `curve.png`, `parallel.png`.
+def summarise(folder: Path, metric: str | None = None) -> None:
+    """Print the table of a sweep and its winner; write `table.csv`, `curve.png`, `parallel.png`.
+
+    Args:
+        folder: of the sweep.
+        metric: what settings are ranked by; None is `METRIC`, or `val/dice` of runs made before
+            there was one.
 
     Raises:
         InputError: the folder holds no runs, or none has the metric.
@@ -42,9 +47,11 @@ def summarise(folder: Path, metric: str = "val/dice") -> None:
     runs = read_runs(folder)
     done = [run for run in runs if run.status == "finished"]
     varied = varied_options(runs)
+    if metric is None:
+        metric = METRIC if any(METRIC in run.figures for run in done) else "val/dice"
     if done and not any(metric in run.figures for run in done):
         known = ", ".join(sorted(done[0].figures))
-        raise InputError(f"--metric {metric} is no figure of these runs; they have {known}")
+        raise InputError(f"--metric {metric} is not a metric of these runs; they have {known}")
     settings = ranked(done, varied, metric)
     figures = [metric, *sorted({f for run in done for f in run.figures if f != metric})]
     if settings:
@@ -54,13 +61,13 @@ def summarise(folder: Path, metric: str = "val/dice") -> None:
         shown = [figure for figure in figures if not figure.endswith("loss")]
         made += draw_curve(folder / "curve.png", done, varied, [f for f in shown if "bce" not in f])
         made += draw_parallel(folder / "parallel.png", settings, varied, metric)
-        print("look at: " + ", ".join(str(path) for path in made))
+        print("written: " + ", ".join(str(path) for path in made))
         print("the winner again: " + command(settings[0], metric))
-    tell_the_rest(runs)
+    report_unfinished(runs)
 
 
 def varied_options(runs: Sequence[Run]) -> list[str]:
-    """Return the options that differ between runs, seed and fold left out."""
+    """Return the options that differ between runs, except seed and fold."""
     keys = dict.fromkeys(key for run in runs for key in run.options)
     return [
         key
@@ -83,9 +90,9 @@ def print_table(settings: Sequence[Setting], varied: Sequence[str], metric: str)
     rows = [(*varied, metric, "spread", "runs")]
     for setting in settings:
         spread = setting.spread(metric)
-        told = "" if spread != spread else f"{spread:.4f}"
+        text = "" if spread != spread else f"{spread:.4f}"
         values = map(short, setting.values)
-        rows.append((*values, f"{setting.mean(metric):.4f}", told, str(len(setting.runs))))
+        rows.append((*values, f"{setting.mean(metric):.4f}", text, str(len(setting.runs))))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
@@ -94,15 +101,15 @@ def print_table(settings: Sequence[Setting], varied: Sequence[str], metric: str)
 def write_table(
     path: Path, settings: Sequence[Setting], varied: Sequence[str], figures: Sequence[str]
 ) -> None:
-    """Write the same with every figure."""
+    """Write the same table with every metric."""
     columns = [name for figure in figures for name in (figure, f"{figure} spread")]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*varied, "runs", *columns])
         for setting in settings:
             pairs = ((setting.mean(figure), setting.spread(figure)) for figure in figures)
-            told = ["" if value != value else value for pair in pairs for value in pair]
-            writer.writerow([*setting.values, len(setting.runs), *told])
+            cells = ["" if value != value else value for pair in pairs for value in pair]
+            writer.writerow([*setting.values, len(setting.runs), *cells])
 
 
 def command(setting: Setting, metric: str) -> str:
@@ -116,8 +123,8 @@ def command(setting: Setting, metric: str) -> str:
     return shlex.join(["python", "-m", "flukeseg.train", *options])
 
 
-def tell_the_rest(runs: Sequence[Run]) -> None:
-    """Say on stderr which runs did not finish, and why."""
+def report_unfinished(runs: Sequence[Run]) -> None:
+    """Report on stderr which runs did not finish, and why."""
     shown = [*varied_options(runs), *REPEATS]
     for run in runs:
         if run.status != "finished":

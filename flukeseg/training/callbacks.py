@@ -1,8 +1,9 @@
-"""What a run writes while it learns: a row an epoch, curves, and a sheet of photos to look at."""
+"""What a run writes while it trains: metrics by epoch, curves, and sheets of photos."""
 
 from __future__ import annotations
 
 import csv
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,16 @@ from flukeseg.training.loggers import log_picture
 
 
 class EarlyStop(EarlyStopping):
-    """Early stopping that a resumed run remembers: what had stopped trains no further epoch."""
+    """Early stopping that a resumed run remembers: one that had stopped trains no further epoch."""
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Stop at once where patience had run out."""
+        """Stop at once if patience had run out."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
 
 
 class SeededSteps(pl.Callback):
-    """Seeds torch anew for every step, for encoders with dropout: resumed or not, it is the same.
+    """Seeds torch before every step, so that dropout repeats itself, in a resumed run too.
 
     Args:
         seed: of the run.
@@ -48,7 +49,7 @@ class SeededSteps(pl.Callback):
 class EpochTable(pl.Callback):
     """Keeps `metrics.csv`, one row an epoch, and `curves.png` beside it.
 
-    The rows live in the checkpoint too, so that a resumed run goes on with the table it had.
+    Checkpoints hold the rows too, so that a resumed run continues its table.
 
     Args:
         folder: of the run.
@@ -75,7 +76,7 @@ class EpochTable(pl.Callback):
         self.rows.append(row)
         if trainer.is_global_zero:
             self._write()
-        for logger in trainer.loggers:  # the module's figures it has already
+        for logger in trainer.loggers:  # it has the module's metrics already
             logger.log_metrics({"lr": row["lr"], "seconds": row["seconds"]}, trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
@@ -101,8 +102,9 @@ class EpochTable(pl.Callback):
 class PhotoSheets(pl.Callback):
     """Keeps `validation.jpg` and `held_out.jpg`: best, median and worst photos, with contours.
 
-    The first is of the best epoch so far and in the end of the checkpoint that is kept, the second
-    of the test set where there is one.
+    The first shows the best epoch so far by `val/score`, and at the end the checkpoint that is
+    kept; the second shows the test set if there is one. Photos are ordered by their Dice, those
+    without a fluke too: 1 where nothing is predicted, else 0.
 
     Args:
         folder: of the run.
@@ -111,29 +113,29 @@ class PhotoSheets(pl.Callback):
 
     def __init__(self, folder: str, count: int = 4) -> None:
         self.folder, self.count = Path(folder), count
-        self.best = -1.0
+        self.best = -math.inf
         self.dice: list[float] = []
         self.predicted: list[np.ndarray] = []
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Forget the epoch before."""
+        """Forget the previous epoch."""
         self.dice, self.predicted = [], []
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any
     ) -> None:
-        """Keep a bit a pixel, so that the sheet can be drawn once the median is known."""
+        """Keep the masks, one bit a pixel: the sheet is drawn once the median is known."""
         self.dice += outputs["dice"].tolist()
         self.predicted += [np.packbits(mask.cpu().numpy()) for mask in outputs["predicted"]]
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Draw the sheet where this epoch is the best so far."""
-        self._gather(trainer)
-        mean = float(np.mean(self.dice)) if self.dice else 0.0
         if trainer.sanity_checking:
             return
-        if mean > self.best or trainer.state.fn == TrainerFn.VALIDATING:
-            self.best = max(mean, self.best)
+        self._gather(trainer)
+        score = float(trainer.callback_metrics["val/score"])
+        if score > self.best or trainer.state.fn == TrainerFn.VALIDATING:
+            self.best = max(score, self.best)
             self._draw(trainer, trainer.val_dataloaders.dataset, "validation.jpg")
 
     on_test_epoch_start = on_validation_epoch_start
@@ -145,15 +147,15 @@ class PhotoSheets(pl.Callback):
         self._draw(trainer, trainer.test_dataloaders.dataset, "held_out.jpg")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best Dice, for the checkpoint."""
+        """Return the best score, for the checkpoint."""
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint's best Dice."""
+        """Go on from a checkpoint's best score."""
         self.best = state_dict["best"]
 
     def _gather(self, trainer: pl.Trainer) -> None:
-        """Bring together what several processes saw, each of them every nth photo."""
+        """Collect the photos of all processes, each of which sees every nth."""
         if (ranks := trainer.world_size) == 1:
             return
         parts: list[Any] = [None] * ranks

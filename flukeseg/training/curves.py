@@ -8,6 +8,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from flukeseg.atomic_files import atomic_write
+
 
 def draw_curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw loss, Dice and learning rate against the epoch, from the rows of `metrics.csv`."""
@@ -15,7 +17,7 @@ def draw_curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     FigureCanvasAgg(figure)  # no window system and no global state
     panels = {
         "loss": ("train/loss", "val/loss"),
-        "Dice": ("val/dice", "val/soft_dice"),
+        "Dice": ("val/dice", "val/soft_dice", "val/score"),
         "learning rate": ("lr",),
     }
     for axes, (title, names) in zip(figure.subplots(1, 3), panels.items(), strict=True):
@@ -29,4 +31,5 @@ def draw_curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
             axes.legend()
     figure.axes[1].set_ylim(0, 1)
     figure.axes[2].set_yscale("log")
-    figure.savefig(path, dpi=100)
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=100, format="png")

@@ -1,4 +1,4 @@
-"""Which of a teacher's masks are good enough to learn from, and which of their pixels."""
+"""Which of a teacher's masks become pseudo-labels, and which of their pixels are unknown."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from flukeseg.prediction.folder import PredictionFolder
 
 @dataclass(frozen=True)
 class Gate:
-    """When a mask is taken.
+    """The conditions on which a mask is accepted.
 
     Args:
-        good: Dice of a mask that is worth learning from; 0 to 1.
-        precision: share of the taken masks that are to be good, by calibration; 0 to 1.
+        good: Dice of a mask that is good enough to train on; 0 to 1.
+        precision: share of the accepted masks that should be good, by calibration; 0 to 1.
         disagreement: of views and networks, above which a mask is refused whatever its confidence.
-        sure: probability from which a pixel is taken as fluke, and 1 less it as none; 0.5 to 1.
-        spread: standard deviation between looks above which a pixel is unknown.
-        val_count: masks set aside to validate on, at most a fifth; 0 where there are drawn ones.
+        sure: probability from which a pixel is fluke; below 1 - sure it is not; 0.5 to 1.
+        spread: standard deviation between views above which a pixel is unknown.
+        val_count: masks kept to validate on, at most a fifth; 0 where some are drawn by hand.
 
     Raises:
         InputError: a value is out of range.
@@ -55,30 +55,30 @@ def least_confidence(gate: Gate, confidence: Sequence[float], dice: Sequence[flo
     """Return the confidence from which enough of the masks are good.
 
     Args:
-        gate: what is good, and how many are to be.
-        confidence: of masks whose truth is known, 0..1.
+        gate: what is good, and what share should be.
+        confidence: of masks whose true mask is known, 0..1.
         dice: of the same masks.
 
     Raises:
-        InputError: at no confidence enough of them are.
+        InputError: there is no such confidence.
     """
     order = np.argsort(confidence)[::-1]
     ordered = np.asarray(confidence)[order]
     good = np.asarray(dice)[order] >= gate.good
     part = np.cumsum(good) / np.arange(1, len(good) + 1)
-    # the most masks for which it holds; one that is right by chance at the top is not enough
-    # and of equal confidences all are taken or none
+    # as many masks as possible, and at least five, as one at the top may be good by chance; of
+    # equal confidences all are accepted or none
     last_of_equals = np.append(np.diff(ordered) != 0, True)
     enough = np.flatnonzero((part >= gate.precision) & last_of_equals)
     if not len(enough) or enough[-1] < 4:
         raise InputError(
             f"gate.precision={gate.precision}: of the most confident masks with a known truth "
-            f"fewer have a Dice of {gate.good}; teach with a better checkpoint, or lower gate.good"
+            f"fewer have a Dice of {gate.good}; give a better checkpoint, or lower gate.good"
         )
     return float(ordered[enough[-1]])
 
 
-def label(
+def select_labels(
     predictions: PredictionFolder,
     output: Path,
     gate: Gate,
@@ -86,21 +86,21 @@ def label(
     max_pixels: int,
     keys: Container[str] | None = None,
 ) -> Counter[str]:
-    """Take or refuse masks of a prediction run that made `probability` and `uncertainty`.
+    """Accept or refuse the masks of a prediction run with `probability` and `uncertainty`.
 
-    Leaves `labels.csv`, written last, `masks/` of what is taken, and contact sheets of all masks
-    in `taken/` and `refused/`.
+    Writes `masks/` of those accepted, contact sheets of all masks in `taken/` and `refused/`, and
+    `labels.csv` last.
 
     Args:
         predictions: the run.
-        output: the folder to leave them in.
-        gate: when.
-        confidence: least, as `least_confidence` gives it.
-        max_pixels: of the photos.
-        keys: of the photos in question, where the run holds others too.
+        output: folder to write to.
+        gate: the conditions.
+        confidence: least, see `least_confidence`.
+        max_pixels: of a photo, at most.
+        keys: of the photos to use, where the run holds others too.
 
     Returns:
-        How many were taken, and how many refused for which reason.
+        The number of masks by use: train, val, or the reason why they are refused.
 
     Raises:
         InputError: none is good enough.
@@ -112,10 +112,10 @@ def label(
     taken = [row for row in rows if uses[row["key"]] == "train"]
     if not taken:
         raise InputError(
-            f"of {len(rows)} photos no mask is good enough to learn from; look at "
-            f"{predictions.folder}, teach with a better checkpoint, or lower gate.precision"
+            f"of {len(rows)} photos no mask is good enough to train on; look at "
+            f"{predictions.folder}, give a better checkpoint, or lower gate.precision"
         )
-    # spread over all that is taken, as photos of a folder often come in groups
+    # spread over all that is accepted, as neighbouring photos of a folder are often alike
     number = min(gate.val_count, len(taken) // 5)
     for i in np.linspace(0, len(taken) - 1, number).round().astype(int):
         uses[taken[i]["key"]] = "val"
@@ -156,7 +156,7 @@ def _use(row: Mapping[str, Any], gate: Gate, confidence: float) -> str:
     if row["confidence"] < confidence:
         return "not confident"
     if row.get("disagreement", 0) > gate.disagreement:
-        return "looks disagree"
+        return "views disagree"
     return "train"
 
 
@@ -165,7 +165,7 @@ def _mask_of(row: Mapping[str, Any]) -> str:
 
 
 def _levels(folder: Path, row: Mapping[str, Any], gate: Gate) -> np.ndarray:
-    """Greys of one mask's file: where looks are of one mind, and cleaning changed nothing."""
+    """Return the greys of a mask file: known where all views agree and cleaning changed nothing."""
     mask, probability, spread = (
         _read(folder, row, product) for product in ("mask", "probability", "uncertainty")
     )

@@ -32,11 +32,23 @@ PACKAGES = (
 )
 
 MAY_CHANGE = ("ckpt_path", "folder", "data.num_workers", "trainer.", "callbacks.", "logger")
-"""What a resumed run may be given anew: it changes how long and where it learns, not from what."""
+"""Keys that may differ in a resumed run: they change where and how long it trains, not on what."""
+
+
+RENAMED_CLASSES = {
+    "Start": "StartSize",
+    "Rendered": "RenderedSource",
+    "Labelled": "LabelledSource",
+    "Taught": "PseudoLabelledSource",
+}
+"""Classes whose names changed since there were runs, by their names then."""
+
+RENAMED_KEYS = {"data.sources.taught.": "data.sources.pseudo_labelled."}
+"""Beginnings of keys that changed since there were runs."""
 
 
 def write_provenance(cfg: DictConfig, folder: Path) -> None:
-    """Leave `config.yaml`, resolved, and `provenance.json` in a run's folder."""
+    """Write `config.yaml`, resolved, and `provenance.json` to a run's folder."""
     with atomic_write(folder / "config.yaml") as partial:  # other processes may be reading it
         OmegaConf.save(cfg, partial, resolve=True)
     record = {
@@ -59,21 +71,22 @@ def refuse_changes(
     may_change: tuple[str, ...] = MAY_CHANGE,
     otherwise: str = "leave ckpt_path=last out to start anew",
 ) -> None:
-    """See that a run goes on with the configuration it was started with.
+    """Check that a run is resumed with the configuration it was started with.
 
-    Another seed or fold would put photos it has learnt from among those it is judged by.
+    Another seed or fold would validate on photos that it has trained on. Of our own `_target_`s
+    only the class name counts, so that runs can be resumed after the code was rearranged.
 
     Args:
         cfg: the configuration.
         folder: where `config.yaml` is.
-        may_change: how keys begin whose values may differ.
-        otherwise: what to do for a run of other options.
+        may_change: beginnings of keys whose values may differ.
+        otherwise: what to do for a run with other options.
 
     Raises:
         InputError: an option differs; names those that do.
     """
-    before = dict(_flat(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))))
-    now = dict(_flat(OmegaConf.to_container(cfg, resolve=True)))
+    before = _comparable(OmegaConf.load(folder / "config.yaml"))
+    now = _comparable(cfg, resolve=True)
     changed = [
         f"{key}={before.get(key)} (now {now.get(key)})"
         for key in sorted(before.keys() | now.keys())
@@ -84,6 +97,19 @@ def refuse_changes(
             f"{folder} was started with {', '.join(changed)}; go on with the same options, or "
             f"{otherwise}"
         )
+
+
+def _comparable(cfg: DictConfig, resolve: bool = False) -> dict[str, Any]:
+    found = {}
+    for key, value in _flat(OmegaConf.to_container(cfg, resolve=resolve)):
+        for earlier, later in RENAMED_KEYS.items():
+            if key.startswith(earlier):
+                key = later + key.removeprefix(earlier)
+        if key.endswith("_target_") and str(value).startswith("flukeseg."):
+            name = value.rpartition(".")[2]
+            value = RENAMED_CLASSES.get(name, name)
+        found[key] = value
+    return found
 
 
 def git_revision() -> str | None:

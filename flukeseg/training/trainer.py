@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,20 +13,22 @@ import hydra
 import pytorch_lightning as pl
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from flukeseg.errors import InputError
 from flukeseg.model.precision import choose_precision
+from flukeseg.training.checkpoint_io import AtomicCheckpointIO
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Leave out what Lightning says that a user can do nothing about."""
+    """Hide what Lightning reports that a user can do nothing about."""
     info = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     before = info.level
     info.setLevel(logging.WARNING)  # no advertisement, no list of absent accelerators
     try:
         with warnings.catch_warnings():
-            # a resumed run goes on in its own folder
+            # a resumed run writes to the folder it has
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
             # Lightning 2.6 against torch 2.14; nothing of ours
             warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*", FutureWarning)
@@ -34,13 +37,44 @@ def quiet_lightning() -> Iterator[None]:
         info.setLevel(before)
 
 
+@contextmanager
+def report_stop(hint: str) -> Iterator[None]:
+    """End with exit code 130 after Ctrl-C and 143 after SIGTERM, and one line that gives a hint.
+
+    Lightning 2.6 ends with 1 after Ctrl-C and with 0 after SIGTERM.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        code = 130
+    except SystemExit as stop:
+        if isinstance(stop, SIGTERMException) or stop.code == 143:
+            code = 143
+        elif isinstance(stop.__context__, KeyboardInterrupt) or stop.code == 130:
+            code = 130
+        else:
+            raise
+    else:
+        return
+    print(f"stopped; {hint}", file=sys.stderr)
+    sys.exit(code)
+
+
 def make_trainer(trainer: DictConfig, **arguments: Any) -> pl.Trainer:
     """Build the trainer of a job's configuration, `precision=auto` settled."""
     precision = choose_precision(trainer.precision, trainer.accelerator)
     try:
-        return hydra.utils.instantiate(trainer, precision=precision, _convert_="all", **arguments)
+        return hydra.utils.instantiate(
+            trainer,
+            precision=precision,
+            plugins=[AtomicCheckpointIO()],
+            _convert_="all",
+            **arguments,
+        )
     except InstantiationException as error:
         named = ("accelerator", "devices", "precision")
         given = ", ".join(f"trainer.{key}={trainer[key]}" for key in named)
         reason = " ".join(str(error.__cause__ or error).split())
-        raise InputError(f"{given} cannot be had ({reason}); auto takes what there is") from error
+        raise InputError(
+            f"{given} is not available ({reason}); auto takes what there is"
+        ) from error

@@ -5,7 +5,8 @@
 
 The photos belong to the Kaggle competition humpback-whale-identification and come through Kaggle's
 own client with your token: make one at https://www.kaggle.com/settings, and accept the rules on the
-competition's page. Whatever stops a run, the next one goes on from there.
+competition's page. A run that was stopped continues where it was: photos that are there and valid
+are not fetched again.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ EXPECTED = 450
 
 _CALLS = 4  # of Kaggle's client at once; each spends most of its time starting
 _CALL_TIMEOUT = 300  # seconds
-_HOPELESS = 8  # photos that fail before any has come: it is not the photos
+_HOPELESS = 8  # photos that fail before any has come: the photos are not the cause
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `fetch` from the command line; what the user can mend ends in a line and exit code 1."""
+    """Run `fetch` from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", default="data/humpback450", help="folder to fill (%(default)s)")
     parser.add_argument("--masks-url", default=MASKS_URL, help="zip of the masks (%(default)s)")
@@ -56,16 +57,16 @@ def fetch(
 ) -> None:
     """Fill `root/masks` with the masks and `root/images` with the photos that have one.
 
-    What is there and sound is not fetched again. A file gets its final name only once it is whole
-    and decodes. `root/masks.zip` stays, so that the next run need not ask for it.
+    Files that are there and valid are not fetched again. A file gets its final name once it is
+    complete and decodes. `root/masks.zip` is kept for the next run.
 
     Args:
-        root: folder, made if need be.
+        root: folder, created if it does not exist.
         masks_url: http or https address of the zip of masks.
         kaggle: command that starts Kaggle's client; by default the one on PATH or of this Python.
 
     Raises:
-        InputError: something could not be fetched or written; the rest is there.
+        InputError: something could not be fetched or written; the rest was.
     """
     root = Path(root)
     partial = root / ".partial"
@@ -89,7 +90,7 @@ def fetch(
 
 
 def _write_masks(contents: dict[str, bytes], root: Path) -> tuple[list[Path], list[str]]:
-    """Put the masks in place; give their paths, and what is wrong with those that are none."""
+    """Write the masks; return their paths, and what is wrong with the others."""
     masks, problems = [], []
     for name, content in contents.items():
         mask = root / "masks" / name
@@ -107,7 +108,7 @@ def _write_masks(contents: dict[str, bytes], root: Path) -> tuple[list[Path], li
 
 
 def _fetch_photos(masks: list[Path], root: Path, kaggle: Sequence[str] | None) -> list[str]:
-    """Fetch the photos that are not there; give what is wrong with those that could not be."""
+    """Fetch the missing photos; return what is wrong with those that could not be fetched."""
     photos = {root / "images" / f"{mask.stem}.jpg": mask for mask in masks}
     problems: list[str] = []
     came = False
@@ -124,17 +125,19 @@ def _fetch_photos(masks: list[Path], root: Path, kaggle: Sequence[str] | None) -
                 came = came or calls[call].exists()
                 problems += [problem] if problem else []
                 if len(problems) == _HOPELESS and not came:
-                    raise InputError(f"no photo comes from Kaggle ({problem}): mend this first")
+                    raise InputError(
+                        f"no photo could be fetched from Kaggle ({problem}): fix this first"
+                    )
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     return problems
 
 
 def _fetch_photo(command: list[str], photo: Path, mask: Path) -> str | None:
-    """Fetch one photo through Kaggle's client; give what is wrong with it, or None.
+    """Fetch one photo through Kaggle's client; return what is wrong with it, or None.
 
     Raises:
-        InputError: no other photo would come either.
+        InputError: no other photo could be fetched either.
     """
     folder = photo.parents[1] / ".partial" / photo.stem
     folder.mkdir()
@@ -152,7 +155,7 @@ def _fetch_photo(command: list[str], photo: Path, mask: Path) -> str | None:
     except subprocess.TimeoutExpired:
         return f"{photo} took Kaggle's client over {_CALL_TIMEOUT} seconds"
     except OSError as error:
-        raise InputError(f"{command[0]} cannot be started ({error}): install it anew") from error
+        raise InputError(f"{command[0]} cannot be started ({error}): install it again") from error
     came = list(folder.iterdir())
     # Stopped midway, the client ends with 0 and leaves a note of its own beside half a photo.
     if done.returncode or len(came) != 1:
@@ -178,7 +181,7 @@ def _problem(photo: Path, mask: Path) -> str | None:
 
 
 def _unzipped(path: Path, name: str) -> Path:
-    """Take the photo out if it came in a zip, as Kaggle sends some files."""
+    """Unpack the photo if it came in a zip, as Kaggle sends some files."""
     if path.read_bytes()[:4] != b"PK\3\4":
         return path
     try:
@@ -192,10 +195,10 @@ def _unzipped(path: Path, name: str) -> Path:
 
 
 def _explain(output: str) -> str:
-    """Give the reason why Kaggle's client failed.
+    """Return the reason why Kaggle's client failed.
 
     Raises:
-        InputError: it is one that holds for every photo.
+        InputError: the reason holds for every photo.
     """
     if re.search(r"\b401\b|authenticat|kaggle\.json", output, re.IGNORECASE):
         raise InputError(

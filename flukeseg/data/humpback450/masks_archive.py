@@ -1,4 +1,7 @@
-"""The zip of masks: fetched, resumed, checked; hostile ones refused."""
+"""The zip of masks: fetched and checked; hostile ones are refused.
+
+No hash of it is published, so its content is checked instead of a pinned one.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,20 @@ import http.client
 import re
 import ssl
 import stat
-import time
 import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path, PureWindowsPath
 
-from tqdm import tqdm
-
 from flukeseg.errors import InputError
 from flukeseg.images.reading import IMAGE_SUFFIXES
 
-# Far above what the masks take, far below what a machine chokes on.
+# far above what the masks take, far below what a machine fails on
 _MAX_ENTRIES = 10_000
 _MAX_FILE_BYTES = 20_000_000
 _MAX_TOTAL_BYTES = 500_000_000
 
 _TIMEOUT = 60  # seconds without a byte
-_TRIES = 5  # connections in a row that bring nothing new
 
 _NETWORK_ERRORS = (
     urllib.error.URLError,
@@ -31,19 +30,19 @@ _NETWORK_ERRORS = (
     ConnectionError,
     TimeoutError,
     ssl.SSLError,
-    UnicodeError,  # of letters that an address cannot hold
+    UnicodeError,  # letters that an address cannot hold
 )
 
 
 def fetch_masks(url: str, archive: Path) -> dict[str, bytes]:
-    """Give the masks in the archive by file name, fetching it if it is not there and sound.
+    """Return the masks in the archive by file name; fetch it if it is missing or damaged.
 
     Args:
         url: http or https address of the zip.
-        archive: where it is kept; beside it, `.part` holds what has come of it so far.
+        archive: where it is kept.
 
     Raises:
-        InputError: it cannot be fetched, or is no sound zip of masks.
+        InputError: it cannot be fetched, or is not a valid zip of masks.
         OSError: the disk is full, or may not be written.
     """
     if archive.exists():
@@ -51,89 +50,55 @@ def fetch_masks(url: str, archive: Path) -> dict[str, bytes]:
             return _masks_in(archive, str(archive))
         except zipfile.BadZipFile:
             archive.unlink()
-    # urllib would open file:// and ftp:// as well.
+    # urllib would open file:// and ftp:// too
     if not re.match(r"https?://([\w.-]+|\[[\da-f:.]+\])(:\d+)?/", url, re.IGNORECASE):
-        raise InputError(f"{url} is no http or https address: check the address of the masks")
-    part = archive.with_name(archive.name + ".part")
-    resumed = part.exists()
-    _download(url, part)
+        raise InputError(f"{url} is not an http or https address: check the address of the masks")
+    partial = archive.with_name(f"{archive.name}.partial")
     try:
-        contents = _masks_in(part, url)
+        _download(url, partial)
+        contents = _masks_in(partial, url)
+        partial.replace(archive)
     except zipfile.BadZipFile as error:
-        part.unlink()
-        if resumed:  # what lay there may have been the start of another file
-            return fetch_masks(url, archive)
         raise InputError(
-            f"{url} is no sound zip ({error}): check the address of the masks"
+            f"{url} is not a valid zip ({error}): run again, or check the address of the masks"
         ) from error
-    except InputError:
-        part.unlink()
-        raise
-    part.replace(archive)
+    finally:
+        partial.unlink(missing_ok=True)
     return contents
 
 
-def _download(url: str, part: Path) -> None:
-    """Fetch a file, going on from what is there if the server can."""
-    idle = 0
-    while True:
-        done = part.stat().st_size if part.exists() else 0
-        try:
-            if _receive(url, part, done):
-                return
-            reason = "the connection breaks off"
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code == 416:  # nothing left to ask for; the zip's checksums will tell
-                return
-            reason = f"{error.code} {error.reason}"
-            if error.code < 500:
-                raise InputError(
-                    f"{url} cannot be fetched ({reason}): check the address of the masks"
-                ) from error
-        except _NETWORK_ERRORS as error:
-            reason = getattr(error, "reason", error)
-        idle = 0 if part.exists() and part.stat().st_size > done else idle + 1
-        if idle == _TRIES:
-            raise InputError(
-                f"{url} cannot be fetched ({reason}): check the network, then run again"
-            )
-        time.sleep(0.1 * 2**idle)
-
-
-def _receive(url: str, part: Path, done: int) -> bool:
-    """Append what is missing, or start anew if the server cannot resume; tell if it is whole."""
+def _download(url: str, path: Path) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "flukeseg"})
-    if done:
-        request.add_header("Range", f"bytes={done}-")
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
-        resumes = response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
-        if response.status == 206 and not resumes:
-            part.unlink()
-            raise http.client.HTTPException("the server sends another part than asked for")
-        done = done if response.status == 206 else 0
-        total = None if response.length is None else done + response.length
+    try:
         with (
-            part.open("ab" if done else "wb") as file,
-            tqdm(
-                total=total, initial=done, unit="B", unit_scale=True, desc="masks", disable=None
-            ) as bar,
+            urllib.request.urlopen(request, timeout=_TIMEOUT) as response,
+            path.open("wb") as file,
         ):
-            while done <= _MAX_TOTAL_BYTES and (chunk := response.read(1 << 16)):
-                done += file.write(chunk)
-                bar.update(len(chunk))
-    if done > _MAX_TOTAL_BYTES:
-        part.unlink()
-        raise InputError(f"{url} is far larger than masks are: check the address of the masks")
-    return total is None or done == total
+            while file.tell() <= _MAX_TOTAL_BYTES and (chunk := response.read(1 << 16)):
+                file.write(chunk)
+            if file.tell() > _MAX_TOTAL_BYTES:
+                raise InputError(
+                    f"{url} is far larger than masks are: check the address of the masks"
+                )
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise InputError(
+            f"{url} cannot be fetched ({error.code} {error.reason}): check the address of the "
+            "masks, or run again later"
+        ) from error
+    except _NETWORK_ERRORS as error:
+        reason = getattr(error, "reason", error)
+        raise InputError(
+            f"{url} cannot be fetched ({reason}): check the network, then run again"
+        ) from error
 
 
 def _masks_in(archive: Path, source: str) -> dict[str, bytes]:
-    """Read every mask, by the name of its file.
+    """Read every mask, by file name.
 
     Raises:
-        zipfile.BadZipFile: damaged, or no zip.
-        InputError: sound, but not a zip of masks; nothing of it is to be used.
+        zipfile.BadZipFile: damaged, or not a zip.
+        InputError: valid, but not a zip of masks; nothing of it may be used.
     """
     contents: dict[str, bytes] = {}
     try:
@@ -152,11 +117,11 @@ def read_entry(file: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """Unpack one entry, never more than the bound on a file.
 
     Raises:
-        zipfile.BadZipFile: it is damaged, too large, or packed in an unusual way.
+        zipfile.BadZipFile: it is damaged, too large, or compressed in an unusual way.
     """
-    # Of other methods, zipfile unpacks all before it cuts to the size that the entry states.
+    # of other methods, zipfile unpacks everything before it cuts to the size that the entry states
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise zipfile.BadZipFile(f"{entry.filename} is packed in an unusual way")
+        raise zipfile.BadZipFile(f"{entry.filename} is compressed in an unusual way")
     if entry.file_size > _MAX_FILE_BYTES:
         raise zipfile.BadZipFile(f"{entry.filename} is over {_MAX_FILE_BYTES} bytes")
     with file.open(entry) as stream:
