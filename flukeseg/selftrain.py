@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import tarfile
@@ -17,9 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
 from flukeseg.errors import InputError, require_int, require_size
-from flukeseg.evaluate import predict_and_pair, refuse_parts, several
+from flukeseg.evaluate import predictor, refuse_parts, several
 from flukeseg.evaluation.labelled import render_pairs
-from flukeseg.evaluation.pairing import find_true_masks
+from flukeseg.evaluation.pairing import find_true_masks, predict_and_pair
 from flukeseg.evaluation.results import judge_pairs
 from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint
@@ -156,7 +155,8 @@ def calibrate(cfg: DictConfig, folder: Path, gate: Gate) -> float:
         size = require_size("photo_size", cfg.photo_size)
         count = require_int("calibrate_count", cfg.calibrate_count)
         root = render_pairs(folder / "rendered", count, size, cfg.seed)
-    pairs = predict_and_pair(cfg, find_true_masks(root, key="calibrate_on"), folder / "teacher")
+    truths = find_true_masks(root, key="calibrate_on")
+    pairs = predict_and_pair(predictor(cfg), truths, folder / "teacher")
     rows = [
         row
         for row in judge_pairs("teacher", pairs, cfg.max_pixels).rows
@@ -176,8 +176,7 @@ def learn(cfg: DictConfig, labels: Path, folder: Path, encoder: str) -> str:
     if not done.exists():
         last = "last" if (folder / "checkpoints" / "last.ckpt").exists() else None
         train(student(cfg, labels, folder, encoder, last))
-    result = json.loads(done.read_text(encoding="utf-8"))
-    return os.path.normpath(folder / result["checkpoint"])
+    return str(find_checkpoint(folder))
 
 
 def student(
