@@ -15,5 +15,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)  # a link there would be followed
     yield partial
     partial.replace(path)

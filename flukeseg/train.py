@@ -24,6 +24,7 @@ from flukeseg.sweeps.jobs import run_job
 from flukeseg.training.callbacks import SeededSteps
 from flukeseg.training.loggers import make_logger
 from flukeseg.training.provenance import refuse_changes, write_provenance
+from flukeseg.training.resume_paths import CheckPaths
 from flukeseg.training.run_folder import locked, write_result
 from flukeseg.training.trainer import make_trainer, quiet_lightning
 
@@ -63,7 +64,7 @@ def _train(cfg: DictConfig) -> dict[str, float]:
     module = hydra.utils.instantiate(cfg.model, _convert_="all")
     check_network_runs(module)
     callbacks = [hydra.utils.instantiate(c, _convert_="all") for c in cfg.callbacks.values() if c]
-    callbacks.append(SeededSteps(cfg.seed))
+    callbacks += [SeededSteps(cfg.seed), CheckPaths()]
     trainer = make_trainer(cfg.trainer, callbacks=callbacks, logger=logger)
     if logger:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
