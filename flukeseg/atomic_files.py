@@ -29,6 +29,7 @@ def atomic_write(path: Path, partial: Path | None = None, sync: bool = False) ->
     partial = partial or path.with_name(f"{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)  # a link there would be followed
         yield partial
         if sync:
             with partial.open("r+b") as file:

@@ -16,9 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
 from flukeseg.errors import InputError, require_int, require_size
-from flukeseg.evaluate import predict_and_pair, refuse_parts, several
+from flukeseg.evaluate import predictor, refuse_parts, several
 from flukeseg.evaluation.labelled import render_pairs
-from flukeseg.evaluation.pairing import find_true_masks
+from flukeseg.evaluation.pairing import find_true_masks, predict_and_pair
 from flukeseg.evaluation.results import judge_pairs
 from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint
@@ -159,7 +159,8 @@ def calibrate(cfg: DictConfig, folder: Path, gate: Gate) -> float:
         size = require_size("photo_size", cfg.photo_size)
         count = require_int("calibrate_count", cfg.calibrate_count)
         root = render_pairs(folder / "rendered", count, size, cfg.seed)
-    pairs = predict_and_pair(cfg, find_true_masks(root, key="calibrate_on"), folder / "teacher")
+    truths = find_true_masks(root, key="calibrate_on")
+    pairs = predict_and_pair(predictor(cfg), truths, folder / "teacher")
     rows = [
         row
         for row in judge_pairs("teacher", pairs, cfg.max_pixels).rows
@@ -178,10 +179,7 @@ def train_student(cfg: DictConfig, labels: Path, folder: Path, encoder: str) -> 
     if read_result(folder) is None:
         last = "last" if (folder / "checkpoints" / "last.ckpt").exists() else None
         train(student_config(cfg, labels, folder, encoder, last))
-    checkpoint = read_result(folder)["checkpoint"]
-    if checkpoint is None:  # fast_dev_run
-        raise InputError(f"{folder} has no checkpoint; train the student for at least one epoch")
-    return os.path.normpath(folder / checkpoint)
+    return str(find_checkpoint(folder))
 
 
 def student_config(

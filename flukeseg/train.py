@@ -27,6 +27,7 @@ from flukeseg.training.callbacks import SeededSteps
 from flukeseg.training.divergence import StopOnDivergence
 from flukeseg.training.loggers import make_logger
 from flukeseg.training.provenance import refuse_changes, write_provenance
+from flukeseg.training.resume_paths import CheckPaths
 from flukeseg.training.run_folder import write_result
 from flukeseg.training.split_record import refuse_changed_photos, write_split
 from flukeseg.training.trainer import make_trainer, quiet_lightning, report_stop
@@ -70,7 +71,7 @@ def _train(cfg: DictConfig) -> dict[str, float]:
     module = hydra.utils.instantiate(cfg.model, _convert_="all")
     check_network_runs(module)
     callbacks = [hydra.utils.instantiate(c, _convert_="all") for c in cfg.callbacks.values() if c]
-    callbacks += [SeededSteps(cfg.seed), StopOnDivergence(folder)]
+    callbacks += [SeededSteps(cfg.seed), StopOnDivergence(folder), CheckPaths()]
     trainer = make_trainer(cfg.trainer, callbacks=callbacks, logger=logger)
     if logger:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))

@@ -57,7 +57,12 @@ def test_masks_from_anywhere_are_judged(run_evaluate, masks):
     assert figures["dice"]["mean"] == figures["boundary_iou_05"]["mean"] == 1
     assert figures["hd95"]["mean"] == figures["assd"]["mean"] == 0
     assert figures["trailing_mean"]["mean"] < 1
-    assert [row["name"] for row in per_photo()] == [str(i) for i in range(6)]
+    rows = per_photo()
+    assert [row["name"] for row in rows] == [str(i) for i in range(6)]
+    assert list(rows[0])[-3:] == ["tp", "fp", "fn"]
+    for row in rows:
+        pixels = np.count_nonzero(cv2.imread(str(masks / "same" / f"{row['name']}.png")) > 0) // 3
+        assert (row["tp"], row["fp"], row["fn"]) == (str(pixels), "0", "0")
     assert "<html" in Path("e/report.html").read_text()
 
 
@@ -157,7 +162,10 @@ def test_the_truths_threshold_is_that_of_the_data(run_evaluate, tiny_runs, tmp_p
 
 @pytest.mark.parametrize(
     ("option", "told"),
-    [("trainer.devices=2", "do not go with flukeseg.evaluate"), ("shard=1/2", "shard=1/2 goes")],
+    [
+        ("trainer.devices=2", "do not go with flukeseg.evaluate"),
+        ("shard=1/2", "shard=1/2 is an option of flukeseg.predict"),
+    ],
 )
 def test_it_is_one_job(run_evaluate, masks, capsys, option, told):
     with pytest.raises(SystemExit):
@@ -210,7 +218,7 @@ ERRORS = {
     ),
     "other size": (["predictions=small", "truth={truth}"], "is 20 × 10 and"),
     "zeros and ones": (["predictions=ones", "truth={truth}"], "0 and 1 instead of grey"),
-    "no photos": (["predictions=strangers", "truth={truth}"], "no prediction bears the name"),
+    "no photos": (["predictions=strangers", "truth={truth}"], "no prediction has the name"),
     "same stem": (["predictions=twins", "truth={truth}"], "have the same name"),
 }
 

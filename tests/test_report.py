@@ -116,7 +116,9 @@ def folder(tmp_path_factory) -> Path:
 
 
 def judged(name: str, truth: Path, guesses: Path, only: set[str] | None = None) -> Result:
-    return judge_pairs(name, pair(find_true_masks(truth), find_predicted(guesses), only), PIXELS)
+    truths = find_true_masks(truth)
+    wanted = {stem: truths[stem] for stem in (truths if only is None else only)}
+    return judge_pairs(name, pair(wanted, find_predicted(guesses)), PIXELS)
 
 
 @pytest.fixture(scope="module")
@@ -140,13 +142,13 @@ def test_one_result(own, tmp_path):
     # the odd name heads the worst, with why to look at it; nothing of it became an element
     assert f"1. {ODD} · Dice 0.000" in page.text
     assert "flagged: empty; <tiny>" in page.text
-    assert "So few photos" in page.text
+    assert "With fewer than" in page.text
     assert f"of {COUNT} photos finds" in page.text
     assert "What <fog> costs." in page.text
     assert "<i>fog</i>" in page.text
     assert {"fog", "tiny", "i"}.isdisjoint(tag for tag, _ in page.elements)
     for figure in METRICS:
-        assert f"about-{figure}" in page.values("id"), "every figure is in the glossary"
+        assert f"about-{figure}" in page.values("id"), "every metric is in the glossary"
     assert "Comparisons" not in page.text
 
 
@@ -161,7 +163,7 @@ def test_two_results_with_a_comparison(own, other, tmp_path):
     note = f"{other.name}: 2 photos, no prediction: judged as empty ({names})"
     assert 0 < page.text.index(note) < page.text.index("Glossary")
     assert page.text.count("●") == 1  # a legend of markers: over the scatter
-    assert "Seconds a photo, median lower is better 0.250 –" in page.text
+    assert "Seconds per photo, median lower is better 0.250 –" in page.text
 
 
 def test_the_same_data_give_the_same_bytes(own, other, tmp_path):
@@ -177,10 +179,10 @@ def test_masks_alone(folder, tmp_path):
     result = judged("masks", folder / "truth/masks", folder / "other")
     write_report(tmp_path / "report.html", "Masks", [result], {}, [], PIXELS)
     page = read_page(tmp_path / "report.html")
-    assert "the ground is grey" in page.text
+    assert "the background is grey" in page.text
     assert "Trailing edge" not in page.text
     assert "calibration" not in page.values("id")
-    assert "confidence" not in section(page, "Figures", "How this was made")
+    assert "confidence" not in section(page, "Metrics", "How this was made")
     assert "Seconds" not in page.text
 
 
@@ -191,8 +193,8 @@ def test_everything_perfect(folder, tmp_path):
         tmp_path / "report.html", "P", [result], {"perfect less perfect": same}, [], PIXELS
     )
     page = read_page(tmp_path / "report.html")
-    assert "no fluke missed, none false; no mask is off." in page.text
-    assert "None: every mask is the true one." in page.text
+    assert "no fluke missed, none false; every mask is exact." in page.text
+    assert "None: every mask is exact." in page.text
     assert "1.000 to 1.000" in page.text
     assert section(page, "Comparisons", "Distributions").count(" neither") == len(same)
 

@@ -49,13 +49,16 @@ def read_labels(path: str | Path) -> list[Label]:
     try:
         path = Path(path)
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            rows = list(csv.DictReader(file, strict=True))
+            rows = csv.DictReader(file, strict=True)
+            rows = [row for row in rows if row["use"] in ("train", "val")]
+        for row in rows:  # the list may be somebody else's, and name any file
+            if not (path.parent / row["mask"]).resolve().is_relative_to(path.parent.resolve()):
+                raise ValueError(f"{row['mask']} is outside its folder")
         return [
             Label(Path(row["photo"]), path.parent / row["mask"], row["use"] == "val")
             for row in rows
-            if row["use"] in ("train", "val")
         ]
-    except (OSError, KeyError, TypeError, csv.Error) as error:
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
             f"{path} is not a list of labels ({reason}); give the labels.csv of a round of "

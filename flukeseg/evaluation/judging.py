@@ -1,4 +1,4 @@
-"""The figures of every photo, in as many processes as there are cores."""
+"""The metrics of every photo, in one process per core."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from flukeseg.data.workers import available_processors, one_thread
 from flukeseg.errors import InputError
 from flukeseg.evaluation.pairing import PredictedMask, TrueMask
 from flukeseg.images.reading import MASK_THRESHOLD, MAX_PIXELS, read_mask_levels
-from flukeseg.masks.metrics import photo_metrics
+from flukeseg.masks.metrics import photo_metrics, pixel_counts
 
 SOFT = 0.02
-"""A share of pixels between dark and light grey above which a mask was not meant to be binary."""
+"""A mask with more than this share of its pixels between dark and light grey is not binary."""
 
 Row = dict[str, Any]
 
@@ -30,15 +30,15 @@ def judge(
     """Judge every pair, in order.
 
     Returns:
-        A row for each: `name`, `note` on what is odd about it, the figures of `photo_metrics`,
-        `coverage` of the truth and `predicted_coverage`, and `confidence`, `review`, `seconds` of
-        the prediction.
+        A row for each: `name`, a `note` on anything unusual, the metrics of `photo_metrics`,
+        `coverage` of the true mask and `predicted_coverage`, `confidence`, `review` and `seconds`
+        of the prediction, and the pixels of `pixel_counts`.
 
     Raises:
-        InputError: masks cannot be read or differ in size; all of them are named, up to ten.
+        InputError: masks cannot be read or differ in size; up to ten are named.
     """
     tasks = [(name, truth, guess, max_pixels) for name, (truth, guess) in pairs.items()]
-    # a process takes seconds to begin
+    # a process takes seconds to start
     workers = min(available_processors(), 1 + len(tasks) // 300)
     if workers == 1:
         rows = [_judge_or_report(task) for task in tasks]
@@ -55,18 +55,22 @@ def judge(
 
 
 def read_edge(path: Path) -> np.ndarray:
-    """Read a trailing edge: CSV with columns x and y in pixels; K×2 float64, empty rows are NaN.
+    """Read a trailing edge, a CSV with columns x and y in pixels, as K×2 float64.
+
+    Empty cells become NaN.
 
     Raises:
-        InputError: it is no such table.
+        InputError: the file is not such a table.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [
                 (float(row["x"] or "nan"), float(row["y"] or "nan")) for row in csv.DictReader(file)
             ]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no table of pixels with columns x and y ({error})") from error
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise InputError(
+            f"{path} is not a table of pixels with columns x and y ({error}); write it again"
+        ) from error
     return np.array(rows, np.float64).reshape(-1, 2)
 
 
@@ -91,9 +95,9 @@ def _judge_one(name: str, truth: TrueMask, guess: PredictedMask, max_pixels: int
                 "prediction to the photo's size, best its probabilities before they are thresholded"
             )
     greys = (("prediction", soft, MASK_THRESHOLD), ("truth", true_is_soft, truth.threshold))
-    told = [f"{kind} not binary: grey above {least}" for kind, is_so, least in greys if is_so]
-    if told:
-        note = f"{', '.join(told)} is taken as fluke"
+    found = [f"{kind} not binary: grey above {least}" for kind, is_so, least in greys if is_so]
+    if found:
+        note = f"{', '.join(found)} is taken as fluke"
     edge = None if truth.edge is None else read_edge(truth.edge)
     return {
         "name": name,
@@ -104,6 +108,7 @@ def _judge_one(name: str, truth: TrueMask, guess: PredictedMask, max_pixels: int
         "confidence": guess.confidence,
         "review": guess.review,
         "seconds": guess.seconds,
+        **pixel_counts(predicted, true),
     }
 
 

@@ -3,36 +3,90 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytorch_lightning as pl
 from tqdm import tqdm
 
 from flukeseg.atomic_files import atomic_write
-from flukeseg.data.datamodule import FlukeDataModule
+from flukeseg.data.pair_folder import FolderDataModule
+from flukeseg.data.rendered import RenderedDataModule
+from flukeseg.errors import InputError
 from flukeseg.evaluation import stress
-from flukeseg.evaluation.pairing import TrueMask
+from flukeseg.evaluation.pairing import TrueMask, find_true_masks
+from flukeseg.evaluation.run_data import read_run_data, validation_names
 from flukeseg.images.encoding import encode_png
 from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.prediction.inputs import stamp
 from flukeseg.rendering import render
 
+log = logging.getLogger(__name__)
 
-def validation_names(data: FlukeDataModule) -> list[str]:
-    """Return the names of the photos that a data module validates on."""
-    data.setup()
-    return list(data.val_set.source.names)
+
+def labelled_photos(
+    data: pl.LightningDataModule,
+    runs: Sequence[Path],
+    subset: str,
+    photo_size: tuple[int, int],
+    rendered: Path,
+    seed: int,
+) -> dict[str, TrueMask]:
+    """Return the photos of a data module that are to be judged, with their true masks.
+
+    Of the folder of pairs that a run was trained on, these are the photos it validated on, since
+    it has learned from the others.
+
+    Args:
+        data: of a folder of pairs, or of renderings.
+        runs: the folders of the runs to be judged.
+        subset: of a folder of pairs: `val` or `all`.
+        photo_size: (height, width) of renderings.
+        rendered: the folder to write renderings to.
+        seed: of renderings.
+
+    Raises:
+        InputError: the data is of another kind or has a problem, or the runs did not validate on
+            the same photos.
+    """
+    if subset not in ("val", "all"):
+        raise InputError(f"subset={subset} must be val or all")
+    if isinstance(data, RenderedDataModule):  # written to files, so that they are read as photos
+        folder = render_pairs(rendered, data.test_count, photo_size, seed)
+        return find_true_masks(folder)
+    if not isinstance(data, FolderDataModule):
+        raise InputError(
+            "a mixture of sources cannot be judged on; give data=folder data.root=DIR, or "
+            "data=synthetic"
+        )
+    truths = find_true_masks(data.root, data.mask_threshold, "data.root")
+    if subset == "all":
+        return truths
+    root = data.root.absolute()
+    trained = [own for own in map(read_run_data, runs) if own is not None]
+    trained = [own for own in trained if Path(own.root).absolute() == root]
+    validated = [own.validation_names() for own in trained] or [validation_names(data)]
+    first, *others = validated
+    if any(names != first for names in others):
+        raise InputError(
+            "checkpoint= gives runs that did not validate on the same photos; judge "
+            "cross-validation with runs=SWEEP"
+        )
+    if trained:
+        log.info("judging the %d photos that the run validated on", len(first))
+    return {name: truths[name] for name in first}
 
 
 def render_pairs(folder: Path, count: int, size: tuple[int, int], seed: int) -> Path:
-    """Write rendered photos of (height, width) with exact masks and trailing edges."""
+    """Write rendered photos of (height, width) pixels, with exact masks and trailing edges."""
     settings = {"count": count, "size": list(size), "seed": seed}
     if _is_done(folder, settings):
         return folder
     for number in tqdm(range(count), unit="photo", desc="rendering", leave=False):
-        # far from the seeds that are trained on
+        # far from the seeds of training
         picture = render((seed, 0xE7A1, number), size)
         name = f"rendered_{number:04d}"
         _write(folder / "images" / f"{name}.png", picture.image)
@@ -50,7 +104,7 @@ def render_pairs(folder: Path, count: int, size: tuple[int, int], seed: int) -> 
 def stressed_pairs(
     folder: Path, condition: str, truths: Mapping[str, TrueMask], max_pixels: int
 ) -> Path:
-    """Write photos and masks as they are under a condition of the stress suite."""
+    """Write photos and masks changed by a condition of the stress suite."""
     photos = {
         name: [str(truth.photo.absolute()), stamp(truth.photo), stamp(truth.mask), truth.threshold]
         for name, truth in truths.items()
@@ -73,16 +127,16 @@ def _write(path: Path, image: np.ndarray) -> None:
 
 
 def _is_done(folder: Path, settings: dict[str, object]) -> bool:
-    """Tell whether a folder holds what these settings make; if not, it is emptied."""
+    """Return whether a folder holds what these settings make; if not, empty it."""
     path = folder / "made.json"
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) == settings:
+    if path.is_file() and path.read_text(encoding="utf-8") == json.dumps(settings):
         return True
     shutil.rmtree(folder, ignore_errors=True)
     return False
 
 
 def _done(folder: Path, settings: dict[str, object]) -> Path:
-    # written last, so that a folder that a killed run left is made anew
+    # written last, so that what a killed run left is made again
     with atomic_write(folder / "made.json") as partial:
         partial.write_text(json.dumps(settings), encoding="utf-8")
     return folder

@@ -5,24 +5,27 @@ from __future__ import annotations
 import csv
 import logging
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flukeseg.errors import InputError
 from flukeseg.images.reading import IMAGE_SUFFIXES, MASK_THRESHOLD
-from flukeseg.prediction.inputs import InputPhoto
+from flukeseg.prediction.inputs import InputPhoto, write_list
 
 log = logging.getLogger(__name__)
 
 TABLE = "predictions.csv"
 """Of an output of `flukeseg.predict`."""
 
+Predict = Callable[[Mapping[str, Any]], object]
+"""Runs `flukeseg.predict` with these of its options changed."""
+
 
 class TrueMask(NamedTuple):
-    """What is known of a photo: its mask; its trailing edge and the photo itself, or None.
+    """The true mask of a photo, and its trailing edge and the photo itself, or None.
 
-    `threshold`: grey of the mask above it is fluke.
+    `threshold`: a pixel of the mask is fluke where its grey level is above it.
     """
 
     mask: Path
@@ -32,9 +35,9 @@ class TrueMask(NamedTuple):
 
 
 class PredictedMask(NamedTuple):
-    """A predicted mask, None where there is none; what its maker thought of it, or NaN and "".
+    """A predicted mask, or None, with its confidence (or NaN) and its review reasons (or "").
 
-    `seconds`: that it took.
+    `seconds`: that the prediction took.
     """
 
     mask: Path | None = None
@@ -44,14 +47,18 @@ class PredictedMask(NamedTuple):
     probability: Path | None = None
 
 
+MatchedMasks = dict[str, tuple[TrueMask, PredictedMask]]
+"""True and predicted mask of each photo, by name."""
+
+
 def find_true_masks(
     folder: str | Path, threshold: int = MASK_THRESHOLD, key: str = "truth"
 ) -> dict[str, TrueMask]:
-    """List the true masks of a folder by name: path without suffix.
+    """List the true masks of a folder by name, which is the path without suffix.
 
     A labelled folder has `masks/`, and beside it `images/` and `edges/` (trailing edges, a CSV
-    with columns x, y in pixels); any other is a folder of masks. `key` is the option that named
-    it, for errors.
+    with columns x, y in pixels); any other folder is a folder of masks. `key` is the option that
+    named it, for errors.
 
     Raises:
         InputError: there is no such folder, it holds no masks, or two of one name.
@@ -75,10 +82,11 @@ def find_true_masks(
 
 
 def find_predicted(folder: str | Path) -> dict[str, PredictedMask]:
-    """List predicted masks by name: of any tool's folder of masks, or of `flukeseg.predict`.
+    """List predicted masks by name, from any tool's folder of masks or from `flukeseg.predict`.
 
     Raises:
-        InputError: as `find_true_masks`.
+        InputError: there is no such folder, it holds no masks or two of one name, or its table
+            cannot be read.
     """
     folder = Path(folder)
     if (folder / TABLE).is_file() and (folder / "mask").is_dir():
@@ -92,55 +100,50 @@ def find_predicted(folder: str | Path) -> dict[str, PredictedMask]:
     return found
 
 
-def find_predicted_of(folder: Path, truths: Mapping[str, TrueMask]) -> dict[str, PredictedMask]:
-    """Take from an output of `flukeseg.predict` the masks of these photos, by the truth's name."""
+def predict_and_pair(
+    predict: Predict, truths: Mapping[str, TrueMask], folder: Path, **changes: Any
+) -> MatchedMasks:
+    """Predict on labelled photos into a folder, and match.
+
+    Args:
+        predict: runs a prediction.
+        truths: the photos with their true masks.
+        folder: the output of the prediction.
+        **changes: options of the prediction.
+
+    Raises:
+        InputError: a mask has no photo, or the prediction fails.
+    """
+    if without := [name for name, truth in truths.items() if truth.photo is None]:
+        raise InputError(f"the mask {truths[without[0]].mask} has no photo beside it in images/")
+    folder.mkdir(parents=True, exist_ok=True)
+    photos = folder / "photos.txt"
+    write_list(photos, [truth.photo for truth in truths.values()])
+    predict({"source": str(photos), "output": str(folder), "products": ["mask"], **changes})
     # as the table writes a path
     names = {
         InputPhoto(str(truth.photo), name).key.encode(errors="backslashreplace").decode(): name
         for name, truth in truths.items()
     }
-    return {names[path]: guess for _, path, guess in _read_table(folder) if path in names}
+    found = {names[path]: guess for _, path, guess in _read_table(folder) if path in names}
+    return pair(truths, found)
 
 
-def _read_table(folder: Path) -> Iterator[tuple[str, str, PredictedMask]]:
-    """Give each row's name, its photo's path and what was predicted."""
-    with (folder / TABLE).open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            # one that could not be read has no mask, and is named as its photo
-            name = str(Path(row["mask"] or f"mask/{Path(row['path']).name}").with_suffix(""))
-            name = name.removeprefix("mask/")
-            probability = folder / "probability" / f"{name}.png"
-            guess = PredictedMask(
-                folder / row["mask"] if row["mask"] else None,
-                float(row["confidence"] or math.nan),
-                row["review"],
-                float(row["seconds"] or math.nan),
-                probability if probability.is_file() else None,
-            )
-            yield name, row["path"], guess
+def pair(truths: Mapping[str, TrueMask], guesses: Mapping[str, PredictedMask]) -> MatchedMasks:
+    """Match by name.
 
-
-def pair(
-    truths: dict[str, TrueMask],
-    guesses: dict[str, PredictedMask],
-    names: Collection[str] | None = None,
-) -> dict[str, tuple[TrueMask, PredictedMask]]:
-    """Match by name. A truth without prediction counts as a mask that is empty, and is told so.
-
-    Args:
-        truths: by name.
-        guesses: by name; those without truth are left out, and told.
-        names: the photos to judge; None is all.
+    A true mask without a prediction is matched with an empty one, and a prediction without a true
+    mask is left out; both are logged.
 
     Raises:
         InputError: nothing matches.
     """
-    wanted = truths if names is None else {name: truths[name] for name in names}
-    missing = sorted(wanted.keys() - guesses.keys())
+    missing = sorted(truths.keys() - guesses.keys())
     surplus = sorted(guesses.keys() - truths.keys())
-    if len(missing) == len(wanted):
+    if len(missing) == len(truths):
         raise InputError(
-            f"no prediction bears the name of a true mask (say {missing[0]}, but {surplus[0]})"
+            f"no prediction has the name of a true mask (for example {missing[0]}, but "
+            f"{surplus[0]}); rename the predictions"
             if surplus
             else f"there is no prediction for {missing[0]} or any other true mask"
         )
@@ -152,8 +155,46 @@ def pair(
             named = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
             log.warning("%s (%d): %s", meaning, len(found), named)
     return {
-        name: (truth, guesses.get(name, PredictedMask())) for name, truth in sorted(wanted.items())
+        name: (truth, guesses.get(name, PredictedMask())) for name, truth in sorted(truths.items())
     }
+
+
+def _read_table(folder: Path) -> Iterator[tuple[str, str, PredictedMask]]:
+    """Yield the name, the photo's path and the prediction of each row.
+
+    Raises:
+        InputError: the table cannot be read, or names a mask outside the folder.
+    """
+    path = folder / TABLE
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                mask = row["mask"] or None
+                # a photo that could not be read has no mask; its own name stands in
+                name = str(Path(mask or f"mask/{Path(row['path']).name}").with_suffix(""))
+                name = name.removeprefix("mask/")
+                probability = _inside(folder, f"probability/{name}.png")
+                guess = PredictedMask(
+                    _inside(folder, mask) if mask else None,
+                    float(row["confidence"] or math.nan),
+                    row["review"],
+                    float(row["seconds"] or math.nan),
+                    probability if probability.is_file() else None,
+                )
+                yield name, row["path"], guess
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise InputError(
+            f"{path} is not a table of flukeseg.predict ({error}); predict again, or name the "
+            "folder of masks itself"
+        ) from error
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return a file that a table names: the table may be somebody else's, and name any file."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{name} is outside the folder")
+    return path
 
 
 def _by_name(key: str, folder: Path) -> dict[str, Path]:

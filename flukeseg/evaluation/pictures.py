@@ -1,4 +1,4 @@
-"""Pictures of masks beside their truth, as JPEG to stand inside a page."""
+"""Pictures that compare a predicted mask with the true one, as JPEG for an HTML page."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from flukeseg.masks.geometry import Box, tight_box
 from flukeseg.masks.sheets import TRUTH
 
 MISSED, FALSE = (230, 159, 0), (86, 180, 233)
-"""RGB of fluke that was not found and of found fluke that is none: of the plots' colours."""
+"""RGB of false negative and of false positive pixels, of the same palette as the plots."""
 
 PICTURE = 640, 480
-"""Width and height in pixels that a picture fits in."""
-ENLARGED = 4  # times at most: beyond, a picture of a few pixels looks like more than it is
+"""Largest width and height of a picture, in pixels."""
+ENLARGED = 4  # times at most, so that a few pixels still look like a few pixels
 
 
 class Pictures(NamedTuple):
-    """A photo with both outlines, and where the masks differ, as data URIs of JPEGs.
+    """A photo with both outlines, and the differences of the masks, as data URIs of JPEGs.
 
-    `share`: of the photo's area that is shown.
+    `share`: the part of the photo's area that is shown.
     """
 
     outlines: str
@@ -37,10 +37,10 @@ class Pictures(NamedTuple):
 
 
 def draw_masks(truth: TrueMask, guess: PredictedMask, max_pixels: int) -> Pictures:
-    """Show what a mask gets wrong, cut to the masks where they are small in the frame.
+    """Draw the errors of a mask, cropped where the masks are small in the frame.
 
-    Without a photo that can be read, the ground is grey. The truth's outline is the broader one:
-    it can be seen where both are the same.
+    Without a readable photo the background is grey. The true outline is the wider one, so that it
+    is visible where both coincide.
 
     Raises:
         InputError: a mask cannot be read.
@@ -49,7 +49,7 @@ def draw_masks(truth: TrueMask, guess: PredictedMask, max_pixels: int) -> Pictur
     predicted = np.zeros_like(true)
     if guess.mask is not None:
         predicted = read_mask(guess.mask, max_pixels=max_pixels)
-    box = _about(true | predicted)
+    box = _shown_box(true | predicted)
     scale = min(PICTURE[0] / box.width, PICTURE[1] / box.height, ENLARGED)
     size = max(1, round(box.height * scale)), max(1, round(box.width * scale))
     ground = _photo(truth, box, true.shape, size, max_pixels)
@@ -59,23 +59,23 @@ def draw_masks(truth: TrueMask, guess: PredictedMask, max_pixels: int) -> Pictur
     draw_outline(outlined, true, TRUTH, 4)
     draw_outline(outlined, predicted, OUTLINE, 2)
     grey = cv2.cvtColor(ground, cv2.COLOR_RGB2GRAY) // 4
-    # so much lighter that a black fluke is lighter than white foam
+    # with 100 added, a black fluke is lighter than white foam
     errors = np.stack([grey + 100 * (true & predicted)] * 3, axis=-1)
     errors[(true > 0) & (predicted == 0)] = MISSED
     errors[(true == 0) & (predicted > 0)] = FALSE
     return Pictures(_jpeg(outlined), _jpeg(errors), share)
 
 
-def _about(masks: np.ndarray) -> Box:
-    """Box about all that is in a mask, with some sea; all of the photo unless that is far more."""
+def _shown_box(masks: np.ndarray) -> Box:
+    """Return the box of a mask with a margin; the entire frame where the box is most of it."""
     height, width = masks.shape
-    whole = Box(0, 0, width, height)
+    frame = Box(0, 0, width, height)
     box = tight_box(masks)
     if box is None:
-        return whole
+        return frame
     margin = max(16, max(box.width, box.height) // 5)
     box = box.pad(margin, margin, masks.shape)
-    return box if box.width * box.height < 0.6 * masks.size else whole
+    return box if box.width * box.height < 0.6 * masks.size else frame
 
 
 def _photo(
@@ -96,8 +96,8 @@ def _photo(
 
 
 def _jpeg(image: np.ndarray) -> str:
-    # thin coloured lines: as many pixels of colour as of brightness
+    # no chroma subsampling, which would blur thin coloured lines
     sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-    how = [cv2.IMWRITE_JPEG_QUALITY, 80, *sampling]
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), how)[1]
+    options = [cv2.IMWRITE_JPEG_QUALITY, 80, *sampling]
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
     return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()

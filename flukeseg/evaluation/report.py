@@ -1,4 +1,4 @@
-"""The report on results: figures, plots and the worst photos, in one HTML file and nothing else."""
+"""The report on results: metrics, plots and the worst photos, in a single HTML file."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 import jinja2
 
+from flukeseg.atomic_files import atomic_write
 from flukeseg.evaluation.judging import Row
 from flukeseg.evaluation.pictures import FALSE, MISSED, draw_masks
 from flukeseg.evaluation.report_plots import (
     draw_calibration,
     draw_coverage,
     draw_distributions,
-    look,
+    style_of,
 )
 from flukeseg.evaluation.results import Result, Table
 from flukeseg.evaluation.statistics import BAD, LOWER_IS_BETTER, METRICS, RESAMPLES
@@ -23,37 +24,37 @@ from flukeseg.masks.drawing import OUTLINE
 from flukeseg.masks.sheets import TRUTH
 
 RATES = frozenset({"missed", "false"})
-"""Figures that are yes or no for a photo: their mean is told in percent, without a median."""
+"""Metrics that are yes or no for a photo: shown as a mean in percent, without a median."""
 
 PERCENT = RATES | {"hd95", "assd", "trailing_mean", "trailing_p95"}
 
-FEW = 20  # photos: of fewer, resamples are too much alike for their interval to be believed
+FEW = 20  # photos: with fewer, resamples are so alike that their intervals are too narrow
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
-Figures = Mapping[str, Any]
+Summary = Mapping[str, Any]
 
 
 def write_report(
     path: Path,
     title: str,
     results: Sequence[Result],
-    comparisons: Mapping[str, Figures],
+    comparisons: Mapping[str, Summary],
     extras: Sequence[Table],
     max_pixels: int,
 ) -> None:
-    """Write the report. The same data give the same bytes.
+    """Write the report; the same data give the same bytes.
 
     Args:
         path: of the HTML file.
         title: of the page.
-        results: one or more; the first is the one whose worst photos are shown.
+        results: one or more; the worst photos of the first are shown.
         comparisons: of `compare`, by "A less B".
         extras: further tables.
-        max_pixels: of a photo that is read.
+        max_pixels: photos with more are not read.
 
     Raises:
-        InputError: a mask that was judged cannot be read any more.
+        InputError: a judged mask can no longer be read, or the report cannot be written.
     """
     first = results[0]
     rows = [result.rows for result in results]
@@ -62,10 +63,10 @@ def write_report(
         results=results,
         comparisons=comparisons,
         sides={f"{a.name} less {b.name}": (a.name, b.name) for a in results for b in results},
-        extras=[(heading, said, cells, _numeric(cells)) for heading, said, cells in extras],
+        extras=[(heading, meaning, cells, _numeric(cells)) for heading, meaning, cells in extras],
         sentence=sum_up(first),
         notes=[note for result in results for note in _notes(result, len(results) > 1)],
-        shown_figures=[n for n in METRICS if any(n in r.summary["figures"] for r in results)],
+        shown_metrics=[n for n in METRICS if any(n in r.summary["figures"] for r in results)],
         best={name: _best(results, name) for name in METRICS},
         distributions=draw_distributions(rows),
         coverage=draw_coverage(rows),
@@ -75,15 +76,16 @@ def write_report(
             for number, result in enumerate(results)
             if result.calibration
         },
-        # read and drawn one at a time, while the page is being written
+        # drawn one at a time while the page is rendered, to keep memory flat
         worst=((row, draw_masks(*first.pairs[row["name"]], max_pixels)) for row in _worst(first)),
     )
-    # a file name that is no UTF-8 is written with its bytes as \udc.., as in tables
-    path.write_text(page, encoding="utf-8", errors="backslashreplace", newline="\n")
+    with atomic_write(path) as partial:
+        # bytes of a file name that are not UTF-8 are written as \udc.., as in tables
+        partial.write_text(page, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def sum_up(result: Result) -> str:
-    """Say in a sentence how good a result is."""
+    """Summarise a result in a sentence."""
     photos, dice = result.summary["photos"], result.summary["figures"]["dice"]
     missed, false = (sum(row[name] > 0 for row in result.rows) for name in ("missed", "false"))
     mean = f"Dice {shown(dice['mean'], 'dice')}"
@@ -92,7 +94,7 @@ def sum_up(result: Result) -> str:
     wrong = f"{count(missed, 'fluke') if missed else 'no fluke'} missed, {false or 'none'} false"
     worst = len(_worst(result))
     end = f"the {NUMBERS[worst]} worst are below" if worst > 1 else "the worst is below"
-    return f"{count(photos, 'photo')}: {mean}; {wrong}; {end if worst else 'no mask is off'}."
+    return f"{count(photos, 'photo')}: {mean}; {wrong}; {end if worst else 'every mask is exact'}."
 
 
 def count(number: int, thing: str) -> str:
@@ -100,30 +102,30 @@ def count(number: int, thing: str) -> str:
     return f"{number or 'no'} {thing}{'' if number == 1 else 's'}"
 
 
-def shown(value: float, figure: str, signed: bool = False) -> str:
-    """Return a figure's value as the report shows it: three decimals, or percent with two."""
-    value, digits = (100 if figure in RATES else 1) * value, 2 if figure in PERCENT else 3
+def shown(value: float, metric: str, signed: bool = False) -> str:
+    """Format a metric's value: three decimals, or percent with two."""
+    value, digits = (100 if metric in RATES else 1) * value, 2 if metric in PERCENT else 3
     return f"{round(value, digits) + 0.0:{'+' if signed else ''}.{digits}f}".replace("-", "−")
 
 
-def between(known: Figures, figure: str, signed: bool = False) -> str:
-    """Return the ends of a 95 % interval; a dash where a single photo has none."""
+def between(known: Summary, metric: str, signed: bool = False) -> str:
+    """Format a 95 % interval; a dash where there is a single photo."""
     if known["n"] < 2:
         return "–"
-    return " to ".join(shown(end, figure, signed) for end in known["ci95"])
+    return " to ".join(shown(end, metric, signed) for end in known["ci95"])
 
 
-def label(figure: str) -> str:
-    """Return a figure's name with its unit."""
-    return METRICS[figure] + (", % of photos" if figure in RATES else "")
+def label(metric: str) -> str:
+    """Return a metric's name with its unit."""
+    return METRICS[metric] + (", % of photos" if metric in RATES else "")
 
 
-def verdict(compared: Figures, figure: str, sides: tuple[str, str]) -> str:
-    """Return the side that a paired difference favours; nothing where its interval holds 0."""
+def verdict(compared: Summary, metric: str, sides: tuple[str, str]) -> str:
+    """Return the side that a paired difference favours; "" where its interval contains 0."""
     low, high = compared["ci95"]
     if compared["n"] < 2 or low <= 0 <= high:
         return ""
-    return sides[(low > 0) == (figure in LOWER_IS_BETTER)]
+    return sides[(low > 0) == (metric in LOWER_IS_BETTER)]
 
 
 def _template() -> jinja2.Template:
@@ -137,7 +139,7 @@ def _template() -> jinja2.Template:
     environment.filters |= {"shown": shown, "between": between, "label": label, "verdict": verdict}
     environment.globals |= {
         "count": count,
-        "look": look,
+        "style_of": style_of,
         "LOWER_IS_BETTER": LOWER_IS_BETTER,
         "RATES": RATES,
         "BAD": BAD,
@@ -161,28 +163,28 @@ def _worst(result: Result) -> list[Row]:
 
 
 def _notes(result: Result, named: bool) -> list[str]:
-    told = []
+    notes = []
     for note, number in result.summary["notes"].items():
         names = [row["name"] for row in result.rows if row["note"] == note]
         listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
         whose = f"{result.name}: " if named else ""
-        told.append(f"{whose}{count(number, 'photo')}, {note} ({listed})")
-    return told
+        notes.append(f"{whose}{count(number, 'photo')}, {note} ({listed})")
+    return notes
 
 
-def _best(results: Sequence[Result], figure: str) -> set[int]:
-    """Which of several results have the best mean, as it is shown; none where all do."""
+def _best(results: Sequence[Result], metric: str) -> set[int]:
+    """Number the results with the best mean, as shown; none where all are equal."""
     means = {
-        number: float(shown(known["mean"], figure))
+        number: float(shown(known["mean"], metric))
         for number, result in enumerate(results)
-        if (known := result.summary["figures"].get(figure))
+        if (known := result.summary["figures"].get(metric))
     }
-    best = (min if figure in LOWER_IS_BETTER else max)(means.values(), default=None)
+    best = (min if metric in LOWER_IS_BETTER else max)(means.values(), default=None)
     found = {number for number, mean in means.items() if mean == best}
     return found if len(found) < len(means) else set()
 
 
 def _numeric(cells: Sequence[Sequence[str]]) -> list[bool]:
-    """Which columns of a table hold numbers, intervals and dashes alone."""
+    """Return for each column of a table whether it holds only numbers, intervals and dashes."""
     columns = zip(*cells[1:], strict=True) if len(cells) > 1 else [["no number"]] * len(cells[0])
     return [all(not cell or cell[0] in "0123456789+-−–" for cell in column) for column in columns]

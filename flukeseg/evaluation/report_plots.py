@@ -1,6 +1,6 @@
-"""Plots of results as SVG, to stand inside a page.
+"""Plots of results as SVG elements of a page.
 
-No plot holds a word of the user's (a result's name can be any text): legends are the page's.
+No plot contains a user's text, since a result's name can be anything: the page has the legends.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from flukeseg.evaluation.statistics import BAD, Rows
 
 
-class PhotoProbability(NamedTuple):
-    """How one of several results is drawn; `glyph` is its marker as a letter, for the legend."""
+class Style(NamedTuple):
+    """How one of several results is drawn; `glyph` is its marker as a character, for the legend."""
 
     colour: str
     dash: tuple[float, ...]
@@ -30,28 +30,28 @@ class PhotoProbability(NamedTuple):
     glyph: str
 
 
-# colours of Okabe and Ito (2008), which colour-blind eyes tell apart; no two share dash or marker
-LOOKS = (
-    PhotoProbability("#0072b2", (), "o", "●"),
-    PhotoProbability("#d55e00", (5, 2), "^", "▲"),
-    PhotoProbability("#009e73", (1.5, 1.5), "s", "■"),
-    PhotoProbability("#cc79a7", (6, 2, 1.5, 2), "D", "◆"),
-    PhotoProbability("#56b4e9", (3, 1), "v", "▼"),
-    PhotoProbability("#000000", (8, 3), "*", "★"),
+# colours of Okabe and Ito (2008), safe for colour-blind readers; no two share dash or marker
+STYLES = (
+    Style("#0072b2", (), "o", "●"),
+    Style("#d55e00", (5, 2), "^", "▲"),
+    Style("#009e73", (1.5, 1.5), "s", "■"),
+    Style("#cc79a7", (6, 2, 1.5, 2), "D", "◆"),
+    Style("#56b4e9", (3, 1), "v", "▼"),
+    Style("#000000", (8, 3), "*", "★"),
 )
 
-MANY = 400  # points: more are drawn as one picture, which is then the smaller
+MANY = 400  # points: more are drawn as a bitmap, which is then smaller than vectors
 
 DISTANCE = np.logspace(-1, 2, 31)  # % of the fluke's width, ten bins a decade
 
 
-def look(number: int) -> PhotoProbability:
-    """Return the look of a result by its place among them."""
-    return LOOKS[number % len(LOOKS)]
+def style_of(number: int) -> Style:
+    """Return the style of a result by its number."""
+    return STYLES[number % len(STYLES)]
 
 
 def draw_distributions(results: Sequence[Rows]) -> str:
-    """Draw histograms of overlap and of distances: bars of one result, steps of several."""
+    """Draw histograms of overlap and of distances: bars for one result, steps for several."""
     panels = {
         "dice": "Dice",
         "boundary_iou_2": "Boundary IoU, 2 % of the diagonal",
@@ -76,12 +76,12 @@ def draw_distributions(results: Sequence[Rows]) -> str:
         for number, values in enumerate(found):
             counts = np.histogram(values, edges)[0]
             filled = {"fill": True, "alpha": 0.75} if len(found) == 1 else {"linewidth": 1.6}
-            dash = (0, look(number).dash) if look(number).dash else "solid"
-            axes.stairs(counts, edges, color=look(number).colour, linestyle=dash, **filled)
+            dash = (0, style_of(number).dash) if style_of(number).dash else "solid"
+            axes.stairs(counts, edges, color=style_of(number).colour, linestyle=dash, **filled)
         axes.set(xlabel=panels[name], ylabel="photos", ylim=(0, None))
         axes.yaxis.get_major_locator().set_params(integer=True)
         _tidy(axes)
-    return _svg(figure, "distributions", "Histograms of the photos' figures")
+    return _svg(figure, "distributions", "Histograms of the photos' metrics")
 
 
 def draw_coverage(results: Sequence[Rows]) -> str | None:
@@ -106,7 +106,7 @@ def draw_coverage(results: Sequence[Rows]) -> str | None:
 
 
 def draw_calibration(rows: Rows, fit: Sequence[Sequence[float]], number: int) -> str:
-    """Draw Dice against confidence, with what confidence ought to be and what it is worth."""
+    """Draw Dice against confidence, with the diagonal and the fit."""
     known = [row for row in rows if not math.isnan(row["confidence"])]
     points = np.array([(row["confidence"], row["dice"]) for row in known])
     figure = Figure(figsize=(5, 4.6), layout="constrained")
@@ -114,7 +114,7 @@ def draw_calibration(rows: Rows, fit: Sequence[Sequence[float]], number: int) ->
     axes.plot([0, 1], [0, 1], color="0.55", linestyle="--", label="confidence = Dice")
     axes.axhline(BAD, color="0.55", linestyle=":", label=f"Dice {BAD:g}")
     _scatter(axes, points, number)
-    axes.plot(*zip(*fit, strict=True), color="black", linewidth=1.6, label="Dice to be expected")
+    axes.plot(*zip(*fit, strict=True), color="black", linewidth=1.6, label="expected Dice")
     limits = _below(points.ravel()), 1.02
     axes.set(xlabel="confidence", ylabel="Dice", xlim=limits, ylim=limits)
     axes.legend(loc="best", framealpha=0.9)
@@ -132,9 +132,9 @@ def _below(values: Iterable[float]) -> float:
 
 
 def _scatter(axes: Axes, points: np.ndarray, number: int) -> None:
-    how = look(number)
+    style = style_of(number)
     many = len(points) > MANY
-    drawn = axes.scatter(*points.T, s=12 if many else 26, c=how.colour, marker=how.marker, lw=0)
+    drawn = axes.scatter(*points.T, s=12 if many else 26, c=style.colour, marker=style.marker, lw=0)
     drawn.set(alpha=0.4 if many else 0.6, rasterized=many)
 
 
@@ -144,14 +144,14 @@ def _tidy(axes: Axes) -> None:
 
 
 def _svg(figure: Figure, name: str, what: str) -> str:
-    """Return a figure as an SVG element; `name` begins its ids, which are the page's."""
-    FigureCanvasSVG(figure)  # no window system and no global state
+    """Return a figure as an SVG element; its ids begin with `name`, as a page's must be unique."""
+    FigureCanvasSVG(figure)  # needs no window system and no global state
     page = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        # neither date nor maker: the same data are to give the same bytes
+        # neither date nor creator, so that the same data give the same bytes
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(page, format="svg", dpi=150, metadata=nothing)
     svg = page.getvalue()
-    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg[svg.index("<svg") :])  # known to HTML
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg[svg.index("<svg") :])  # HTML needs none
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{name}-", svg)
     return svg.replace("<svg", f'<svg role="img" aria-label="{what}"', 1)

@@ -1,4 +1,4 @@
-"""From photos' figures to what can be said of all of them, with how sure one can be of it."""
+"""Statistics over photos: means with their intervals, paired differences, calibration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import isotonic_regression
-from scipy.stats import mannwhitneyu
+from scipy.stats import bootstrap, mannwhitneyu
 
 METRICS = {
     "dice": "Dice",
@@ -25,34 +25,34 @@ METRICS = {
     "missed": "Missed flukes",
     "false": "False flukes",
 }
-"""Figures and their names, in the order they are shown."""
+"""Metrics and their names, in the order they are shown."""
 
 LOWER_IS_BETTER = frozenset({"hd95", "assd", "trailing_mean", "trailing_p95", "missed", "false"})
 
 BAD = 0.9
-"""A mask of lower Dice is one that a reviewer ought to find."""
+"""A reviewer should find every mask with a Dice below it."""
 
-RESAMPLES = 2000  # bootstrap: the ends of a 95 % interval are then good to about a tenth of it
+RESAMPLES = 2000  # of the bootstrap: ends are then known to about a tenth of the interval
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 def summarise(rows: Rows, seed: int = 0) -> dict[str, Any]:
-    """Put photos' figures together.
+    """Summarise the metrics of photos.
 
     Returns:
-        `photos`: their number; `figures`: for each, `mean` with its bootstrap 95 % interval `ci95`
-        (percentile method, photos drawn with replacement), `median`, `worst_5_percent` (the 5th
-        percentile, or the 95th where lower is better), and `n`, the photos it is defined for;
-        `worst`: the ten of lowest Dice; `notes`: how many photos bear each note;
-        `seconds`: the median a photo, or None.
+        `photos`: their number; `figures`: for each metric, `mean` with its bootstrap 95 % interval
+        `ci95` (percentile method, photos drawn with replacement), `median`, `worst_5_percent` (the
+        5th percentile, or the 95th where lower is better), and `n`, the photos it is defined for;
+        `worst`: the ten of lowest Dice; `notes`: how many photos have each note;
+        `seconds`: the median per photo, or None.
     """
-    figures = {}
+    metrics = {}
     for name in METRICS:
         values = _column(rows, name)
         values = values[~np.isnan(values)]
         if len(values):
-            figures[name] = {
+            metrics[name] = {
                 "mean": float(values.mean()),
                 "ci95": interval(values, seed),
                 "median": float(np.median(values)),
@@ -69,7 +69,7 @@ def summarise(rows: Rows, seed: int = 0) -> dict[str, Any]:
     seconds = _column(rows, "seconds")
     return {
         "photos": len(rows),
-        "figures": figures,
+        "figures": metrics,
         "worst": [{"name": row["name"], "dice": row["dice"]} for row in worst],
         "notes": notes,
         "seconds": None if np.isnan(seconds).all() else float(np.nanmedian(seconds)),
@@ -77,21 +77,24 @@ def summarise(rows: Rows, seed: int = 0) -> dict[str, Any]:
 
 
 def interval(values: np.ndarray, seed: int = 0) -> list[float]:
-    """95 % interval of a mean by the bootstrap (Efron 1979), percentile method."""
-    rng = np.random.default_rng(seed)
-    # some resamples at a time, to keep memory flat
-    means = [
-        values[rng.integers(len(values), size=(100, len(values)), dtype=np.int32)].mean(1)
-        for _ in range(RESAMPLES // 100)
-    ]
-    return [float(end) for end in np.percentile(np.concatenate(means), [2.5, 97.5])]
+    """95 % interval of a mean by the bootstrap (Efron 1979), percentile method.
+
+    A single value has no spread to draw from: both ends are the value.
+    """
+    if len(values) < 2:
+        return [float(values[0])] * 2
+    found = bootstrap(
+        (values,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=seed,
+        batch=100,  # resamples at a time, to keep memory flat
+    )  # fmt: skip
+    return [float(end) for end in found.confidence_interval]
 
 
 def compare(rows: Rows, others: Rows, seed: int = 0) -> dict[str, Any]:
-    """Differences of two results on the same photos, first less second, photo by photo.
+    """Paired differences of two results on the same photos, first less second.
 
     Returns:
-        For each figure `difference`, `ci95`, and `n`, the photos it is defined for in both.
+        For each metric `difference`, `ci95`, and `n`, the photos it is defined for in both.
     """
     second = {row["name"]: row for row in others}
     both = [row for row in rows if row["name"] in second]
@@ -109,16 +112,16 @@ def compare(rows: Rows, others: Rows, seed: int = 0) -> dict[str, Any]:
 
 
 def calibrate(rows: Rows) -> dict[str, Any] | None:
-    """Fit confidence to the Dice to be expected, and see how well it finds bad masks.
+    """Fit the expected Dice to confidence, and measure how well confidence finds bad masks.
 
     Returns:
         None without confidences. `error`: mean |confidence − Dice|; `fitted_error`: the same after
-        the fit, each tenth of the photos by the fit of the others; `fit`: confidence and expected
-        Dice of an isotonic regression over all photos; `bad`: photos under Dice 0.9;
-        `auroc`: that a bad one has less confidence than a good one; `to_look_at`: photos, least
-        confident first, until 95 % of the bad are seen; `flagged`, `flagged_bad`: photos with a
-        review reason, and the bad ones among them. What needs good and bad photos is None where
-        there is but one kind.
+        the fit, each tenth of the photos by a fit to the others; `fit`: confidence and expected
+        Dice of an isotonic regression over all photos; `bad`: number of photos with a Dice below
+        0.9; `auroc`: probability that a bad photo has a lower confidence than a good one;
+        `to_look_at`: number of photos, least confident first, to look at until 95 % of the bad ones
+        are found; `flagged`, `flagged_bad`: photos with a review reason, and the bad ones among
+        them. Values that need good and bad photos are None where all are of one kind.
     """
     confidence, dice = _column(rows, "confidence"), _column(rows, "dice")
     known = ~np.isnan(confidence)
@@ -140,14 +143,14 @@ def calibrate(rows: Rows) -> dict[str, Any] | None:
     ]
     queue = bad[np.argsort(confidence, kind="stable")]
     wanted = math.ceil(0.95 * bad.sum())
-    two_kinds = bad.any() and not bad.all()
+    both_kinds = bad.any() and not bad.all()
     return {
         "photos": len(dice),
         "error": float(np.abs(confidence - dice).mean()),
         "fitted_error": float(np.concatenate(errors).mean()) if errors else None,
         "fit": [list(point) for point in fit_confidence(confidence, dice)],
         "bad": int(bad.sum()),
-        "auroc": float(_auroc(-confidence, bad)) if two_kinds else None,
+        "auroc": float(_auroc(-confidence, bad)) if both_kinds else None,
         "to_look_at": int(np.searchsorted(np.cumsum(queue), wanted) + 1) if bad.any() else None,
         "flagged": int(flagged.sum()),
         "flagged_bad": int((flagged & bad).sum()),
@@ -155,35 +158,35 @@ def calibrate(rows: Rows) -> dict[str, Any] | None:
 
 
 def fit_confidence(confidence: np.ndarray, dice: np.ndarray) -> list[tuple[float, float]]:
-    """Fit Dice as a rising function of confidence; return its corners, both ends of each step."""
+    """Fit Dice as a non-decreasing function of confidence; return both ends of each step."""
     order = np.argsort(confidence, kind="stable")
     fit = isotonic_regression(dice[order])
-    corners = []
+    points = []
     for start, end in zip(fit.blocks[:-1], fit.blocks[1:], strict=True):
         value = float(fit.x[start])
         ends = {float(confidence[order[start]]), float(confidence[order[end - 1]])}
-        corners += [(at, value) for at in sorted(ends)]
-    return corners
+        points += [(at, value) for at in sorted(ends)]
+    return points
 
 
 def expected_dice(fit: Sequence[tuple[float, float]], confidence: np.ndarray) -> np.ndarray:
-    """Dice to be expected at confidences, linearly between the corners of a fit."""
+    """Expected Dice at confidences, linear between the points of a fit."""
     at, value = zip(*fit, strict=True)
     return np.interp(confidence, at, value)
 
 
 def choose_threshold(dice: np.ndarray, thresholds: np.ndarray, folds: np.ndarray) -> dict[str, Any]:
-    """Choose a threshold by mean Dice, and say what the choice is worth on photos that made none.
+    """Choose a threshold by mean Dice, and measure what the choice is worth on held-out folds.
 
     Args:
         dice: photos × thresholds.
-        thresholds: the choices; 0.5 is one.
+        thresholds: the candidates; 0.5 is one.
         folds: of each photo.
 
     Returns:
-        `threshold`, its mean `dice` and that `at_half`, all over all photos, which flatters it;
-        `worth`: mean difference to 0.5 where each fold takes the threshold that is best on the
-        others, with `ci95`.
+        `threshold`, its mean `dice` and the mean `at_half`, all over all photos, so that `dice` is
+        optimistic; `worth`: mean difference to 0.5 where each fold takes the threshold that is best
+        on the others, with `ci95`; `curve`: mean Dice by threshold.
     """
     half = int(np.argmin(np.abs(thresholds - 0.5)))
     best = int(dice.mean(0).argmax())
@@ -204,7 +207,7 @@ def choose_threshold(dice: np.ndarray, thresholds: np.ndarray, folds: np.ndarray
 
 
 def _auroc(score: np.ndarray, positive: np.ndarray) -> float:
-    """Chance that a positive scores above a negative, ties half: Mann and Whitney's U."""
+    """Probability that a positive scores above a negative, ties half: Mann and Whitney's U."""
     above = mannwhitneyu(score[positive], score[~positive]).statistic
     return above / (positive.sum() * (~positive).sum())
 

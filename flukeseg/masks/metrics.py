@@ -1,7 +1,7 @@
-"""How good a mask is, at the photo's own size.
+"""Metrics of a predicted mask, at the photo's own size.
 
-Masks are H×W, bool or 0 and 1, the predicted one first, the true one second. Every figure is one
-photo's, and says what it does with empty masks; means over photos are the caller's.
+Masks are H×W, bool or 0 and 1, the predicted one first, the true one second. Every metric is of one
+photo, and says what it does with empty masks; the caller averages over photos.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from flukeseg.errors import InputError
 from flukeseg.masks.surfaces import eroded, outline_distances, resampled, surface_distances
 
 WIDTH = 1152  # pixels: a photo this wide is what tolerances are meant for
-NEAR = 0.5  # % of the fluke's width: a trailing edge this near is found
+NEAR = 0.5  # % of the fluke's width: a trailing edge this near counts as found
+
+COUNTS = ("tp", "fp", "fn")
+"""Pixels of fluke that were found, of found fluke that is none, and of fluke that was missed."""
 
 
 def dice(predicted: np.ndarray, truth: np.ndarray) -> float:
@@ -28,22 +31,27 @@ def iou(predicted: np.ndarray, truth: np.ndarray) -> float:
     return _Pair(predicted, truth).iou()
 
 
+def pixel_counts(predicted: np.ndarray, truth: np.ndarray) -> dict[str, int]:
+    """Count true positive (`tp`), false positive (`fp`) and false negative (`fn`) pixels."""
+    return _Pair(predicted, truth).counts()
+
+
 def missed(predicted: np.ndarray, truth: np.ndarray) -> bool:
-    """Say whether the photo has fluke and the prediction none. The mean over photos is a rate."""
+    """Return whether the photo has a fluke and the prediction none. Its mean is a rate."""
     return _Pair(predicted, truth).missed()
 
 
 def false_fluke(predicted: np.ndarray, truth: np.ndarray) -> bool:
-    """Say whether the prediction has fluke and the photo none. The mean over photos is a rate."""
+    """Return whether the prediction has a fluke and the photo none. Its mean is a rate."""
     return _Pair(predicted, truth).false_fluke()
 
 
 def boundary_iou(predicted: np.ndarray, truth: np.ndarray, share: float = 0.02) -> float:
     """IoU of the bands inside both masks' edges, 0..1 (Cheng et al. 2021, "Boundary IoU").
 
-    A band is what d erosions by 3×3 take away, d = `share` of the photo's diagonal, rounded, and
-    at least 1 pixel; the frame counts as edge, as in the authors' code. Both empty is 1, one
-    empty 0.
+    A band is the pixels that d erosions by 3×3 remove, d = `share` of the photo's diagonal,
+    rounded, and at least 1 pixel; the frame counts as edge, as in the authors' code. Both empty is
+    1, one empty 0.
     """
     return _Pair(predicted, truth).boundary_iou(share)
 
@@ -52,10 +60,10 @@ def surface_dice(predicted: np.ndarray, truth: np.ndarray, tolerance: float) -> 
     """Share of both surfaces that lies within a tolerance of the other one, 0..1.
 
     "Normalised surface Dice" (Nikolov et al. 2018). `tolerance` is in pixels of a photo 1152 wide,
-    and scaled to this one's width: below 1 pixel there, only pixels that coincide count. Surface
-    pixels are those with one of their four neighbours outside the mask or the frame, each counts
-    one, and distances are between centres, as in MONAI; DeepMind's code and MeshMetrics weigh by
-    length along the edge. Both empty is 1, one empty 0 (MONAI: NaN, 0).
+    and scaled to this one's width: below 1 pixel, only pixels that coincide count. Surface pixels
+    have one of their four neighbours outside the mask or the frame; each counts one, and distances
+    are between centres, as in MONAI; DeepMind's code and MeshMetrics weight by length along the
+    edge. Both empty is 1, one empty 0 (MONAI: NaN, 0).
     """
     return _Pair(predicted, truth).surface_dice(tolerance)
 
@@ -64,9 +72,9 @@ def hd95(predicted: np.ndarray, truth: np.ndarray) -> float:
     """95th percentile of the Hausdorff distance, in % of the true fluke's width; 0 is perfect.
 
     The larger of the two directions' percentiles, of distances between surface pixels as in
-    `surface_dice`. Equal to MONAI's times 100 over the width of the truth's bounding box; MedPy
-    pools the directions, DeepMind weighs by length. Both empty is 0; one empty is the photo's
-    diagonal (MONAI: NaN or infinite); where truth is empty, the unit is % of the photo's width.
+    `surface_dice`. Equal to MONAI's times 100 over the width of the true bounding box; MedPy pools
+    the directions, DeepMind weights by length. Both empty is 0; one empty is the photo's diagonal
+    (MONAI: NaN or infinite); where the true mask is empty, the unit is % of the photo's width.
     """
     return _Pair(predicted, truth).hd95()
 
@@ -83,17 +91,17 @@ def assd(predicted: np.ndarray, truth: np.ndarray) -> float:
 def trailing_edge_distance(
     predicted: np.ndarray, polyline: np.ndarray, width: float | None = None
 ) -> tuple[float, float, float]:
-    """How far a known trailing edge is from the mask's outline.
+    """Distance of a known trailing edge from the mask's outline.
 
     `polyline` is K×2, x and y in pixels from the top-left corner of the upright photo; a row of NaN
-    lifts the pen, and what is outside the frame does not count. `width` is the fluke's in pixels,
-    by default that of the polyline. Every part of the edge counts alike, however its points are
-    spaced. The outline runs between pixels, so that a perfect mask is a fifth of a pixel off; where
-    the frame cuts the mask is no outline.
+    interrupts it, and points outside the frame do not count. `width` is the fluke's in pixels, by
+    default that of the polyline. Every part of the edge counts by its length, however its points
+    are spaced. The outline runs between pixels, so that a perfect mask is a fifth of a pixel away;
+    where the frame cuts the mask there is no outline.
 
     Returns mean and 95th percentile in % of the fluke's width, and the share (0..1) within 0.5 % of
-    it. A mask without outline (empty, or the whole frame) is the photo's diagonal off. Without any
-    edge inside the frame all three are NaN.
+    it. The distance of a mask without an outline (empty, or the entire frame) is the photo's
+    diagonal. Without any edge inside the frame all three are NaN.
     """
     mask = _as_mask(predicted)
     points = resampled(polyline)
@@ -110,7 +118,7 @@ def trailing_edge_distance(
 def photo_metrics(
     predicted: np.ndarray, truth: np.ndarray, trailing_edge: np.ndarray | None = None
 ) -> dict[str, float]:
-    """Every figure of this module for one photo, sharing what they share.
+    """Every metric of this module for one photo, with common steps done once.
 
     `trailing_edge` is a polyline as in `trailing_edge_distance`, in % of the true fluke's width.
 
@@ -118,7 +126,7 @@ def photo_metrics(
         InputError: the masks differ in size.
     """
     pair = _Pair(predicted, truth)
-    figures = {
+    metrics = {
         "dice": pair.dice(),
         "iou": pair.iou(),
         "boundary_iou_2": pair.boundary_iou(0.02),
@@ -131,10 +139,10 @@ def photo_metrics(
         "false": float(pair.false_fluke()),
     }
     if trailing_edge is not None:
-        figures["trailing_mean"], figures["trailing_p95"], figures["trailing_within_05"] = (
+        metrics["trailing_mean"], metrics["trailing_p95"], metrics["trailing_within_05"] = (
             trailing_edge_distance(predicted, trailing_edge, pair.unit)
         )
-    return figures
+    return metrics
 
 
 def _as_mask(mask: np.ndarray) -> np.ndarray:
@@ -146,7 +154,7 @@ def _ratio(part: float, whole: float) -> float:
 
 
 class _Pair:
-    """Two masks, cut to where either has fluke, as no figure depends on the rest."""
+    """Two masks, cropped to the pixels of either, as no metric depends on the rest."""
 
     def __init__(self, predicted: np.ndarray, truth: np.ndarray) -> None:
         predicted, truth = _as_mask(predicted), _as_mask(truth)
@@ -158,7 +166,7 @@ class _Pair:
             )
         height, self.width = truth.shape
         self.diagonal = float(np.hypot(height, self.width))
-        # where truth is empty there is no fluke to measure by
+        # without a true fluke there is no width to measure by
         self.unit = cv2.boundingRect(truth)[2] or self.width
         left, top, wide, tall = cv2.boundingRect(predicted | truth)
         # one pixel at least: OpenCV takes no empty arrays
@@ -172,9 +180,14 @@ class _Pair:
 
     @cached_property
     def distances(self) -> tuple[np.ndarray, ...]:
-        """To the truth and from it; where one is empty, the farthest that anything can be."""
+        """To the true surface and from it; the photo's diagonal where one of them is empty."""
         both = surface_distances(self.predicted, self.truth)
         return tuple(np.minimum(distance, self.diagonal) for distance in both)
+
+    def counts(self) -> dict[str, int]:
+        predicted, true = self.areas
+        pixels = (self.overlap, predicted - self.overlap, true - self.overlap)
+        return dict(zip(COUNTS, pixels, strict=True))
 
     def dice(self) -> float:
         return _ratio(2 * self.overlap, sum(self.areas))

@@ -42,6 +42,7 @@ class PredictionFolder:
         self._number = 0
         with self._writing(self.folder):
             self._state.mkdir(parents=True, exist_ok=True)
+        self._check_inside(self._state)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -54,6 +55,8 @@ class PredictionFolder:
         with locked_folder(self.folder, f"{STATE}/lock-{self.part}", hint):
             try:
                 with self._writing(self._state):
+                    for path in self._state.iterdir():
+                        self._check_inside(path)
                     shutil.rmtree(self._partial, ignore_errors=True)
                     self._partial.mkdir()
                     _end_last_line(self._journal)
@@ -130,8 +133,14 @@ class PredictionFolder:
         with self._lock:
             self._number += 1
             partial = self._partial / f"{self._number}"
+        self._check_inside(path.parent)
         with atomic_write(path, partial) as given:
             yield given
+
+    def _check_inside(self, path: Path) -> None:
+        """Check that no link leads out of the folder, which may be somebody else's."""
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise InputError(f"{path} leads out of output={self.folder}; choose another output")
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[None]:
@@ -162,6 +171,7 @@ class JournalRows:
                 for line in file:
                     if line.endswith(b"\n"):  # or it was being written when a process was killed
                         row = json.loads(line)
+                        _check_names(journal, row)
                         written = row.get("written", 0)
                         if written >= latest.get(row["key"], (0,))[0]:
                             latest[row["key"]] = written, row["path"], number, start
@@ -177,6 +187,13 @@ class JournalRows:
             for _, number, start in self.places:
                 files[number].seek(start)
                 yield json.loads(files[number].readline())
+
+
+def _check_names(journal: Path, row: Mapping[str, Any]) -> None:
+    """Check that a line names files of the folder only: it may be somebody else's."""
+    for name in (row["name"], row.get("mask") or "", *row["files"]):
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(f"{journal} names {name}, outside the folder; choose another output")
 
 
 def _end_last_line(journal: Path) -> None:

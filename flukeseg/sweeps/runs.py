@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from omegaconf import OmegaConf
+import yaml
 
 from flukeseg.errors import InputError
 from flukeseg.training.run_folder import read_result
@@ -71,7 +71,10 @@ def best_by_epoch(folder: Path, metric: str) -> list[float]:
 
 def _read_run(folder: Path) -> Run:
     saved = folder / ".hydra/overrides.yaml"
-    overrides = OmegaConf.to_container(OmegaConf.load(saved)) if saved.is_file() else []
+    try:  # as plain text: a sweep may be somebody else's
+        overrides = yaml.safe_load(saved.read_text(encoding="utf-8")) if saved.is_file() else []
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(f"{saved} is damaged; remove the run {folder}") from error
     options = dict(str(override).split("=", 1) for override in overrides if "=" in str(override))
     result = read_result(folder)
     if result is None:

@@ -1,0 +1,112 @@
+"""Cross-validation: each photo judged by the network that never saw it, and a threshold chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from flukeseg.errors import InputError
+from flukeseg.evaluation.pairing import (
+    MatchedMasks,
+    Predict,
+    TrueMask,
+    find_true_masks,
+    predict_and_pair,
+)
+from flukeseg.evaluation.results import Result, Table, judge_pairs
+from flukeseg.evaluation.run_data import is_finished, read_run_data
+from flukeseg.evaluation.statistics import choose_threshold
+from flukeseg.images.reading import read_mask, read_photo
+from flukeseg.masks.cleaning import Cleaning, clean
+from flukeseg.masks.metrics import dice
+
+THRESHOLDS = np.linspace(0.1, 0.9, 17)
+
+
+def judge_folds(
+    predict: Predict, runs: Path, output: Path, cleaning: Cleaning, max_pixels: int
+) -> tuple[Result, Table]:
+    """Judge each photo by the run whose validation fold it was in.
+
+    Args:
+        predict: runs a prediction.
+        runs: a folder with a run for each fold.
+        output: the folder for predictions.
+        cleaning: of masks, for every threshold that is tried.
+        max_pixels: photos with more are refused.
+
+    Returns:
+        The result over all folds, and a table of thresholds.
+
+    Raises:
+        InputError: a fold is missing, unfinished or there twice.
+    """
+    folders = sorted(path.parent for path in runs.glob("*/config.yaml"))
+    if not folders:
+        raise InputError(f"runs={runs} holds no runs; name the folder of a sweep over data.fold")
+    truths: dict[str, TrueMask] = {}
+    pairs: MatchedMasks = {}
+    fold_of: dict[str, int] = {}
+    for folder in folders:
+        data = read_run_data(folder)
+        if data is None or data.fold is None:
+            raise InputError(f"{folder} is not a run of one fold; train it with data.fold=")
+        if not is_finished(folder):
+            raise InputError(f"{folder} is not finished; resume the sweep with ckpt_path=last")
+        truths |= find_true_masks(data.root, data.mask_threshold, "data.root")
+        names = data.validation_names()
+        if twice := sorted(set(names) & pairs.keys()):
+            raise InputError(
+                f"{twice[0]} is in two folds; {runs} must hold each fold once, of one seed"
+            )
+        pairs |= predict_and_pair(
+            predict,
+            {name: truths[name] for name in names},
+            output / "predictions" / f"fold_{data.fold}",
+            checkpoint=str(folder),
+            products=["mask", "probability"],
+        )
+        fold_of |= dict.fromkeys(names, data.fold)
+    if missing := sorted(truths.keys() - pairs.keys()):
+        raise InputError(
+            f"{len(missing)} photos are in no fold of {runs} (for example {missing[0]}); train "
+            "the missing folds"
+        )
+    judged = judge_pairs("out of fold", dict(sorted(pairs.items())), max_pixels)
+    return judged, threshold_table(judged.pairs, fold_of, cleaning, max_pixels)
+
+
+def threshold_table(
+    pairs: MatchedMasks, fold_of: Mapping[str, int], cleaning: Cleaning, max_pixels: int
+) -> Table:
+    """Judge every threshold on every photo, with masks cleaned as in prediction.
+
+    Args:
+        pairs: matched masks, with their out-of-fold probabilities.
+        fold_of: the fold of each photo.
+        cleaning: of masks.
+        max_pixels: photos with more are refused.
+    """
+    known = {name: both for name, both in pairs.items() if both[1].probability is not None}
+    scores = np.zeros((len(known), len(THRESHOLDS)))
+    bar = tqdm(known.values(), unit="photo", desc="thresholds", leave=False)
+    for row, (truth, guess) in zip(scores, bar, strict=True):
+        true = read_mask(truth.mask, truth.threshold, max_pixels)
+        # 8 bits: a probability is known to within 1/510
+        probability = read_photo(guess.probability, max_pixels)[..., 0]
+        for column, threshold in enumerate(THRESHOLDS):
+            labels = clean((probability > 255 * threshold).astype(np.uint8), cleaning).labels
+            row[column] = dice(labels, true)
+    chosen = choose_threshold(scores, THRESHOLDS, np.array([fold_of[name] for name in known]))
+    low, high = chosen["ci95"]
+    meaning = (
+        f"Best on all photos: {chosen['threshold']:.2f}, with a mean Dice of {chosen['dice']:.4f} "
+        f"against {chosen['at_half']:.4f} at 0.50. When it is chosen on the other folds and judged "
+        f"on the fold left out, the choice changes Dice by {chosen['worth']:+.4f} "
+        f"[{low:+.4f}, {high:+.4f}]."
+    )
+    rows = [["threshold", "mean Dice"], *([t, f"{d:.4f}"] for t, d in chosen["curve"].items())]
+    return "Threshold", meaning, rows
