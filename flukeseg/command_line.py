@@ -35,16 +35,16 @@ def run(job: Callable[[], Any]) -> None:
         with report_user_errors(Command(name, sys.argv[1:])):
             check_arguments(name, sys.argv[1:])
             job()
-    except OSError as error:
-        # Hydra makes the run's folder before the job begins
-        if os.environ.get("FLUKESEG_TRACEBACK") == "1" or error.filename is None:
-            raise
-        _end(f"{error.filename} cannot be written ({error.strerror}); name another folder")
-    except (ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         for sign, sentence in PLUGIN_ERRORS.items():
             if sign in str(error):
                 _end(sentence)
-        raise
+        # Hydra makes the output folder before the job begins; logging wraps what its file raises
+        cause = error if isinstance(error, OSError) else error.__cause__
+        known = isinstance(cause, OSError) and cause.filename is not None
+        if os.environ.get("FLUKESEG_TRACEBACK") == "1" or not known:
+            raise
+        _end(f"{cause.filename} cannot be written ({cause.strerror}); name another folder")
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
