@@ -1,84 +1,151 @@
-"""What the three jobs share as programs: run folders, and errors told in a sentence."""
+"""The command line of the jobs: paths as they are, and errors in one sentence."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from functools import cache
+from typing import Any, NoReturn
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
 from flukeseg.errors import InputError
 from flukeseg.installation import CONF
 from flukeseg.option_errors import PLUGIN_ERRORS, USER_ERRORS, explain
-
-PATHS = frozenset({
-    "checkpoint", "source", "output", "predictions", "truth", "runs", "data.root",
-    "data.test_root", "model.start_from", "model.encoder_weights", "root", "calibrate_on",
-})  # fmt: skip
-"""Options that hold a path."""
+from flukeseg.option_suggestions import Command, instead_of, is_group, is_read, required_options
 
 
-def run(job: Callable[[], None]) -> None:
-    """Run a job's Hydra main; errors in the options themselves are told in a sentence too."""
+def run(job: Callable[[], Any]) -> None:
+    """Run a job's Hydra main; errors in the options themselves become one sentence too."""
     # otherwise Hydra prints a report of its own and exits, and a typo becomes six lines
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    if not {"-m", "--multirun"} & set(sys.argv):  # there a comma parts the values to try
-        sys.argv[1:] = [quote_path(argument) for argument in sys.argv[1:]]
+    several = bool({"-m", "--multirun"} & set(sys.argv))
+    if not several:  # there a comma separates the values to try
+        sys.argv[1:] = [quote_text(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = _flags_first(sys.argv[1:])
+    name = re.split(r"[./\\]", sys.argv[0].removesuffix(".py"))[-1]
     try:
-        with report_user_errors():
-            check_experiment(sys.argv)
+        with report_user_errors(Command(name, sys.argv[1:])):
+            check_arguments(name, sys.argv[1:])
             job()
-    except OSError as error:
-        # Hydra makes the run's folder before the job begins
-        if os.environ.get("FLUKESEG_TRACEBACK") == "1" or error.filename is None:
-            raise
-        _end(f"{error.filename} cannot be written ({error.strerror}); name another folder")
-    except (ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         for sign, sentence in PLUGIN_ERRORS.items():
             if sign in str(error):
                 _end(sentence)
-        raise
+        # Hydra makes the output folder before the job begins; logging wraps what its file raises
+        cause = error if isinstance(error, OSError) else error.__cause__
+        known = isinstance(cause, OSError) and cause.filename is not None
+        if os.environ.get("FLUKESEG_TRACEBACK") == "1" or not known:
+            raise
+        _end(f"{cause.filename} cannot be written ({cause.strerror}); name another folder")
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
 
 
-def check_experiment(argv: Sequence[str]) -> None:
-    """See that an experiment is one of this job's: its file opens with its command.
+def check_arguments(job: str, arguments: Sequence[str]) -> None:
+    """Refuse what Hydra would answer with its usage, or take and ignore.
 
     Raises:
-        InputError: it is another job's, and here it would do nothing or something else.
+        InputError: an argument is a flag that does not exist, an experiment of another job, or
+            adds an option that nothing reads.
     """
-    job = re.search(r"(\w+)(\.py)?$", argv[0])[1]
-    for name in (a.removeprefix("+experiment=") for a in argv if a.startswith("+experiment=")):
-        path = CONF / "experiment" / f"{name}.yaml"
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        command = re.search(r"python -m flukeseg\.(\w+).*", text)
-        if command and job not in (command[1], "benchmark"):
-            raise InputError(f"experiment={name} is not for flukeseg.{job}; run: {command[0]}")
+    parser = get_args_parser()
+
+    def fail(message: str) -> NoReturn:
+        raise InputError(message)
+
+    parser.error = fail  # type: ignore[method-assign]
+    known, unknown = parser.parse_known_args(list(arguments))
+    if flags := [argument for argument in unknown if argument.startswith("-")]:
+        name, equals, value = flags[0].lstrip("-").partition("=")
+        follows = arguments[arguments.index(flags[0]) + 1 :]
+        value = value if equals else next(iter(follows), "VALUE")
+        write = f"{name}={value}" if len(name) > 1 else "NAME=VALUE"
+        raise InputError(f"{flags[0]} is not an option; write {write}")
+    command = Command(job, [*known.overrides, *unknown])
+    for option in command.options:
+        key, equals, value = option.lstrip("+").partition("=")
+        if equals and not key:
+            raise InputError(f"{option} has no name; write NAME=VALUE, without spaces around =")
+        if not option.startswith("+") or "@" in key:
+            continue
+        if key == "experiment":
+            check_experiment(job, value, command)
+        elif key.isidentifier() and not is_group(key) and not is_read(key, command):
+            raise InputError(f"nothing reads the option {key}; {instead_of(key, value, command)}")
 
 
-def quote_path(argument: str) -> str:
-    """Put a path in the quotes that Hydra wants about `=`, brackets, commas and letters like é.
+def _flags_first(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with flags such as -m before the options: argparse wants no mixture."""
 
-    Our own checkpoints are called `epoch=011-dice=0.7351.ckpt`.
+    def is_option(argument: str) -> bool:
+        return not argument.startswith("-") and ("=" in argument or argument.startswith("~"))
+
+    return sorted(arguments, key=is_option)
+
+
+def check_experiment(job: str, name: str, command: Command) -> None:
+    """Refuse an experiment of another job, which would do nothing here or something else.
+
+    An experiment is for `train` unless it sets `hydra.job.name`.
+
+    Raises:
+        InputError: it is another job's.
+    """
+    path = CONF / "experiment" / f"{name}.yaml"
+    if not path.is_file():
+        return
+    own = OmegaConf.select(OmegaConf.load(path), "hydra.job.name", default="train")
+    if job not in (own, "benchmark"):
+        again = shlex.join(["python", "-m", f"flukeseg.{own}", *command.options])
+        raise InputError(f"experiment={name} is not for flukeseg.{job}; run: {again}")
+
+
+def quote_text(argument: str) -> str:
+    """Put a value that is text in quotes where Hydra's grammar would read something else.
+
+    Our own checkpoints are called `epoch=011-dice=0.7351.ckpt`, and folders of photos have spaces,
+    brackets, commas and letters like é. Text is what the grammar cannot read, and every value of
+    an option without a default, such as `source`: of a folder called 2024 too.
     """
     key, equals, value = argument.partition("=")
-    if key.lstrip("+") not in PATHS or not equals or value in ("", "null", "???"):
+    if argument.startswith("-") or not key or not equals or value in ("", "null", "???"):
         return argument
-    # a list is of one's own quoting, as is what is quoted already
-    if value[0] in "'\"" or (value[0] == "[" and value[-1] == "]"):
+    # lists, interpolations and quotes are the user's own to write
+    if value[0] in "'\"" or (value[0] + value[-1]) in ("[]", "{}") or "${" in value:
         return argument
+    try:
+        read = OverridesParser.create().parse_override(f"key={value}")
+        text = isinstance(read.value(), str) and read.value() == value
+    except HydraException:
+        return _quote(key, value)
+    if text:
+        return argument
+    if read.is_sweep_override() and re.search(r"[/\\]", value):
+        return _quote(key, value)
+    return _quote(key, value) if key.lstrip("+") in _required() else argument
+
+
+def _quote(key: str, value: str) -> str:
     # backslashes count double only before a quote
     escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value)
     return f"{key}='{escaped}'"
 
 
+_required = cache(required_options)
+
+
 @contextmanager
-def report_user_errors() -> Iterator[None]:
-    """End with one line on stderr and exit code 1 for what the user can mend.
+def report_user_errors(command: Command | None = None) -> Iterator[None]:
+    """End with one line on stderr and exit code 1 for errors that the user can correct.
 
     With FLUKESEG_TRACEBACK=1 in the environment it ends in a traceback instead.
     """
@@ -87,7 +154,7 @@ def report_user_errors() -> Iterator[None]:
     except USER_ERRORS as error:
         if os.environ.get("FLUKESEG_TRACEBACK") == "1":
             raise
-        _end(explain(error))
+        _end(explain(error, command))
 
 
 def _end(sentence: str) -> NoReturn:

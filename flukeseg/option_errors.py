@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-import difflib
 import re
+from pathlib import Path
 
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
-from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from flukeseg.errors import InputError
-from flukeseg.installation import CONF
+from flukeseg.installation import how_to_install
+from flukeseg.option_suggestions import (
+    Command,
+    compose_choices,
+    instead_of,
+    is_group,
+    near_choice,
+)
 
 USER_ERRORS = (InputError, HydraException, OmegaConfBaseException, MisconfigurationException)
-"""What the user can mend."""
+"""What the user can correct."""
 
 
 PLUGIN_ERRORS = {
-    "No trials are completed": "every trial failed; above is why",
-    'Could not detect "srun"': "there is no srun here; start the sweep where Slurm is",
+    "No trials are completed": "every trial failed; the messages above say why",
+    'Could not detect "srun"': "there is no srun here; start the sweep where Slurm is installed",
 }
-"""What Hydra's samplers and launchers say in exceptions of their own, and what we say."""
+"""What Hydra's samplers and launchers raise as plain exceptions, and what to say instead."""
 
 
-def explain(error: BaseException) -> str:
-    """Put an error of the configuration or the input in words for the user."""
+def explain(error: BaseException, command: Command | None = None) -> str:
+    """Return one sentence for the user about an error of the input or the configuration.
+
+    Args:
+        error: one of `USER_ERRORS`.
+        command: what was run; with it, unknown options are answered with those that exist.
+    """
     chain: list[BaseException] = [error]
     while link := chain[-1].__cause__ or chain[-1].__context__:
         chain.append(link)
@@ -35,42 +46,70 @@ def explain(error: BaseException) -> str:
         if isinstance(link, MissingMandatoryValue):
             key = re.search(r"(?:full_key|mandatory value): (\S+)", str(link))
             return f"{key[1] if key else link} has no value; give it on the command line"
-    text = str(error)
     if isinstance(error, OverrideParseException):
-        return (
-            f"{error.override} cannot be read as an option; write key=value, the value in "
-            "quotes if it has commas, brackets or ="
-        )
-    if several := re.search(r"Ambiguous value for argument '([^'=]+)=([^']*)'", text):
-        return f"{several[1]}={several[2]}: write a list, '{several[1]}=[{several[2]}]'"
-    if "Could not override 'experiment'" in text:
-        return "an experiment is added with a plus: +experiment=NAME"
-    if key := re.search(r"Could not override '([^']+)'", text):
-        return f"there is no option {key[1]}{_near_option(key[1])}"
+        return _explain_unreadable(error.override, command)
+    text = str(error)
     if plugin := re.search(r"Could not find 'hydra/\w+/(joblib|submitit_\w+|optuna)'", text):
-        return f"{plugin[1]} needs: pip install -e '.[sweep]'"
+        return f"{plugin[1]} is not installed; {how_to_install('sweep')}"
     if isinstance(error, InstantiationException):
-        # whatever a library says of an argument that it does not take
+        # whatever a library says about an argument that it does not take
         part = re.search(r"full_key: (\S+)", text)
         return f"{part[1] if part else 'configuration'}: {chain[1] if chain[1:] else text}"
+    if command and (sentence := _explain_composition(text, command)):
+        return sentence
     return " ".join(text.split("\nConfig search path")[0].split())
 
 
-def _near_option(key: str) -> str:
-    """Name an option that looks like a mistyped one, from the configuration files."""
-    known = set()
-    for path in CONF.rglob("*.yaml"):
-        if path.parent.name in ("experiment", "sweep"):  # keys of other files
-            continue
-        group = path.parent.name if path.parent.name != "conf" else ""
-        pending = [(group, OmegaConf.load(path))]
-        while pending:
-            prefix, node = pending.pop()
-            for name in node:
-                full = f"{prefix}.{name}" if prefix else str(name)
-                known.add(full)
-                child = node._get_node(name)
-                if OmegaConf.is_dict(child):
-                    pending.append((full, child))
-    near = difflib.get_close_matches(key, sorted(known - {key}), n=1)
-    return f"; did you mean {near[0]}?" if near else "; see --cfg job for those there are"
+def _explain_composition(text: str, command: Command) -> str | None:
+    """Return what an option does wrong that Hydra can read but not apply."""
+    if found := re.search(r"Ambiguous value for argument '([^'=]+)=([^']*)'", text):
+        key, value = found[1], found[2]
+        if is_group(key):
+            return f"{key}={value} names several; choose one, or run a job for each with -m"
+        several = "; to run a job for each value, add -m" if command.job == "train" else ""
+        return f"{key}={value}: for a list write '{key}=[{value}]'{several}"
+    if found := re.search(r"Sweep parameters '([^']+)' requires --multirun", text):
+        return f"{found[1]} stands for several values; add -m to run a job for each"
+    if found := re.search(r"Could not find '([\w/]+)/([^/']+)'", text):
+        known = re.findall(r"^\t(\S+)$", text.partition("Available options")[2], re.MULTILINE)
+        return f"there is no {found[1]}={found[2]}; {near_choice(found[1], found[2], known)}"
+    if found := re.search(r"An item is already at '([^']+)'", text):
+        given = _given(found[1], command).lstrip("+")
+        return f"{found[1]} has a value already; leave out the plus: {given}"
+    if found := re.search(r"Multiple values for ([\w/]+)\.", text):
+        given = _given(found[1], command).lstrip("+")
+        return f"{found[1]} is chosen already; leave out the plus: {given}"
+    if found := re.search(r"Could not delete (?:from config\. )?'([^'=]+)", text):
+        return f"there is no {found[1]} to take out; {instead_of(found[1], '', command)}"
+    if found := re.search(r"Could not override '([^'@]+)", text):
+        key, value = found[1], _given(found[1], command).partition("=")[2]
+        if key == "experiment":
+            return f"an experiment is added with a plus: +experiment={value or 'NAME'}"
+        if is_group(key):
+            return f"flukeseg.{command.job} has no {key} to choose"
+        return f"there is no option {key}; {instead_of(key, value, command)}"
+    return None
+
+
+def _explain_unreadable(option: str, command: Command | None) -> str:
+    """Return what is wrong with an option that Hydra cannot read."""
+    key, equals, _ = option.partition("=")
+    if command and not equals:
+        cfg = compose_choices(command)
+        if "source" in {*cfg} and (re.search(r"[/\\.*]", option) or Path(option).exists()):
+            return f"{option} has no name; write source={option}"
+        if option in {*cfg}:
+            return f"{option} has no value; write {option}=VALUE, without spaces around ="
+        return f"{option} is not an option; write NAME=VALUE, without spaces around ="
+    if re.search(r"\s$", key):
+        return f"{option}: write {key.strip()}=VALUE, without spaces around ="
+    return (
+        f"{option} cannot be read as an option; write NAME=VALUE, the value in quotes if it has "
+        "commas, brackets or ="
+    )
+
+
+def _given(key: str, command: Command) -> str:
+    """Return the option as it was written."""
+    written = (o for o in command.options if o.lstrip("+~").partition("=")[0] == key)
+    return next(written, f"{key}=")

@@ -8,6 +8,7 @@ import sys
 import threading
 import warnings
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from PIL import Image
 
 from flukeseg.errors import InputError
 from flukeseg.images import decoding
+from flukeseg.images.file_names import collision_key, portable_name
 from flukeseg.images.reading import (
     IMAGE_SUFFIXES,
     find_photos,
@@ -365,6 +367,7 @@ def assert_refused(path, match):
 
 
 def test_what_is_no_photo_is_refused_by_name(photo, tmp_path):
+    assert_refused(photo(float_rgb_tiff()), "save it with 8 or 16 bits a colour")
     assert_refused(photo(b""), "is empty")
     assert_refused(photo(b"<html>please log in</html>"), "not a photo in a known format")
     assert_refused(photo(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"), "not a photo in a known format")
@@ -375,18 +378,46 @@ def test_what_is_no_photo_is_refused_by_name(photo, tmp_path):
     assert_refused(tmp_path / "pipe.jpg", "is not a file")
 
 
+def float_rgb_tiff() -> bytes:
+    """Return a TIFF with three floats a pixel, which Pillow neither writes nor reads."""
+    entries = [(256, 3, 1, 1), (257, 3, 1, 1), (258, 3, 3, 146), (259, 3, 1, 1), (262, 3, 1, 2),
+               (273, 4, 1, 158), (277, 3, 1, 3), (278, 3, 1, 1), (279, 4, 1, 12), (284, 3, 1, 1),
+               (339, 3, 3, 152)]  # fmt: skip
+    table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    tail = struct.pack("<3H3H3f", 32, 32, 32, 3, 3, 3, 0.1, 0.5, 0.9)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + table + bytes(4) + tail
+
+
+def test_what_goes_wrong_after_decoding_is_not_called_damage(photo):
+    path = photo(encoded(SCENE, "PNG"))
+
+    def fail():
+        with decoding.opened(path):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="no such permissions")
-def test_permission_denied(photo):
-    path = photo(encoded(SCENE, "JPEG"))
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_permission_denied(photo, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)  # the folders above are not everybody's either
+    tmp_path.chmod(0o755)
+    path, expected = Path(photo(encoded(SCENE, "JPEG")).name), "may not be read"
+    if kind == "folder":
+        path, expected = Path("closed"), "is a folder that cannot be listed"
+        path.mkdir()
     path.chmod(0)
     root = os.geteuid() == 0
     if root:
         os.seteuid(65534)  # root may read everything
     try:
-        assert_refused(path, "may not be read")
+        assert_refused(path, expected)
     finally:
         if root:
             os.seteuid(0)
+        path.chmod(0o700)
 
 
 def png_header(width, height) -> bytes:
@@ -523,6 +554,23 @@ def test_find_photos_in_no_folder(tmp_path, name):
     (tmp_path / "a.png").write_bytes(b"x")
     with pytest.raises(InputError, match=name):
         find_photos(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("whale 1.jpg", "whale 1.jpg"), ("12:30.jpg", "12~30.jpg"), ("a?*|<>\"\\.png", "a~~~~~~~.png"),
+     ("CON", "CON~"), ("nul.tar.gz", "nul~.tar.gz"), ("com1 .jpg", "com1~ .jpg"),
+     ("lpt9.", "lpt9~"), ("console.jpg", "console.jpg"), ("a. .", "a~~~"), ("é\n.jpg", "é~.jpg")],
+)  # fmt: skip
+def test_names_that_windows_does_not_take_are_changed(name, expected):
+    assert portable_name(name) == expected
+    assert portable_name(expected) == expected
+
+
+def test_names_that_some_disk_takes_for_one_collide():
+    assert collision_key("É.JPG") == collision_key("e\u0301.jpg")
+    assert collision_key("ß") == collision_key("SS")
+    assert collision_key("e.jpg") != collision_key("é.jpg")
 
 
 @given(

@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from flukeseg.command_line import quote_path
+from flukeseg.command_line import quote_text
 
 ROOT = Path(__file__).parent.parent
 JOBS = ("train", "predict", "evaluate", "selftrain", "export", "benchmark")
@@ -53,7 +53,7 @@ def test_a_command_composes_and_lacks_nothing(command):
     if several:  # each job of a sweep takes one of the values
         given = [re.sub(r"=([^\[,]+),.*", r"=\1", o) for o in given if not o.startswith("hydra")]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        cfg = compose(job, [quote_path(o) for o in given], return_hydra_config=True)
+        cfg = compose(job, [quote_text(o) for o in given], return_hydra_config=True)
     needed = {"predict": ("source", "output"), "evaluate": ("output",), "benchmark": ("output",),
               "selftrain": ("source", "output"), "export": ("format",)}.get(job, ())  # fmt: skip
     assert not [key for key in needed if OmegaConf.is_missing(cfg, key)]

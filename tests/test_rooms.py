@@ -20,9 +20,10 @@ ROOMS = (
 )  # fmt: skip
 """From the top down: a room imports from itself and from those below."""
 
-TOOLS = frozenset(
-    {"errors", "atomic_files", "pretrained", "installation", "option_errors", "command_line"}
-)
+TOOLS = frozenset({
+    "errors", "atomic_files", "pretrained", "installation", "option_errors", "option_suggestions",
+    "command_line",
+})  # fmt: skip
 """Files at the top that every room may import; they import no room."""
 
 LONGEST = 250

@@ -7,7 +7,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from flukeseg.command_line import quote_path
+from flukeseg.command_line import quote_text
 from flukeseg.errors import InputError
 from flukeseg.prediction.inputs import find_inputs, name_inputs
 
@@ -238,7 +238,7 @@ OPTIONS = OverridesParser.create()
 
 
 def as_hydra_reads(argument: str) -> str:
-    override = OPTIONS.parse_override(quote_path(argument))
+    override = OPTIONS.parse_override(quote_text(argument))
     return OmegaConf.create({"value": override.value()}).value
 
 
@@ -253,14 +253,21 @@ def as_hydra_reads(argument: str) -> str:
 def test_a_path_comes_through_as_it_is(path):
     # quotes and brackets are of one's own quoting, ${} is Hydra's
     assume(path[0] not in "'\"[" and "${" not in path and path not in ("null", "???"))
-    for key in ("source", "+model.start_from"):
+    for key in ("source", "+data.root"):
         assert as_hydra_reads(f"{key}={path}") == path
+
+
+@pytest.mark.parametrize(
+    "value", ["epoch=011-dice=0.7351.ckpt", "photos (1)/é #4", "a/b,c", "[old] photos", "~/photos"]
+)
+def test_what_hydra_cannot_read_is_text_for_every_option(value):
+    assert as_hydra_reads(f"checkpoint={value}") == value
 
 
 @pytest.mark.parametrize(
     "argument",
     ["source=", "source=null", "source=???", "source='a b'", 'source="a"', "checkpoint=[a,b]",
-     "threshold=0.5", "name=a=b", "source", "-m"],
+     "threshold=0.5", "name=a,b", "seed=3", "data.fold=null", "checkpoint=${x}", "source", "-m"],
 )  # fmt: skip
 def test_what_is_no_bare_path_is_left_alone(argument):
-    assert quote_path(argument) == argument
+    assert quote_text(argument) == argument

@@ -283,7 +283,7 @@ def test_slurm_is_asked_for_an_array_of_jobs(run_train, tmp_path, monkeypatch, c
 
 def test_a_launcher_that_is_not_installed_names_its_extra():
     missing = HydraException("In 'train': Could not find 'hydra/launcher/joblib'\nAvailable …")
-    assert explain(missing) == "joblib needs: pip install -e '.[sweep]'"
+    assert explain(missing) == 'joblib is not installed; pip install "flukeseg[sweep]"'
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf/sweep").glob("*")))
@@ -311,7 +311,7 @@ def test_a_logger_composes_and_names_its_extra(run_train, monkeypatch, capsys, n
     monkeypatch.setitem(sys.modules, name, None)
     fails(run_train, *FEW, f"logger={name}")
     told = capsys.readouterr().err
-    assert f"error: logger={name} needs: pip install -e '.[{name}]'" in told
+    assert f'error: logger={name} is not installed; pip install "flukeseg[{name}]"' in told
 
 
 def test_tensorboard_has_the_figures_and_the_pictures(run_train):

@@ -1,26 +1,28 @@
 """Any image file -> Pillow's image of it, or one sentence saying why not.
 
-Pillow does the decoding. It is asked format by format rather than through `Image.open`, whose bound
-on pixels is a global that belongs to the whole process; nothing here changes a Pillow global.
+Each format's reader is called by itself rather than through `Image.open`, whose limit on pixels is
+a global of the process; nothing here changes a global of Pillow.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import struct
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image
 
 from flukeseg.errors import InputError
+from flukeseg.installation import how_to_install
 
-# Opening JPEG takes MPO along. Pillows before 11.3 have no AVIF.
+# The reader of JPEG opens MPO too. Pillow before 11.3 has no AVIF.
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "AVIF")
 _EXIF_ORIENTATION = 274
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SUBFILE = 256, 257, 254
@@ -34,25 +36,32 @@ def opened(
 ) -> Iterator[tuple[Image.Image, int, tuple[int, int]]]:
     """Yield the image, only its header read; the orientation still to apply; the upright size.
 
-    The orientation is EXIF's, 1 to 8; the size is (height, width) in pixels.
+    The orientation is EXIF's, 1 to 8; the size is (height, width) in pixels. Pixels are decoded by
+    what the body does with the image, which belongs under `decoding_errors`.
 
     Raises:
-        InputError: the file is missing, is no photo, is damaged, or has more than `max_pixels`;
-            what goes wrong while the body decodes becomes one too.
+        InputError: the file is missing, is no photo, is damaged, or has more than `max_pixels`.
     """
-    try:
-        # Not a folder, and not a named pipe either: opening one would wait for ever.
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise InputError(f"{path} is not a file: name a photo")
-        with _pillow_quiet(), Path(path).open("rb") as stream:
+    with ExitStack() as stack:
+        with decoding_errors(path):
+            _require_file(path)
+            stack.enter_context(_pillow_quiet())
+            stream = stack.enter_context(Path(path).open("rb"))
             image = _identify(path, stream)
             orientation, (height, width) = _geometry(image, stream)
-            if max_pixels is not None and height * width > max_pixels:
-                raise InputError(
-                    f"{path} has {width} x {height} pixels, more than the bound of {max_pixels:,}: "
-                    "make it smaller or raise max_pixels"
-                )
-            yield image, orientation, (height, width)
+        if max_pixels is not None and height * width > max_pixels:
+            raise InputError(
+                f"{path} has {width} x {height} pixels, more than the limit of {max_pixels:,}: "
+                "make it smaller or raise max_pixels"
+            )
+        yield image, orientation, (height, width)
+
+
+@contextmanager
+def decoding_errors(path: str | Path) -> Iterator[None]:
+    """Raise an `InputError` for whatever reading or decoding a file raises."""
+    try:
+        yield
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -69,12 +78,27 @@ def opened(
         ) from error
 
 
+def _require_file(path: str | Path) -> None:
+    mode = Path(path).stat().st_mode
+    if stat.S_ISDIR(mode):
+        try:
+            os.scandir(path).close()
+        except OSError as error:
+            raise InputError(
+                f"{path} is a folder that cannot be listed ({error.strerror}): change its "
+                "permissions"
+            ) from error
+    # Not a folder, and not a named pipe either: opening one would wait for ever.
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path} is not a file: name a photo")
+
+
 def exif_orientation(image: Image.Image) -> int:
-    """Give the EXIF orientation of an opened image, 1 to 8; 1 where there is none."""
+    """Return the EXIF orientation of an opened image, 1 to 8; 1 where there is none."""
     try:
-        # Not `image.getexif`: a PNG's decodes the picture to look for more.
+        # Not `image.getexif`: that of a PNG decodes the image to find more.
         orientation = Image.Image.getexif(image).get(_EXIF_ORIENTATION)
-    except Exception:  # a photo with damaged EXIF is a photo all the same
+    except Exception:  # a photo with damaged EXIF can still be decoded
         return 1
     return orientation if orientation in range(1, 9) else 1
 
@@ -85,7 +109,7 @@ def _identify(path: str | Path, stream: BinaryIO) -> Image.Image:
         raise InputError(f"{path} is empty: copy or download it again")
     openers = [Image.OPEN[name] for name in _FORMATS if name in Image.OPEN]
     readers = [reader for reader, accepts in openers if accepts(start) is True]
-    # A `mif1` file may be AVIF or HEIC inside: the first that can reads it.
+    # A `mif1` file may hold AVIF or HEIC: the first reader that can takes it.
     needs_heif = start[4:8] == b"ftyp" and start[8:12].startswith(
         (b"hei", b"hev", b"mif1", b"msf1")
     )
@@ -103,21 +127,26 @@ def _identify(path: str | Path, stream: BinaryIO) -> Image.Image:
         try:
             image = reader(stream, "")
         except SyntaxError as error:
+            if str(error) == "unknown pixel mode":  # of a TIFF
+                raise InputError(
+                    f"{path} has pixels of a kind that is not read, such as colours in floating "
+                    "point: save it with 8 or 16 bits a colour"
+                ) from error
             problem = error
             continue
-        # Camera raws are TIFFs whose first picture is a thumbnail.
+        # A camera raw is a TIFF whose first image is a thumbnail.
         if image.format == "TIFF" and image.tag_v2.get(_TIFF_SUBFILE) == 1:
             raise InputError(f"{path} looks like a camera raw: export it as JPEG or TIFF")
         return image
     if needs_heif:
-        raise InputError(f'{path} is a HEIC photo: run pip install "flukeseg[heic]"')
+        raise InputError(f"{path} is a HEIC photo: run {how_to_install('heic')}")
     if problem is None:
         raise InputError(f"{path} is not a photo in a known format: export it as JPEG, PNG or TIFF")
     raise problem
 
 
 def _geometry(image: Image.Image, stream: BinaryIO) -> tuple[int, tuple[int, int]]:
-    """Give the orientation, 1 to 8, to apply after decoding, and the upright (height, width)."""
+    """Return the orientation, 1 to 8, to apply after decoding, and the upright (height, width)."""
     width, height = image.size
     if image.format == "TIFF":
         width, height = image.tag_v2[_TIFF_WIDTH], image.tag_v2[_TIFF_HEIGHT]
@@ -130,7 +159,7 @@ def _geometry(image: Image.Image, stream: BinaryIO) -> tuple[int, tuple[int, int
 
 
 def _find_late_exif(image: Image.Image, stream: BinaryIO) -> None:
-    """Look for EXIF after a PNG's pixels, where it may stand as well."""
+    """Add the EXIF that comes after a PNG's pixels, where the format allows it too."""
     pixels = stream.tell()
     stream.seek(8)
     while len(head := stream.read(8)) == 8:
@@ -142,7 +171,7 @@ def _find_late_exif(image: Image.Image, stream: BinaryIO) -> None:
     stream.seek(pixels)
 
 
-# As `warnings.filterwarnings("ignore", module=...)` lists it.
+# The entry that `warnings.filterwarnings("ignore", module=...)` adds.
 _IGNORE_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 
@@ -155,7 +184,7 @@ def _pillow_quiet() -> Iterator[None]:
             yield
         return
     # Threads share one list. `catch_warnings` swaps it, and two threads that overlap would leave
-    # each other's filters behind; so each puts in an entry of its own and takes one out.
+    # each other's filters behind; so each adds an entry and removes one.
     warnings.filters.insert(0, _IGNORE_PILLOW)
     try:
         yield

@@ -7,11 +7,11 @@ import numpy as np
 
 from flukeseg.images.resizing import resize_photo
 
-LONGEST_JPEG = 65_500  # pixels a side, which the format cannot exceed
+LONGEST_JPEG = 65_500  # pixels a side; the format allows no more
 
 
 def encode_jpeg(image: np.ndarray) -> bytes:
-    """Encode H×W×3 uint8 RGB for looking at."""
+    """Encode H×W×3 uint8 RGB for display, shrunk where it exceeds JPEG's longest side."""
     scale = LONGEST_JPEG / max(image.shape[:2])
     if scale < 1:
         height, width = image.shape[:2]
@@ -24,5 +24,5 @@ def encode_png(image: np.ndarray) -> bytes:
     if image.ndim == 3:
         to_bgr = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
         image = cv2.cvtColor(image, to_bgr)
-    # OpenCV's own level and strategy: of all, among the fastest, and smaller than most
+    # OpenCV's default level and strategy are among the fastest, and smaller than most
     return cv2.imencode(".png", image)[1].tobytes()

@@ -1,20 +1,22 @@
-"""Any photo or mask file -> an upright array; resizing both."""
+"""Any photo or mask file -> an upright array."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
 from flukeseg.errors import InputError
-from flukeseg.images.decoding import exif_orientation, opened
+from flukeseg.images.decoding import decoding_errors, exif_orientation, opened
 
-# 100 million pixels are 300 MB of RGB: above what cameras make, below what a machine chokes on.
+# 100 million pixels are 300 MB of RGB: more than cameras make, and still fits in memory.
 MAX_PIXELS = 100_000_000
 
 MASK_THRESHOLD = 108
-"""Grey above it is fluke, as in the reference's masks, which have JPEG-like levels."""
+"""Grey above it is fluke, as in the reference's masks, whose levels JPEG has changed."""
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
@@ -25,16 +27,18 @@ IMAGE_SUFFIXES = frozenset({
 
 _TIFF_PHOTOMETRIC = 262
 
+Decoded = TypeVar("Decoded")
+
 
 def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a photo as H×W×3 uint8 RGB, turned upright by its EXIF orientation.
 
-    Of several frames or pages, the first. Transparent parts become white, like the ground of the
-    project's cut-outs and of scanned cards; what colours hide beneath them is arbitrary. 16-bit
-    values keep their high byte, as Pillow does for 16-bit colour: a stretch from minimum to maximum
-    would make brightness depend on whatever else is in the frame. 12-bit values in a 16-bit file
-    therefore come out dark: nothing in the file tells them from a dark photo. Floats are taken as
-    0 to 1, or as 0 to 255 if any is above 1. Embedded colour profiles are not applied.
+    Of several frames or pages, the first is read. Transparent parts become white, the background
+    of the project's cut-outs and of scanned cards; the colours stored there are arbitrary. 16-bit
+    values keep their high byte, as Pillow does for 16-bit colour: stretching from minimum to
+    maximum would make brightness depend on the rest of the frame. 12-bit values in a 16-bit file
+    therefore come out dark, since nothing in the file distinguishes them from a dark photo. Floats
+    are 0 to 1, or 0 to 255 if any is above 1. Embedded colour profiles are not applied.
 
     Raises:
         InputError: the file is missing, is no photo, is damaged, or has more than `max_pixels`.
@@ -45,15 +49,15 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 def read_for_network(
     path: str | Path, size: tuple[int, int] | None, max_pixels: int = MAX_PIXELS
 ) -> tuple[np.ndarray, int, tuple[int, int]]:
-    """Read a photo as `read_photo` does, or smaller where that is enough and comes cheaper.
+    """Read a photo as `read_photo` does, or smaller where that is enough and cheaper.
 
     A JPEG can be decoded at a half, a quarter or an eighth of its size, each pixel the mean of
-    those it stands for. It is where twice what the network can use is left, for the mean of four
-    pixels or more hides which scale it was.
+    those that it replaces. That is done where at least twice the network's size remains: resizing
+    then averages four pixels or more, and the result hardly depends on the scale of decoding.
 
     Args:
         path: of the file.
-        size: (height, width) of what the network sees; None reads all there is.
+        size: (height, width) of the network's input; None reads the photo at its own size.
         max_pixels: photos with more are refused.
 
     Returns:
@@ -70,10 +74,11 @@ def read_for_network(
         if share <= 0.5 and image.format in ("JPEG", "MPO") and image.draft(None, smaller):
             shown = image.size[::-1] if turn < 5 else image.size
         if _is_deep(image):
-            colours = np.stack([_to_8_bit(path, image)] * 3, axis=-1)
+            values = _decode(path, image, np.asarray)
+            colours = np.stack([_to_8_bit(path, image, values)] * 3, axis=-1)
         else:
-            colours = np.asarray(_flatten(_colours(image), "white"))
-        return _upright(colours, turn, shown), stated, own
+            colours = np.asarray(_flatten(_decode(path, image, _colours), "white"))
+        return _upright(path, colours, turn, shown), stated, own
 
 
 def read_mask(
@@ -92,18 +97,19 @@ def read_mask_levels(
 ) -> np.ndarray:
     """Read a mask's grey levels as H×W uint8, 0 to 255, upright; above `threshold` is fluke.
 
-    Colours, of a palette too, count by their grey; transparent parts are not fluke. 108 is the
-    reference's, whose masks have JPEG-like levels in between. A mask may be empty, but one that
-    only looks empty is an error: values 0 and 1, dark colours, or a shape that is in the alpha.
+    Colours, those of a palette too, count by their grey; transparent parts are not fluke. A mask
+    may be empty, but one that only seems empty is an error: values 0 and 1, dark colours, or a
+    shape drawn in the alpha channel.
 
     Raises:
-        InputError: as `read_photo`, and for masks whose values cannot be meant as grey levels.
+        InputError: as `read_photo`, and for masks whose values are not grey levels.
     """
     with opened(path, max_pixels) as (image, orientation, size):
         if _is_deep(image):
-            levels, grey, hidden = np.asarray(image), _to_8_bit(path, image), False
+            levels = _decode(path, image, np.asarray)
+            grey, hidden = _to_8_bit(path, image, levels), False
         else:
-            colours = _colours(image)
+            colours = _decode(path, image, _colours)
             levels = grey = np.asarray(_flatten(colours, "black").convert("L"))
             hidden = any(
                 high > threshold and (band != "A" or low < high)
@@ -119,11 +125,11 @@ def read_mask_levels(
                 f"{path} has colours or transparency but no grey level above {threshold}: "
                 "save the mask with white for fluke and black for the rest"
             )
-        return _upright(grey, orientation, size)
+        return _upright(path, grey, orientation, size)
 
 
 def photo_size(path: str | Path) -> tuple[int, int]:
-    """Give (height, width) of the upright photo, in pixels, from its header alone.
+    """Return (height, width) of the upright photo, in pixels, from its header alone.
 
     Raises:
         InputError: the file is missing, is no photo, or its header is damaged.
@@ -133,9 +139,9 @@ def photo_size(path: str | Path) -> tuple[int, int]:
 
 
 def find_photos(folder: str | Path) -> list[Path]:
-    """List the image files directly in a folder, sorted by name, whatever the suffix's case.
+    """List the image files directly in a folder, sorted by name, with suffixes in any case.
 
-    Hidden files are left out: macOS puts a `._x.jpg` that is no photo beside each `x.jpg`.
+    Hidden files are left out: macOS adds a `._x.jpg` that is no photo to each `x.jpg`.
 
     Raises:
         InputError: there is no such folder, or it may not be read.
@@ -159,8 +165,13 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
-def _to_8_bit(path: str | Path, image: Image.Image) -> np.ndarray:
-    values = np.asarray(image)
+def _decode(path: str | Path, image: Image.Image, how: Callable[[Image.Image], Decoded]) -> Decoded:
+    with decoding_errors(path):
+        return how(image)
+
+
+def _to_8_bit(path: str | Path, image: Image.Image, values: np.ndarray) -> np.ndarray:
+    """Return H×W uint8 of the values that an image of more than 8 bits holds."""
     if image.mode == "F":
         values = np.nan_to_num(values, nan=0, posinf=0, neginf=0)
         highest = values.max()
@@ -187,11 +198,16 @@ def _flatten(colours: Image.Image, ground: str) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", colours.size, ground), colours).convert("RGB")
 
 
-def _upright(array: np.ndarray, orientation: int, size: tuple[int, int]) -> np.ndarray:
+def _upright(
+    path: str | Path, array: np.ndarray, orientation: int, size: tuple[int, int]
+) -> np.ndarray:
     if orientation >= 5:
         array = array.swapaxes(0, 1)
-    if array.shape[:2] != size:  # HEIC can; the bound on pixels was checked against the header
-        raise ValueError("it is not as large as its header says")
+    if array.shape[:2] != size:  # HEIC can; the limit on pixels was checked against the header
+        raise InputError(
+            f"{path} is damaged, it does not have the size that its header states: copy, download "
+            "or export it again"
+        )
     down = -1 if orientation in (3, 4, 7, 8) else 1
     across = -1 if orientation in (2, 3, 6, 7) else 1
     return np.array(array[::down, ::across], order="C")

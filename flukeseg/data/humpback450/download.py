@@ -26,6 +26,7 @@ from tqdm import tqdm
 from flukeseg.data.humpback450.masks_archive import fetch_masks, read_entry
 from flukeseg.errors import InputError
 from flukeseg.images.reading import photo_size, read_mask, read_photo
+from flukeseg.installation import how_to_install
 
 MASKS_URL = "https://storage.googleapis.com/kaggle-forum-message-attachments/459392/11072/masks.zip"
 COMPETITION = "humpback-whale-identification"
@@ -218,5 +219,5 @@ def _find_kaggle() -> str:
     beside_python = str(Path(sys.executable).parent)
     found = shutil.which("kaggle") or shutil.which("kaggle", path=beside_python)
     if found is None:
-        raise InputError('Kaggle\'s client is missing: run pip install "flukeseg[kaggle]"')
+        raise InputError(f"Kaggle's client is missing: {how_to_install('kaggle')}")
     return found

@@ -1,0 +1,1 @@
+"""Every option and its default; in a wheel this folder is `flukeseg.conf`."""

@@ -1,0 +1,80 @@
+"""The command `flukeseg`, and how its jobs are installed."""
+
+import importlib.metadata
+import importlib.util
+import itertools
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from packaging.requirements import Requirement
+
+import flukeseg
+from flukeseg import installation
+from flukeseg.__main__ import JOBS
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flukeseg", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_alone_it_lists_the_jobs():
+    told = run().stdout
+    assert told == run("--help").stdout
+    for name, job in JOBS.items():
+        assert f"  {name} " in told
+        assert job.summary in told
+
+
+def test_it_tells_its_version():
+    assert run("--version").stdout == f"flukeseg {flukeseg.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("pedict", "there is no job pedict; did you mean predict?"), ("x", "jobs: predict, train,")],
+)
+def test_an_unknown_job_is_answered_with_the_nearest(name, advice):
+    done = run(name)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert advice in done.stderr
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_is_a_module_that_can_be_run(name):
+    module = JOBS[name].module
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    if spec.submodule_search_locations is not None:
+        assert importlib.util.find_spec(f"{module}.__main__")
+
+
+def test_a_job_is_that_very_command_with_its_options_and_its_exit_code():
+    done = run("render", "--rows", "no number")
+    alone = [sys.executable, "-m", "flukeseg.rendering", "--rows", "no number"]
+    same = subprocess.run(alone, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (same.returncode, same.stderr)
+    assert "invalid int value: 'no number'" in done.stderr
+
+
+def test_how_to_install_is_what_works_here(monkeypatch):
+    assert installation.how_to_install("heic") == 'pip install "flukeseg[heic]"'
+
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(installation, "distribution", missing)
+    clone = installation.PACKAGE.parent
+    assert installation.how_to_install("heic") == f'pip install -e "{clone}[heic]"'
+
+
+def test_every_requirement_has_a_floor():
+    tomllib = pytest.importorskip("tomllib")  # of Python 3.11
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    for line in itertools.chain(project["dependencies"], *extras):
+        requirement = Requirement(line)
+        assert any(s.operator in (">=", "==") for s in requirement.specifier), line
