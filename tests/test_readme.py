@@ -1,59 +1,119 @@
-"""Every command that the documents give is one that its job understands."""
+"""Documentation: every command composes, every file and link that is named exists."""
 
+from __future__ import annotations
+
+import importlib.util
 import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from flukeseg.command_line import quote_text
+from flukeseg.installation import CONF
 
-ROOT = Path(__file__).parent.parent
-JOBS = ("train", "predict", "evaluate", "selftrain", "export", "benchmark")
-LEFT_OUT = ("ckpt_path=last",)  # finds a folder on disk while it composes
+JOBS = {
+    "train": (), "predict": ("source", "output"), "evaluate": ("output",), "export": ("format",),
+    "selftrain": ("source", "output"), "benchmark": ("output",),
+}  # fmt: skip
+"""Jobs with a configuration, and the options that each cannot do without."""
+
+PROGRAMS = {"data.humpback450", "rendering", "sweep", "training.shrink"}
+"""Modules that the documentation runs and that have no configuration."""
+
+SKIPPED = ("-m", "--cfg", "job", "ckpt_path=last")  # the last looks for a folder on disk
+
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        ROOT / "outputs/README.md",
+        *(path for room in (".github", "conf", "flukeseg") for path in (ROOT / room).rglob("*.md")),
+    ]
+)
+NOTEBOOK = ROOT / "notebooks/walkthrough.ipynb"
+
+Command = tuple[str, ...]
 
 
-def documents() -> str:
-    """The texts that give commands; those of a notebook's cells among them."""
-    texts = [ROOT / "README.md", ROOT / "flukeseg/pretrained/README.md"]
-    cells = json.loads((ROOT / "notebooks/walkthrough.ipynb").read_text(encoding="utf-8"))["cells"]
-    return "\n".join(
-        [path.read_text(encoding="utf-8") for path in texts]
-        + ["".join(cell["source"]) for cell in cells]
-    )
+def texts() -> dict[Path, str]:
+    """Everything that gives commands: Markdown, the notebook's cells, comments of the YAML."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    found = {path: path.read_text(encoding="utf-8") for path in DOCUMENTS}
+    found[NOTEBOOK] = "\n".join("".join(cell["source"]) for cell in cells)
+    for path in sorted(CONF.rglob("*.yaml")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        found[path] = "\n".join(line[2:] for line in lines if line.startswith("# "))
+    return found
 
 
-def commands() -> list[tuple[str, ...]]:
-    """The job and the options of each command, without repeats, in order."""
-    joined = documents().replace("\\\n", " ")
-    # within backticks a command may go over a line's end; in a block it ends there
-    inline = re.findall(r"`(python -m flukeseg\.\w+[^`]*)`", joined)
-    blocks = re.findall(r"^(python -m flukeseg\.\w+.*)$", joined, re.MULTILINE)
+def commands(text: str) -> list[Command]:
+    """The module and the options of each command that runs flukeseg; a job's bare name is none."""
+    joined = text.replace("\\\n", " ")
+    start = r"(?:python -m flukeseg\.|flukeseg (?=[a-z]+ ))"
+    # between backticks a command may be wrapped; in a block it ends with its line
+    inline = re.findall(rf"`({start}[^`]+)`", joined)
+    blocks = re.findall(rf"^({start}.+)$", joined, re.MULTILINE)
     found = []
-    for text in [*inline, *blocks]:
-        _, _, module, *options = shlex.split(" ".join(text.split()), comments=True)
-        if (job := module.removeprefix("flukeseg.")) in JOBS and options:
-            found.append((job, *options))
-    return list(dict.fromkeys(found))
+    for command in [*inline, *blocks]:
+        words = shlex.split(" ".join(command.split()), comments=True)
+        first, *options = words[2:] if words[0] == "python" else words[1:]
+        module = first.removeprefix("flukeseg.")
+        if options or module not in JOBS:
+            found.append((module, *options))
+    return found
 
 
-def test_there_are_commands_of_every_job():
-    assert {job for job, *_ in commands()} == {*JOBS}
-    assert len(commands()) > 30
+COMMANDS = list(dict.fromkeys(c for text in texts().values() for c in commands(text)))
 
 
-@pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_a_command_composes_and_lacks_nothing(command):
+def test_documents_and_commands_are_found():
+    assert {"README.md", "conf/README.md"} <= {p.relative_to(ROOT).as_posix() for p in DOCUMENTS}
+    assert {module for module, *_ in COMMANDS} == {*JOBS, *PROGRAMS}
+    assert len(COMMANDS) > 50
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c[0] in JOBS], ids=" ".join)
+def test_command_composes_and_lacks_nothing(command):
     job, *options = command
-    several = "-m" in options
-    given = [o for o in options if o != "-m" and o not in LEFT_OUT]
-    if several:  # each job of a sweep takes one of the values
+    given = [option for option in options if option not in SKIPPED]
+    if "-m" in options:  # each job of a sweep gets one of the values
         given = [re.sub(r"=([^\[,]+),.*", r"=\1", o) for o in given if not o.startswith("hydra")]
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose(job, [quote_text(o) for o in given], return_hydra_config=True)
-    needed = {"predict": ("source", "output"), "evaluate": ("output",), "benchmark": ("output",),
-              "selftrain": ("source", "output"), "export": ("format",)}.get(job, ())  # fmt: skip
-    assert not [key for key in needed if OmegaConf.is_missing(cfg, key)]
+    assert not [key for key in JOBS[job] if OmegaConf.is_missing(cfg, key)]
+
+
+@pytest.mark.parametrize("module", sorted(PROGRAMS))
+def test_program_exists(module):
+    spec = importlib.util.find_spec(f"flukeseg.{module}")
+    assert spec is not None
+    if spec.submodule_search_locations:  # a package is run by its __main__
+        spec = importlib.util.find_spec(f"flukeseg.{module}.__main__")
+    assert "__main__" in Path(spec.origin).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_named_files_and_links_exist(path):
+    text = path.read_text(encoding="utf-8")
+    named = re.findall(r"\b(?:flukeseg|conf|tests|notebooks)/[\w/]+\.(?:py|yaml|ipynb|jpg)\b", text)
+    missing = [name for name in named if not (ROOT / name).exists()]
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text):
+        there = path.parent / target if target else path
+        if not there.exists():
+            missing.append(target)
+        elif anchor:
+            headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+            missing += [f"{target}#{anchor}"] if anchor not in slugs else []
+    assert not missing
+
+
+def test_readme_shows_every_room():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^  (\w+)/ ", text, re.MULTILINE))
+    rooms = {p.parent.name for p in (ROOT / "flukeseg").glob("*/__init__.py")}
+    assert shown == rooms

@@ -1,4 +1,4 @@
-"""Draw a sheet of rendered flukes: `python -m flukeseg.rendering sheet.png`."""
+"""Draw a contact sheet of rendered flukes: `python -m flukeseg.rendering sheet.png`."""
 
 import argparse
 from pathlib import Path
@@ -8,13 +8,13 @@ from flukeseg.rendering.scene import render
 
 
 def main() -> None:
-    """Render flukes one after the other and put them on a sheet."""
+    """Render flukes with consecutive seeds and write them as a contact sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("path", type=Path, help="PNG or JPEG to write")
-    parser.add_argument("--rows", type=int, default=6)
-    parser.add_argument("--columns", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--masks", action="store_true", help="outline the masks")
+    parser.add_argument("path", type=Path, help="PNG or JPEG file to write")
+    parser.add_argument("--rows", type=int, default=6, help="rows of the sheet")
+    parser.add_argument("--columns", type=int, default=4, help="columns of the sheet")
+    parser.add_argument("--seed", type=int, default=0, help="first part of each picture's seed")
+    parser.add_argument("--masks", action="store_true", help="outline each mask in green")
     options = parser.parse_args()
     rows = {}
     for row in range(options.rows):

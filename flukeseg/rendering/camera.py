@@ -1,12 +1,12 @@
-"""From the scene to the photograph: tone, lens, film or sensor, and what happened to the file."""
+"""From scene to photograph: exposure and tone, lens, film or sensor noise, JPEG."""
 
 import cv2
 import numpy as np
 
-from flukeseg.rendering.blend import over, scale
-from flukeseg.rendering.mount import Mount, surround
+from flukeseg.rendering.blend import blend_over, multiply
+from flukeseg.rendering.mount import Mount, paint_mount
 
-BRIGHTEST = 2.0  # brightest value of a scene that is told apart: wet skin in the sun, foam
+BRIGHTEST = 2.0  # scene values above this are clipped; sunlit wet skin and foam come close
 
 
 def photograph(
@@ -17,38 +17,38 @@ def photograph(
     aspect: float,
     developed: bool = True,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Turn a scene (height × width × 3 float32, 0 … 1) into a photograph.
+    """Turn a scene (H×W×3 float32, 0 … 1) into a photograph.
 
-    Undeveloped, it has the scene's own colours, sharp and without noise. Returns height × width × 3
-    uint8, and 1 where the mount leaves the scene to be seen (None if everywhere).
+    With `developed` false, tone, lens, noise and compression are skipped. Returns H×W×3 uint8, and
+    a mask H×W uint8 that is 1 where the mount leaves the scene visible (None: everywhere).
     """
     tone, optics, card, file = rng.spawn(4)
     if developed:
-        image = _lens(optics, _tone(tone, image))
-    kept = surround(card, mount, slope, aspect, image)
+        image = _apply_lens(optics, _apply_tone(tone, image))
+    kept = paint_mount(card, mount, slope, aspect, image)
     if developed:
-        return _file(file, image), kept
+        return _apply_noise_and_jpeg(file, image), kept
     return (image.clip(0, 1) * 255).astype(np.uint8), kept
 
 
-def _tone(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Exposure, contrast, haze, colour; nearly half of the catalogues' photos are grey."""
+def _apply_tone(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Apply exposure, contrast, haze and colour; half of the photos are grey, as in catalogues."""
     grey = rng.uniform() < 0.5
-    # the camera meters: dark scenes come out lighter, bright ones darker, but not wholly. Grey
-    # catalogue prints are lighter still: their seas lie about 0.8, those of colour about 0.6
+    # auto-exposure brightens dark scenes and darkens bright ones, though not completely. The sea is
+    # at about 0.8 in grey catalogue prints and at about 0.6 in colour photos
     target, pull = (rng.normal(0.86, 0.14), 0.9) if grey else (rng.normal(0.64, 0.1), 0.6)
     sea = float(np.median(image[::4, ::4].mean(2)))
     exposure = float(np.clip((target / max(sea, 0.05)) ** pull, 0.75, 3.0))
     if grey:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-        # copies of prints: blown sea, black whale
+        # copied prints: overexposed sea, black whale
         gain, pivot = np.exp(rng.normal(0.25, 0.25)), rng.uniform(0.6, 1.1)
     else:
         gain, pivot = np.exp(rng.normal(0.1, 0.15)), rng.uniform(0.6, 1.1)
     pivot *= float(image.mean()) * exposure
-    # one curve for all that treats every pixel alike
+    # all per-pixel steps are combined into one curve
     curve = (np.linspace(0, BRIGHTEST, 1024) * exposure - pivot) * gain + pivot
-    # film and sensor saturate slowly, from `knee` on
+    # film and sensors saturate gradually above `knee`
     knee = rng.uniform(0.5, 0.85)
     over_knee = np.maximum(curve, knee) - knee
     curve = np.minimum(curve, knee) + (1 - knee) * (1 - np.exp(-over_knee / (1 - knee)))
@@ -56,28 +56,28 @@ def _tone(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     if rng.uniform() < 0.18:
         veil = rng.uniform(0.1, 0.5)
         curve = curve * (1 - veil) + veil * rng.uniform(0.55, 0.95)
-    # the deepest black of a print or a hazy lens is no black
+    # black is lifted in prints and by lens haze
     lift = max(rng.uniform(-0.04, 0.1), 0)
-    image = _look_up((lift + (1 - lift) * curve).astype(np.float32), image)
+    image = _apply_curve((lift + (1 - lift) * curve).astype(np.float32), image)
     if grey:
         image = cv2.merge([image] * 3)
         if rng.uniform() < 0.07:
             image = image ** np.array([0.88, 1.0, 1.18], np.float32)
     else:
         grey_of = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        over(image, cv2.merge([grey_of] * 3), np.float32(rng.uniform(-0.1, 0.45)))
+        blend_over(image, cv2.merge([grey_of] * 3), np.float32(rng.uniform(-0.1, 0.45)))
         for channel, cast in enumerate(rng.normal(1, 0.025, 3).tolist()):
             image[..., channel] *= cast
     if rng.uniform() < 0.2:
         h, w = image.shape[:2]
         y, x = np.linspace(-1, 1, h, dtype=np.float32), np.linspace(-1, 1, w, dtype=np.float32)
         radius = x[None] ** 2 + y[:, None] ** 2
-        scale(image, 1 - np.float32(rng.uniform(0.05, 0.25)) * radius)
+        multiply(image, 1 - np.float32(rng.uniform(0.05, 0.25)) * radius)
     return image
 
 
-def _look_up(curve: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Put every value of an image through a curve that spans 0 … `BRIGHTEST`."""
+def _apply_curve(curve: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Map every value of an image through a curve sampled over 0 … `BRIGHTEST`."""
     step = np.float32((len(curve) - 1) / BRIGHTEST)
     out = []
     for channel in cv2.split(image):
@@ -89,8 +89,8 @@ def _look_up(curve: np.ndarray, image: np.ndarray) -> np.ndarray:
     return cv2.merge(out)
 
 
-def _lens(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Defocus, motion, a low-resolution original and sharpening; lengths in frame widths."""
+def _apply_lens(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Apply defocus or motion blur, low resolution and sharpening; lengths in frame widths."""
     height, width = image.shape[:2]
     kind = rng.uniform()
     if kind < 0.24:
@@ -117,15 +117,15 @@ def _lens(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     return image
 
 
-def _file(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Noise of sensor or film, eight bits, JPEG."""
+def _apply_noise_and_jpeg(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Add sensor noise or film grain, quantise to 8 bits and compress as JPEG."""
     if rng.uniform() < 0.6:
         strength = rng.uniform(0.004, 0.045)
         coloured = rng.uniform() < 0.3
         noise = rng.standard_normal((*image.shape[:2], 3 if coloured else 1), np.float32)
         noise *= np.float32(strength)
         if rng.uniform() < 0.4:
-            # the grain of film is larger than a pixel; 1.8 keeps its variance
+            # film grain is larger than a pixel; the factor 1.8 restores the variance
             noise = cv2.GaussianBlur(noise, (0, 0), 0.7) * np.float32(1.8)
         image = image + (noise if coloured else cv2.merge([noise] * 3))
     out = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)

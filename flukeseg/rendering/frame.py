@@ -1,7 +1,7 @@
-"""The picture's frame: one scene, whatever the number of pixels.
+"""The picture's frame: coordinates of the scene, independent of the number of pixels.
 
 Lengths are in frame widths, x to the right and y down from the top-left corner. A photograph of
-any aspect is squeezed into the size that is asked for, as the training images are.
+any aspect is squeezed into the requested size, as training images are.
 """
 
 from dataclasses import dataclass
@@ -12,25 +12,25 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Frame:
-    """Pixels of the picture and where the sea lies in it."""
+    """Size of the picture, and position and perspective of the sea in it."""
 
     size: tuple[int, int]  # height, width in pixels
-    aspect: float  # width over height of the photograph before it is squeezed
+    aspect: float  # width over height of the photograph before it is resized
     contact: tuple[float, float]  # where the whale meets the water
-    horizon: float  # height of the horizon above that point, measured across the slope
-    slope: float  # rotation of the sea, radians
-    metre: float  # frame widths a metre at the contact
-    grazing: float  # how much the sea is flattened there: vertical over horizontal scale
-    half_span: float  # frame widths half the fluke's span would fill there, seen straight on
+    horizon: float  # distance of the horizon above the contact, perpendicular to the water
+    slope: float  # tilt of the horizon, radians
+    metre: float  # frame widths per metre at the contact
+    grazing: float  # foreshortening of the sea there: vertical over horizontal scale
+    half_span: float  # frame widths that half the fluke's span would cover there, seen head-on
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Pixels a frame width, along x and along y."""
+        """Pixels per frame width, along x and along y."""
         return float(self.size[1]), float(self.size[0] * self.aspect)
 
     @cached_property
     def grid(self) -> tuple[np.ndarray, np.ndarray]:
-        """x and y of every pixel's centre, height × width float32."""
+        """x and y of every pixel's centre, H×W float32."""
         sx, sy = self.scale
         x = (np.arange(self.size[1], dtype=np.float32) + 0.5) / np.float32(sx)
         y = (np.arange(self.size[0], dtype=np.float32) + 0.5) / np.float32(sy)
@@ -38,7 +38,7 @@ class Frame:
 
     @cached_property
     def level(self) -> tuple[np.ndarray, np.ndarray]:
-        """Distance from the contact along the water's level and downwards across it."""
+        """Distance of every pixel from the contact, along the water's level and down from it."""
         x, y = self.grid
         cos, sin = np.float32(np.cos(self.slope)), np.float32(np.sin(self.slope))
         x, y = x - np.float32(self.contact[0]), y - np.float32(self.contact[1])
@@ -46,7 +46,7 @@ class Frame:
 
     @cached_property
     def nearness(self) -> np.ndarray:
-        """Scale of the sea at a pixel over that at the contact; 0.02 at and above the horizon."""
+        """Scale of the sea at a pixel relative to the contact; 0.02 at and above the horizon."""
         down = self.level[1]
         return np.maximum((down + np.float32(self.horizon)) / np.float32(self.horizon), 0.02)
 
@@ -54,8 +54,8 @@ class Frame:
     def ground(self) -> tuple[np.ndarray, np.ndarray]:
         """Metres on the sea's surface: along the level and towards the viewer.
 
-        A plane in perspective would run off as 1/nearness; waves hide what lies behind them, so
-        that the far sea looks less flattened: the power below is softer.
+        Distance on a plane in perspective grows as 1/nearness. Waves hide what lies behind them,
+        so the distant sea looks less foreshortened, hence the smaller exponent below.
         """
         along = self.level[0]
         across = along / (self.nearness * np.float32(self.metre))
@@ -65,10 +65,10 @@ class Frame:
 
     @cached_property
     def footprint(self) -> np.ndarray:
-        """Metres of sea under one pixel, towards the viewer."""
+        """Metres of sea that one pixel covers, towards the viewer."""
         step = 1 / (self.metre * self.grazing * self.scale[1])
         return np.float32(step) * self.nearness ** np.float32(-1.45)
 
     def to_pixels(self, points: np.ndarray) -> np.ndarray:
-        """N × 2 points of the frame in continuous pixel coordinates."""
+        """Convert N×2 points from frame widths to continuous pixel coordinates."""
         return points * np.array(self.scale)

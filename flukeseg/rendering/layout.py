@@ -1,4 +1,4 @@
-"""Where things are in the picture: the crop around a whale, a place beside it for another."""
+"""Layout of the picture: the crop around a whale, and the position of a second one."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from flukeseg.rendering.whale import Whale
 def draw_frame(
     rng: np.random.Generator, whale: Whale, mount: Mount, size: tuple[int, int]
 ) -> Frame:
-    """Choose the crop: mostly tight about the fluke, at times wide, at times cutting it."""
+    """Draw the crop: mostly tight around the fluke, sometimes wide, sometimes cutting it off."""
     _, above, _, below = mount.margins
     x0, y0, x1, y1 = whale.box
     wide, tall = max(x1 - x0, 0.2), max(y1 - y0, 0.05)
@@ -36,7 +36,7 @@ def draw_frame(
         left += rng.choice([-1, 1]) * share * rng.uniform(0.1, 0.45)
     elif rng.uniform() < 0.06:
         top -= tall * scale * rng.uniform(0.05, 0.4)
-    # a caption takes its strip from the frame's height
+    # a caption takes up part of the height
     aspect *= 1 - above - below
     top += above / aspect
     middle = (x0 + x1) / 2
@@ -55,8 +55,8 @@ def draw_frame(
     )  # fmt: skip
 
 
-def beside(rng: np.random.Generator, frame: Frame) -> Frame:
-    """Draw another place on the same water: the frame as a second whale there sees it."""
+def draw_frame_beside(rng: np.random.Generator, frame: Frame) -> Frame:
+    """Draw a second whale's position: the same frame with its contact moved along the water."""
     aside = rng.choice([-1, 1]) * rng.uniform(1.0, 2.6) * frame.half_span
     nearness = rng.uniform(0.6, 1.15)
     down = (nearness - 1) * min(frame.horizon, frame.half_span)

@@ -1,4 +1,4 @@
-"""Light on wet skin."""
+"""Light on wet skin: diffuse shading, gloss and reflected sky."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,18 @@ from flukeseg.rendering.raster import Layer
 
 @dataclass(frozen=True)
 class Light:
-    """Where light comes from and how much of it reaches the side that is seen."""
+    """Direction of the sun and strength of each kind of light."""
 
     sun: np.ndarray  # unit vector towards the sun, camera coordinates
     direct: float
     ambient: float
-    gloss: float  # strength of the sun's mirror image
-    wet: float  # share of the sky that skin facing it mirrors
-    tint: float  # how much of the sky's colour is in the shade, 0 … 1
+    gloss: float  # strength of the sun's specular highlight
+    wet: float  # share of the sky that upward-facing skin reflects
+    tint: float  # how strongly the sky's colour tints diffuse light, 0 … 1
 
 
 def draw_light(rng: np.random.Generator) -> Light:
-    """Draw the light: mostly a high sky, at times a sun behind the whale."""
+    """Draw the light: mostly from above, sometimes from behind the whale."""
     sun = np.array([rng.normal(0, 0.6), -rng.uniform(0.3, 1), rng.uniform(-0.9, 0.4)])
     backlit = rng.uniform() < 0.15
     return Light(
@@ -34,8 +34,8 @@ def draw_light(rng: np.random.Generator) -> Light:
     )
 
 
-def lit(colour: np.ndarray, layer: Layer, light: Light, sky: np.ndarray) -> np.ndarray:
-    """Shade skin by Lambert's law under a sky, with wet gloss where it mirrors the sky's light."""
+def shade_skin(colour: np.ndarray, layer: Layer, light: Light, sky: np.ndarray) -> np.ndarray:
+    """Shade a layer's skin colour: Lambert's law, Blinn-Phong gloss, sky reflected by wet skin."""
     n = layer.normal
     facing = np.clip(n @ light.sun, 0, 1)
     above = np.float32(1) - np.float32(0.25) * n[..., 1]
@@ -44,7 +44,7 @@ def lit(colour: np.ndarray, layer: Layer, light: Light, sky: np.ndarray) -> np.n
     half /= np.linalg.norm(half)
     gloss = np.clip(n @ half, 0, 1) ** 12 * np.float32(light.gloss)
     grazing = (1 - np.clip(-n[..., 2], 0, 1)) ** 3 * np.float32(0.12)
-    # skin that faces up mirrors the sky: wet backs are often paler than the sea
+    # wet skin that faces up reflects the sky: backs are often brighter than the sea
     up = np.clip(-n[..., 1], 0, 1) ** 1.5 * np.float32(light.wet)
     sheen = gloss + grazing + up
     tint = 1 + light.tint * (sky / sky.mean() - 1)

@@ -1,4 +1,4 @@
-"""Endless random fields: a few tileable textures, made once per process, sampled at any scale."""
+"""Random fields of any extent: tileable textures, made once per process, sampled at any scale."""
 
 from collections.abc import Callable
 from functools import cache
@@ -6,13 +6,13 @@ from functools import cache
 import cv2
 import numpy as np
 
-Kind = Callable[[int], np.ndarray]  # from a tile's number to the tile
-TILE = 256  # pixels a side: fine enough for four octaves, small enough to stay in the cache
-TILES = 12  # different fields of one kind; more would not be told apart at random offset and turn
+Kind = Callable[[int], np.ndarray]  # tile number -> tile
+TILE = 256  # side in pixels: fine enough for four octaves, small enough for the CPU cache
+TILES = 12  # tiles of each kind; random offset and rotation hide that they repeat
 
 
 def _spectrum_frequencies() -> tuple[np.ndarray, np.ndarray]:
-    """Cycles per tile along x and y, in the order `np.fft` keeps them."""
+    """Cycles per tile along x and y, in the order of `np.fft`."""
     cycles = np.fft.fftfreq(TILE, 1 / TILE).astype(np.float32)
     return np.meshgrid(cycles, cycles)
 
@@ -23,7 +23,7 @@ def _standardise(field: np.ndarray) -> np.ndarray:
 
 @cache
 def cloud(number: int) -> np.ndarray:
-    """Fractal 1/f noise, `TILE` × `TILE` float32, tileable, mean 0, variance 1."""
+    """Make fractal noise, `TILE` × `TILE` float32, tileable, mean 0, variance 1."""
     rng = np.random.default_rng((1, number))
     fx, fy = _spectrum_frequencies()
     radius = np.hypot(fx, fy)
@@ -34,7 +34,7 @@ def cloud(number: int) -> np.ndarray:
 
 @cache
 def grain(number: int) -> np.ndarray:
-    """Noise of nearly one size (6 to 64 cycles a tile): speckles, foam lace, barnacles."""
+    """Make band-limited noise (6 to 64 cycles per tile) for speckles, foam and barnacles."""
     rng = np.random.default_rng((2, number))
     fx, fy = _spectrum_frequencies()
     radius = np.hypot(fx, fy)
@@ -45,11 +45,11 @@ def grain(number: int) -> np.ndarray:
 
 @cache
 def waves(number: int) -> np.ndarray:
-    """Slope of a wind sea running along y, tileable, mean 0, variance 1.
+    """Make the slope of a wind sea running along y, tileable, mean 0, variance 1.
 
-    Random phases under a broad directional spectrum that falls with frequency, the surface drawn
-    together at the crests as in Tessendorf, "Simulating Ocean Water" (SIGGRAPH course notes,
-    2001): crests sharp, troughs wide.
+    A surface with random phases and a broad directional spectrum is displaced towards the crests
+    (Tessendorf, "Simulating Ocean Water", SIGGRAPH course notes, 2001): crests become sharp and
+    troughs wide.
     """
     rng = np.random.default_rng((3, number))
     fx, fy = _spectrum_frequencies()
@@ -72,8 +72,8 @@ def waves(number: int) -> np.ndarray:
     return np.clip(_standardise(slope), -3, 3)
 
 
-def sample(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Read an endless tile at x, y (float32 arrays of one shape, in tiles)."""
+def sample_tile(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Sample a repeating tile at x, y (float32 arrays of one shape, in tiles)."""
     return cv2.remap(
         tile,
         (x - np.floor(x)) * np.float32(TILE),
@@ -83,12 +83,12 @@ def sample(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     )
 
 
-def pick(rng: np.random.Generator, kind: Kind = cloud) -> np.ndarray:
-    """One of the tiles of a kind."""
+def pick_tile(rng: np.random.Generator, kind: Kind = cloud) -> np.ndarray:
+    """Pick one of the tiles of a kind at random."""
     return kind(int(rng.integers(TILES)))
 
 
-def plane(
+def plane_noise(
     rng: np.random.Generator,
     x: np.ndarray,
     y: np.ndarray,
@@ -96,28 +96,28 @@ def plane(
     kind: Kind = cloud,
     turn: float | None = None,
 ) -> np.ndarray:
-    """Noise over a plane at a random offset and turn; `size` is a tile's side in units of x, y."""
+    """Sample randomly placed noise at x, y; `size` is the side of a tile in units of x, y."""
     if turn is None:
         turn = rng.uniform(0, 2 * np.pi)
     cos, sin = np.float32(np.cos(turn) / size), np.float32(np.sin(turn) / size)
     off = rng.uniform(0, 1, 2).astype(np.float32)
-    return sample(pick(rng, kind), cos * x - sin * y + off[0], sin * x + cos * y + off[1])
+    return sample_tile(pick_tile(rng, kind), cos * x - sin * y + off[0], sin * x + cos * y + off[1])
 
 
-def line(rng: np.random.Generator, count: int, cells: float, octaves: int = 4) -> np.ndarray:
-    """Fractal noise along a line: `count` float32 samples over `cells` coarsest cells, about ±1."""
+def line_noise(rng: np.random.Generator, count: int, cells: float, octaves: int = 4) -> np.ndarray:
+    """Make 1D fractal noise, about ±1: `count` float32 samples over `cells` coarsest cells."""
     at = np.linspace(0, 1, count, dtype=np.float32)
     total = np.zeros(count)
     for octave in range(octaves):
         knots = int(np.ceil(cells * 2**octave)) + 2
         where = at * np.float32(cells * 2**octave)
         left = np.floor(where)
-        where = left + smoothstep(where - left)  # rounds the corners of linear interpolation
+        where = left + smoothstep(where - left)  # smooths the corners of linear interpolation
         total += np.interp(where, np.arange(knots), rng.standard_normal(knots)) / 2**octave
     return (0.75 * total).astype(np.float32)
 
 
 def smoothstep(x: np.ndarray) -> np.ndarray:
-    """Hermite step from 0 at x ≤ 0 to 1 at x ≥ 1."""
+    """Hermite interpolation from 0 at x ≤ 0 to 1 at x ≥ 1."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)

@@ -1,4 +1,4 @@
-"""The individual: the flat outline of one whale's fluke and the raggedness of its edges.
+"""One individual's fluke: its flat outline and the raggedness of its edges.
 
 Plane coordinates: x across (half the span is about 1), y along the body towards the trailing edge,
 the notch near the origin, the peduncle at negative y.
@@ -8,34 +8,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flukeseg.rendering.noise import line
+from flukeseg.rendering.noise import line_noise
 
-ALONG = 34  # sheet cells from root to tip: the straight sides stay below half a pixel at 3000 wide
-ACROSS = 6  # sheet cells from leading to trailing edge
-FINE = 768  # samples of raggedness along an edge
+ALONG = 34  # cells from root to tip: they err by less than half a pixel at a width of 3000
+ACROSS = 6  # cells from leading to trailing edge
+FINE = 768  # samples of the raggedness along an edge
 
 
 @dataclass(frozen=True)
 class Lobe:
-    """One half of a fluke as a sheet: rows from leading to trailing edge, columns root to tip."""
+    """One half of a fluke as a grid: rows from leading to trailing edge, columns root to tip."""
 
     sheet: np.ndarray  # (ACROSS + 1) × (ALONG + 1) × 2 float32, plane coordinates, x ≥ 0
-    trailing_cut: np.ndarray  # FINE float32: what is missing at the trailing edge, of the chord
-    leading_cut: np.ndarray  # FINE float32: likewise at the leading edge
+    trailing_cut: np.ndarray  # FINE float32: depth missing at the trailing edge, in chords
+    leading_cut: np.ndarray  # FINE float32: depth missing at the leading edge, in chords
 
 
 @dataclass(frozen=True)
 class Outline:
-    """A whole fluke: two lobes that differ a little, and the stock they sit on."""
+    """A complete fluke: two slightly different lobes and the peduncle that carries them."""
 
     species: str  # "humpback", "sperm" or "blue"
     left: Lobe
     right: Lobe
-    root: float  # distance from the notch to where the leading edges meet the stock
-    stock: float  # half-width of the stock there
+    root: float  # distance from the notch to where the leading edges meet the peduncle
+    peduncle: float  # half-width of the peduncle there
 
 
-# species: share of the pictures; then ranges (low, high), all in half-spans
+# share of each species in the pictures; its shape ranges (low, high) in half-spans
 SPECIES = {"humpback": 0.86, "sperm": 0.09, "blue": 0.05}
 SHAPES = {
     # root chord, tip height over the notch, power of the rise, bulge of the trailing edge,
@@ -61,38 +61,38 @@ SHAPES = {
 }  # fmt: skip
 
 
-def _bezier(points: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _evaluate_bezier(points: np.ndarray, at: np.ndarray) -> np.ndarray:
     a, b, c, d = points
     t = at[:, None]
     return (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d
 
 
-def _sheet(shape: dict[str, float], stock: float) -> np.ndarray:
-    """The smooth lobe between its two edges, from the midline (x = 0) to the tip."""
-    # cells grow shorter towards the tip, where the outline turns most
+def _build_sheet(shape: dict[str, float], peduncle: float) -> np.ndarray:
+    """Build the smooth lobe between its two edges, from the midline (x = 0) to the tip."""
+    # cells get shorter towards the tip, where the outline curves most
     at = 1 - (1 - np.linspace(0, 1, ALONG - 1)) ** 1.35
     tip = np.array([1.0, shape["tip"]])
     handles = [
-        [stock, -shape["root"]],
-        [stock + shape["fillet"], -shape["root"] + shape["belly"]],
+        [peduncle, -shape["root"]],
+        [peduncle + shape["fillet"], -shape["root"] + shape["belly"]],
         [shape["shoulder"], shape["tip"] - shape["sweep"]],
         tip,
     ]
-    leading = _bezier(np.array(handles), at)
-    # the leading edge runs out into the stock in a hollow curve
-    hollow = np.exp(-(leading[:, 0] - stock) / shape["hollow_width"])
+    leading = _evaluate_bezier(np.array(handles), at)
+    # the leading edge meets the peduncle in a concave curve
+    hollow = np.exp(-(leading[:, 0] - peduncle) / shape["hollow_width"])
     leading[:, 1] -= shape["hollow"] * (hollow - hollow[-1])
     x = at
-    # two more columns bridge the stock's half-width to the midline
-    bridge = stock * np.array([0.0, 0.5])
+    # two more columns fill the gap between the peduncle's side and the midline
+    bridge = peduncle * np.array([0.0, 0.5])
     leading = np.vstack([np.stack([bridge, np.full(2, leading[0, 1])], 1), leading])
     x = np.r_[0.0, 0.35 * x[1], 0.7 * x[1], x[1:]]
     rise = shape["tip"] * x ** shape["power"] + shape["bulge"] * np.sin(np.pi * x**0.8)
     fall = shape["notch"] * np.exp(-((x / shape["notch_width"]) ** 1.2))
-    # the tip bends back: a hollow just inside it
+    # the tip hooks back: a hollow just inside it
     hook = shape["hook"] * np.exp(-(((x - 0.87) / 0.08) ** 2))
     trailing = np.stack([x, rise - fall - hook], 1)
-    # round the tip: from `begin` on the chord closes like an ellipse instead of a wedge
+    # round the tip: beyond `begin` the chord narrows like an ellipse, not like a wedge
     at = np.r_[0.0, 0.0, at]
     begin = 1 - shape["round"]
     middle, half = (leading + trailing) / 2, (trailing - leading) / 2
@@ -106,11 +106,13 @@ def _sheet(shape: dict[str, float], stock: float) -> np.ndarray:
     return (middle + v * half).astype(np.float32)
 
 
-def _ragged(rng: np.random.Generator, strength: float) -> np.ndarray:
-    """Teeth and bites along a trailing edge, in half-spans, by the way from notch to tip."""
+def _draw_raggedness(rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Draw the depth of teeth and bites along an edge, in half-spans, from notch to tip."""
     u = np.linspace(0, 1, FINE, dtype=np.float32)
-    teeth = np.abs(line(rng, FINE, rng.uniform(9, 24), 2)) + 0.5 * np.abs(line(rng, FINE, 60, 2))
-    swell = 0.5 + 0.5 * np.abs(line(rng, FINE, 3, 1))
+    teeth = np.abs(line_noise(rng, FINE, rng.uniform(9, 24), 2)) + 0.5 * np.abs(
+        line_noise(rng, FINE, 60, 2)
+    )
+    swell = 0.5 + 0.5 * np.abs(line_noise(rng, FINE, 3, 1))
     cut = strength * teeth * swell * np.clip(u * 8, 0.1, 1)
     for _ in range(rng.poisson(1.2 if strength > 0.003 else 0.3)):
         depth, width, where = rng.uniform(0.01, 0.06), rng.uniform(0.006, 0.03), rng.uniform(0, 1)
@@ -119,18 +121,20 @@ def _ragged(rng: np.random.Generator, strength: float) -> np.ndarray:
     return cut
 
 
-def _lobe(rng: np.random.Generator, shape: dict[str, float], stock: float, rough: float) -> Lobe:
-    sheet = _sheet(shape, stock)
+def _draw_lobe(
+    rng: np.random.Generator, shape: dict[str, float], peduncle: float, rough: float
+) -> Lobe:
+    sheet = _build_sheet(shape, peduncle)
     chord = np.linalg.norm(sheet[-1] - sheet[0], axis=1)
     chord = np.interp(np.linspace(0, ALONG, FINE), np.arange(ALONG + 1), chord)
-    # thin at the tip: no more than a third of the chord may be missing
-    trailing = np.minimum(_ragged(rng, rough) / np.maximum(chord, 1e-3), 0.33)
-    leading = np.minimum(0.35 * _ragged(rng, rough * 0.8) / np.maximum(chord, 1e-3), 0.15)
+    # the tip is thin: no more than a third of the chord may be missing
+    trailing = np.minimum(_draw_raggedness(rng, rough) / np.maximum(chord, 1e-3), 0.33)
+    leading = np.minimum(0.35 * _draw_raggedness(rng, rough * 0.8) / np.maximum(chord, 1e-3), 0.15)
     return Lobe(sheet, trailing.astype(np.float32), leading.astype(np.float32))
 
 
 def draw_outline(rng: np.random.Generator) -> Outline:
-    """Draw one individual."""
+    """Draw one individual's fluke."""
     species = str(rng.choice(list(SPECIES), p=list(SPECIES.values())))
     shape = {name: rng.uniform(*span) for name, span in SHAPES[species].items()}
     rough = {
@@ -138,13 +142,13 @@ def draw_outline(rng: np.random.Generator) -> Outline:
         "sperm": 0.0012,
         "blue": 0.0005,
     }[species]
-    stock = rng.uniform(0.08, 0.16)
+    peduncle = rng.uniform(0.08, 0.16)
     sides = []
     for _ in range(2):
-        # the halves of one animal agree within a few hundredths of the half-span
+        # the two lobes of one animal differ by a few hundredths of the half-span
         own = {
             k: v + rng.normal(0, 0.012) * (k in ("tip", "sweep", "shoulder", "belly"))
             for k, v in shape.items()
         }
-        sides.append(_lobe(rng, own, stock, float(rough)))
-    return Outline(species, sides[0], sides[1], shape["root"], stock)
+        sides.append(_draw_lobe(rng, own, peduncle, float(rough)))
+    return Outline(species, sides[0], sides[1], shape["root"], peduncle)

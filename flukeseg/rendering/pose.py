@@ -1,4 +1,4 @@
-"""How a fluke is held and from where it is seen.
+"""Pose of a fluke: how it is held, and from where the camera sees it.
 
 Camera coordinates: x right, y down, z away from the viewer; the unit is the half-span.
 """
@@ -10,25 +10,25 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Pose:
-    """How the fluke is held and seen; angles in radians.
+    """Angles (radians) and lengths (half-spans) of a pose.
 
-    All zero: the underside faces the viewer, trailing edge up, stock straight down.
+    With all angles zero the underside faces the viewer, trailing edge up, peduncle straight down.
     """
 
-    pitch: float  # trailing edge towards the viewer (> 0) or away (< 0)
-    yaw: float  # turned about the vertical
-    roll: float  # tilted within the picture
-    droop: tuple[float, float]  # left, right lobe: bend towards the back (> 0) or belly, root
-    curl: tuple[float, float]  # the same, gained from root to tip
-    arch: float  # bend along the body: trailing edge lags towards the back (> 0)
-    distance: float  # of the camera, in half-spans
-    stock_turn: float  # length over which the stock turns downwards, in half-spans
-    stock_growth: float  # widening of the stock per half-span
-    lean: float  # sideways lean of the stock where it enters the water
+    pitch: float  # trailing edge tilted towards the viewer (> 0) or away (< 0)
+    yaw: float  # rotation about the vertical
+    roll: float  # rotation within the picture
+    droop: tuple[float, float]  # left, right lobe at the root: bent dorsally (> 0) or ventrally
+    curl: tuple[float, float]  # left, right lobe: further bend from root to tip
+    arch: float  # bend along the body: trailing edge bent dorsally (> 0)
+    distance: float  # of the camera from the fluke
+    peduncle_turn: float  # length over which the peduncle turns downwards
+    peduncle_growth: float  # widening of the peduncle per half-span of its length
+    lean: float  # sideways lean of the peduncle where it enters the water
 
 
-def rotation(pose: Pose) -> np.ndarray:
-    """Columns: where the plane's x, its y and its underside's normal point in camera space."""
+def rotation_matrix(pose: Pose) -> np.ndarray:
+    """3 × 3 rotation; columns are the plane's x, its y and the ventral normal in camera space."""
     sp, cp = np.sin(pose.pitch), np.cos(pose.pitch)
     sy, cy = np.sin(pose.yaw), np.cos(pose.yaw)
     sr, cr = np.sin(pose.roll), np.cos(pose.roll)
@@ -38,33 +38,36 @@ def rotation(pose: Pose) -> np.ndarray:
     return tilt @ turn @ frame
 
 
-def stock_in_front(pose: Pose) -> bool:
-    """Whether the stock covers the lobes rather than they it."""
-    return bool(rotation(pose)[2, 1] > 0)
+def peduncle_in_front(pose: Pose) -> bool:
+    """Whether the peduncle hides part of the lobes, rather than the other way round."""
+    return bool(rotation_matrix(pose)[2, 1] > 0)
 
 
-def _mixture(rng: np.random.Generator, *parts: tuple[float, float, float]) -> float:
-    """Uniform within one of the (weight, low, high) parts."""
+def _draw_from_mixture(rng: np.random.Generator, *parts: tuple[float, float, float]) -> float:
+    """Draw uniformly from one of the (weight, low, high) ranges."""
     weights = np.array([p[0] for p in parts])
     _, low, high = parts[rng.choice(len(parts), p=weights / weights.sum())]
     return float(rng.uniform(low, high))
 
 
 def draw_pose(rng: np.random.Generator) -> Pose:
-    """Draw how one fluke is held: mostly raised and seen from behind, at times anything."""
+    """Draw a pose: mostly a raised fluke seen from behind, sometimes level, sometimes arched."""
     kind = rng.choice(["raised", "level", "arched"], p=[0.8, 0.12, 0.08])
     both = {
-        "raised": _mixture(rng, (0.7, -0.35, 0.35), (0.3, -1.1, 0.8)),
-        "level": _mixture(rng, (0.7, 0.0, 0.9), (0.3, -0.5, 0.2)),
+        "raised": _draw_from_mixture(rng, (0.7, -0.35, 0.35), (0.3, -1.1, 0.8)),
+        "level": _draw_from_mixture(rng, (0.7, 0.0, 0.9), (0.3, -0.5, 0.2)),
         "arched": rng.uniform(0.2, 0.9),
     }[kind]
     bend = rng.normal(both, 0.1, 2)
     split = rng.uniform(0.3, 0.7)
-    # one lobe folded on its own, now and then
+    # sometimes a single lobe is folded
     if rng.uniform() < 0.08:
         bend[rng.integers(2)] += rng.uniform(-1.2, 0.8)
     pitch, yaw = {
-        "raised": (_mixture(rng, (0.65, -0.9, 0.5), (0.35, -1.35, 1.1)), rng.normal(0, 0.38)),
+        "raised": (
+            _draw_from_mixture(rng, (0.65, -0.9, 0.5), (0.35, -1.35, 1.1)),
+            rng.normal(0, 0.38),
+        ),
         "level": (rng.choice([-1, 1]) * rng.uniform(1.2, 1.5), rng.normal(0, 0.5)),
         "arched": (rng.uniform(1.2, 2.1), rng.choice([-1, 1]) * rng.uniform(0.5, 1.4)),
     }[kind]
@@ -76,7 +79,7 @@ def draw_pose(rng: np.random.Generator) -> Pose:
         curl=(float(bend[0] * split), float(bend[1] * split)),
         arch=float({"raised": rng.normal(0.1, 0.35), "level": rng.normal(0.5, 0.4)}.get(kind, 0.4)),
         distance=float(np.exp(rng.uniform(np.log(5), np.log(40)))),
-        stock_turn=float(rng.uniform(0.5, 1.0) if kind != "arched" else rng.uniform(0.8, 1.8)),
-        stock_growth=float(rng.uniform(0.2, 0.6) if kind != "arched" else rng.uniform(0.9, 2.2)),
+        peduncle_turn=float(rng.uniform(0.5, 1.0) if kind != "arched" else rng.uniform(0.8, 1.8)),
+        peduncle_growth=float(rng.uniform(0.2, 0.6) if kind != "arched" else rng.uniform(0.9, 2.2)),
         lean=float(rng.normal(0, 0.15)),
     )

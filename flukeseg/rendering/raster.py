@@ -1,4 +1,4 @@
-"""Meshes to pixels: which cell of the sheet lies under each pixel, and how much of the pixel."""
+"""From meshes to pixels: the cell under each pixel, and the coverage of each pixel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,30 +9,30 @@ import numpy as np
 from flukeseg.rendering.mesh import Mesh
 from flukeseg.rendering.outline import FINE
 
-SHIFT = 4  # fractional bits of OpenCV's polygon corners
-ROW = 1024  # pixels in a row of a layer
-MARGIN = 0.3  # cells painted beyond the edge, so that a pixel half outside knows its place too
+SHIFT = 4  # fractional bits of OpenCV's polygon coordinates
+ROW = 1024  # pixels in a row of a layer's arrays
+MARGIN = 0.3  # cells added beyond the edge, so that pixels half outside get coordinates too
 
 
 @dataclass(frozen=True)
 class Layer:
-    """The n pixels that some meshes touch.
+    """The n pixels that one or two meshes touch.
 
-    `at` and `alpha` are lists of n. What the skin needs is float32, folded into rows of `ROW`
-    pixels (OpenCV takes no longer lists), padded at the end.
+    `at` and `alpha` have n elements. The attributes for the skin are float32, n elements folded
+    into rows of `ROW` (`cv2.remap` does not accept longer ones) and padded at the end.
     """
 
     at: np.ndarray  # index into the flattened picture
     alpha: np.ndarray  # coverage, 0 … 1
-    plane: np.ndarray  # x, y on the flat skin
+    plane: np.ndarray  # x, y on the flat fluke
     normal: np.ndarray  # x, y, z
-    ventral: np.ndarray  # 1 underside, 0 back
+    ventral: np.ndarray  # 1 underside, 0 upper side
     edge: np.ndarray  # 0 at the leading, 1 at the trailing edge
     along: np.ndarray  # 0 at the root, 1 at the tip
-    stock: bool  # the tail stock rather than the lobes
+    peduncle: bool  # the tail peduncle rather than the lobes
 
     def unfold(self, values: np.ndarray) -> np.ndarray:
-        """Rows of pixels as a list of n."""
+        """Turn rows of `ROW` pixels back into n elements."""
         return values.reshape(-1, *values.shape[2:])[: len(self.at)]
 
 
@@ -40,8 +40,8 @@ def _fold(values: np.ndarray) -> np.ndarray:
     return np.pad(values, (0, -len(values) % ROW), "edge").reshape(-1, ROW)
 
 
-def _cells(mesh: Mesh, points: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Corners, affine map to sheet coordinates and depth of every cell, the margin's included."""
+def _map_cells(mesh: Mesh, points: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Corners, affine map to grid coordinates, and depth of every cell, including the margin."""
     rows = np.r_[-MARGIN, np.arange(points.shape[0]), points.shape[0] - 1 + MARGIN]
     first = points[:1] - MARGIN * (points[1:2] - points[:1])
     last = points[-1:] + MARGIN * (points[-1:] - points[-2:-1])
@@ -62,13 +62,13 @@ def _cells(mesh: Mesh, points: np.ndarray) -> tuple[np.ndarray, ...]:
     off_j = at_j - inverse[..., 2] * middle[..., 0] - inverse[..., 3] * middle[..., 1]
     affine = np.concatenate([inverse, np.stack([off_i, off_j, at_i, at_j], -1)], -1)
     deep = mesh.depth[np.clip(np.arange(len(rows) - 1) - 1, 0, len(mesh.depth) - 2)][:, :-1].copy()
-    deep[[0, -1]] += 1e3  # the margin goes behind everything
+    deep[[0, -1]] += 1e3  # the margin lies behind everything else
     corners = np.stack([a, b, c, d], 2)
     return tuple(x.reshape(-1, *x.shape[2:]) for x in (corners, affine, deep))
 
 
 def _fill_strips(cover: np.ndarray, points: np.ndarray) -> None:
-    """Fill the union of a sheet's cells, strip after strip from edge to edge."""
+    """Fill the union of a mesh's cells, in strips from edge to edge."""
     h, w = cover.shape
     points = np.clip(points, [-8 * w, -8 * h], [9 * w, 9 * h])
     grid = np.round(points * 2**SHIFT).astype(np.int32)
@@ -77,18 +77,18 @@ def _fill_strips(cover: np.ndarray, points: np.ndarray) -> None:
         cv2.fillPoly(cover, [strip], 255, cv2.LINE_8, SHIFT)
 
 
-def paint(
+def rasterise(
     meshes: Sequence[Mesh],
     to_pixels: np.ndarray,
     size: tuple[int, int],
     cuts: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
     lowest: float = np.inf,
 ) -> Layer | None:
-    """Rasterise meshes of equal shape into one layer; None if nothing lies in the picture.
+    """Rasterise meshes of equal shape into one layer; None if they touch no pixel of the picture.
 
-    `to_pixels` is the 2 × 3 affine map from the meshes' points to pixels; `cuts` holds for each
-    mesh what its leading and trailing edges lack, `FINE` samples, in chords; the stock has none.
-    Nothing is painted below the row `lowest`.
+    `to_pixels` is the 2 × 3 affine map from the meshes' points to pixels. `cuts` holds, for each
+    mesh, the depth missing at its leading and trailing edges, `FINE` samples in chords; None for
+    the peduncle. Rows below `lowest` are left out.
     """
     height, width = size
     placed = [m.points @ to_pixels[:, :2].T + to_pixels[:, 2] for m in meshes]
@@ -99,14 +99,15 @@ def paint(
     w, h = high - low
     if w < 1 or h < 1:
         return None
-    # pixel centres lie at .5 in the picture's continuous coordinates, at whole numbers in OpenCV's
-    parts = [_cells(m, p - low - 0.5) for m, p in zip(meshes, placed, strict=True)]
+    # pixel centres are at .5 in the picture's continuous coordinates, at integers in OpenCV's
+    parts = [_map_cells(m, p - low - 0.5) for m, p in zip(meshes, placed, strict=True)]
     corners, affine, deep = (np.concatenate(x) for x in zip(*parts, strict=True))
     owner = np.repeat(np.arange(len(meshes)), [len(p[0]) for p in parts])
     order = np.argsort(-deep, kind="stable")
     corners, affine, owner = corners[order], affine[order], owner[order]
-    # cells wholly outside the box need no painting; their numbers stay
-    cornered = np.clip(corners, -8 * w - 99, 9 * w + 99)  # or OpenCV's fixed point would overflow
+    # cells outside the box are not filled, but keep their numbers
+    # keeps OpenCV's fixed point from overflowing
+    cornered = np.clip(corners, -8 * w - 99, 9 * w + 99)
     cell = np.zeros((h, w), np.uint16)
     touching = (corners.max(1) > -1).all(1) & (corners.min(1) < [w, h]).all(1)
     polygons = np.round(cornered * 2**SHIFT).astype(np.int32)
@@ -118,9 +119,9 @@ def paint(
         _fill_strips(cover, (points - low) * fine - 0.5)
     alpha = cv2.resize(cover, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
-    # a pixel that only the finer raster touches takes its cell from a neighbour
+    # a pixel that only the supersampled cover touches takes its cell from a neighbour
     cell = np.where((cell == 0) & (alpha > 0), cv2.dilate(cell, np.ones((3, 3), np.uint8)), cell)
-    # from here on only the pixels that are touched, as flat lists
+    # from here on, flat arrays of the touched pixels only
     box_at = np.flatnonzero((cell > 0) & (alpha > 0))
     if not len(box_at):
         return None
@@ -138,7 +139,7 @@ def paint(
     if cuts is not None:
         table = np.stack([np.stack(c) for c in cuts])  # meshes × 2 × FINE
         where = (along * (FINE - 1)).astype(np.int32)
-        slope = (rows - 1) / np.maximum(np.hypot(m[:, 2], m[:, 3]), 1e-4)  # pixels a chord
+        slope = (rows - 1) / np.maximum(np.hypot(m[:, 2], m[:, 3]), 1e-4)  # pixels per chord
         kept = np.minimum(1 - table[whose, 1, where] - edge, edge - table[whose, 0, where])
         alpha = np.minimum(alpha, np.clip(0.5 + kept * slope, 0, 1))
     map_i, map_j = _fold(i), _fold(np.clip(j, 0, rows - 1) + rows * whose.astype(np.float32))

@@ -1,4 +1,4 @@
-"""One picture from one seed: draws who, where and when, and puts the parts together."""
+"""One picture from one seed: draws the scene's parts and composes them."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -7,39 +7,39 @@ import cv2
 import numpy as np
 
 from flukeseg.errors import InputError
-from flukeseg.rendering.backdrop import draw_sky, paint_far
-from flukeseg.rendering.blend import mix, over
+from flukeseg.rendering.backdrop import draw_sky, paint_backdrop
+from flukeseg.rendering.blend import blend_over, mix
 from flukeseg.rendering.camera import photograph
-from flukeseg.rendering.company import paint_company
+from flukeseg.rendering.distractors import paint_distractors
 from flukeseg.rendering.frame import Frame
-from flukeseg.rendering.layout import beside, draw_frame
-from flukeseg.rendering.light import Light, draw_light, lit
+from flukeseg.rendering.layout import draw_frame, draw_frame_beside
+from flukeseg.rendering.light import Light, draw_light, shade_skin
 from flukeseg.rendering.mount import BARE, draw_mount
 from flukeseg.rendering.noise import smoothstep
-from flukeseg.rendering.pose import stock_in_front
+from flukeseg.rendering.pose import peduncle_in_front
 from flukeseg.rendering.sea import Water, draw_water, paint_sea
-from flukeseg.rendering.skin import albedo
+from flukeseg.rendering.skin import compute_albedo
 from flukeseg.rendering.splash import (
     draw_wake,
     paint_curtain,
+    paint_reflection,
     paint_splash,
     paint_spray,
-    reflect,
 )
-from flukeseg.rendering.whale import Whale, draw_whale, layers, trailing_edge
+from flukeseg.rendering.whale import Whale, build_layers, draw_whale, trace_trailing_edge
 
-NO_FLUKE = 0.05  # share of pictures with only the sea: a network must learn to say "none"
-TWO_FLUKES = 0.03  # share with a second fluke, as rare as in catalogues
+NO_FLUKE = 0.05  # share of pictures without a fluke, so that networks learn to find none
+TWO_FLUKES = 0.03  # share of pictures with a second fluke, about as rare as in catalogues
 
 PARTS = ("waves", "backdrop", "company", "skin", "light", "splash", "mount", "camera", "empty")
-"""What can be left out, to measure what it is worth; `empty` are the pictures with only the sea."""
+"""Parts that can be left out, to measure their effect; `empty` is pictures without a fluke."""
 
 
 def check_parts(key: str, without: Collection[str]) -> None:
-    """See that what an option leaves out are parts.
+    """Check that an option names parts of the renderer only.
 
     Raises:
-        InputError: one is none.
+        InputError: a name is not in `PARTS`.
     """
     if unknown := set(without) - set(PARTS):
         raise InputError(f"{key}={min(unknown)} is not one of {', '.join(PARTS)}")
@@ -47,14 +47,14 @@ def check_parts(key: str, without: Collection[str]) -> None:
 
 @dataclass(frozen=True)
 class Rendering:
-    """A picture and its truth.
+    """A rendered picture and its ground truth.
 
-    `image` is height × width × 3 uint8 RGB. `mask` is height × width uint8, 1 where more than half
-    of a pixel is fluke or stock: above the water and not behind splash; lone drops and running
-    water before it do not count. `trailing_edge` is N × 2 float32: x, y in pixels (the top-left
-    pixel's centre is at 0.5, 0.5) of the trailing edge from tip over notch to tip, where it bounds
-    the mask; of two flukes one after the other; a row of NaN parts what is not joined; (0, 2) where
-    there is none.
+    `image` is H×W×3 uint8 RGB. `mask` is H×W uint8, 1 where more than half of a pixel is fluke or
+    peduncle, above the water and not hidden by splash; single drops and running water in front do
+    not hide it. `trailing_edge` is N×2 float32: x, y in pixels (the centre of the top-left pixel is
+    at 0.5, 0.5) from tip through notch to tip, where the edge bounds the mask. Several flukes
+    follow one another, and a row of NaN separates pieces that are not connected; (0, 2) where no
+    edge is visible.
     """
 
     image: np.ndarray
@@ -64,72 +64,74 @@ class Rendering:
 
 @dataclass(frozen=True)
 class _Surroundings:
-    """What a whale is painted into: the picture so far and what it takes colour from."""
+    """What a whale is painted into: the picture so far, and the colours that affect it."""
 
     image: np.ndarray
     relief: np.ndarray  # slope of the painted waves
     water: Water
     light: Light
-    sky: np.ndarray  # colour that wet skin mirrors
+    sky: np.ndarray  # colour that wet skin reflects
     without: Collection[str]
 
 
 def _paint_whale(
     rng: np.random.Generator, whale: Whale, frame: Frame, around: _Surroundings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Paint a whale and the water about it, in place. Returns its coverage and trailing edge."""
+    """Paint a whale and the water around it, in place; return its coverage and trailing edge."""
     wakes, drips, mirror, sprays = rng.spawn(4)
     image, relief = around.image, around.relief
     wide = float(whale.box[2] - whale.box[0]) * frame.half_span
-    body = 0.7 * wide  # what of it the water closes on
+    body = 0.7 * wide  # width at the waterline
     wake = draw_wake(wakes, body)
     cover, splash, solid, tone = paint_splash(wakes, frame, wake, relief, body)
     if "splash" in around.without:
         cover = np.zeros_like(cover)
-    in_front = stock_in_front(whale.pose)
-    pixels, hidden = image.reshape(-1, 3), cover.ravel()  # views, to be addressed by pixel number
+    in_front = peduncle_in_front(whale.pose)
+    pixels, hidden = image.reshape(-1, 3), cover.ravel()  # flat views, indexed by pixel number
     mask, lobes = np.zeros(hidden.size, np.float32), np.zeros(hidden.size, np.float32)
-    for layer in layers(whale, frame):
+    for layer in build_layers(whale, frame):
         at = layer.at
         alpha = layer.alpha * (1 - hidden[at])
-        if layer.stock and in_front:
-            # the stock rises out of the fluke without a seam
+        if layer.peduncle and in_front:
+            # blends the peduncle into the fluke without a seam
             merged = smoothstep(layer.unfold(layer.along) * np.float32(9))
             alpha = alpha * np.maximum(merged, 1 - mask[at])
         colour, skin = pixels[at], np.full((*layer.plane.shape[:2], 3), whale.skin.dark, np.float32)
         if "skin" not in around.without:
-            skin = albedo(whale.skin, layer, frame.half_span * frame.scale[0])
+            skin = compute_albedo(whale.skin, layer, frame.half_span * frame.scale[0])
         if "light" not in around.without:
-            skin = lit(skin, layer, around.light, around.sky)
-        over(colour, layer.unfold(skin), alpha)
+            skin = shade_skin(skin, layer, around.light, around.sky)
+        blend_over(colour, layer.unfold(skin), alpha)
         pixels[at] = colour
         mask[at] += alpha * (1 - mask[at])
-        if not layer.stock:
+        if not layer.peduncle:
             lobes[at] = np.maximum(lobes[at], layer.alpha)
     mask, lobes = mask.reshape(frame.size), lobes.reshape(frame.size)
-    edge = trailing_edge(whale, frame)
+    edge = trace_trailing_edge(whale, frame)
     if "splash" in around.without:
         return mask, edge
-    reflect(mirror, frame, wake, relief, image, mask, wide)
-    # a fluke held level sheds water over its trailing edge; an upright one has shed it
+    paint_reflection(mirror, frame, wake, relief, image, mask, wide)
+    # water runs off the trailing edge of a level fluke; off a raised one it has run already
     shedding = abs(whale.pose.pitch) > 0.9 and whale.pose.arch > 0
     if drips.uniform() < (0.75 if shedding else 0.06):
         seen = edge[np.isfinite(edge[:, 0])]
         curtain = paint_curtain(drips, frame, seen, wide) * (1 - cover) * (1 - lobes)
-        splash = np.maximum(splash, curtain)  # thin enough that the stock behind it counts
+        splash = np.maximum(
+            splash, curtain
+        )  # transparent: the peduncle behind it stays in the mask
     wet = np.flatnonzero(splash.any(1))
     if len(wet):
         band = slice(wet[0], wet[-1] + 1)
         foam = mix(np.zeros(3, np.float32), around.water.foam, tone[band])
-        over(image[band], foam, splash[band])
+        blend_over(image[band], foam, splash[band])
     spray = paint_spray(sprays, frame, wide)
     if spray.any():
-        over(image, around.water.foam, spray)
+        blend_over(image, around.water.foam, spray)
     return mask * (1 - solid), edge
 
 
-def _visible(path: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The parts of a trailing edge within two pixels of the mask's outline, NaN between them."""
+def _keep_visible(path: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Keep what lies within two pixels of the mask's outline, with a row of NaN for each gap."""
     outline = cv2.morphologyEx(
         mask,
         cv2.MORPH_GRADIENT,
@@ -141,7 +143,7 @@ def _visible(path: np.ndarray, mask: np.ndarray) -> np.ndarray:
     seen = np.isfinite(path[:, 0])
     x, y = np.floor(path[seen]).astype(int).T
     seen[seen] = near[y, x] > 0
-    # one row of NaN stands for a whole gap, and none at either end
+    # one row of NaN per gap, and none at either end
     path = np.where(seen[:, None], path, np.float32(np.nan))
     after_one_seen = np.concatenate([[False], seen[:-1]])
     path = path[seen | after_one_seen]
@@ -154,14 +156,19 @@ def render(
     """Render the scene of a seed at a size (height, width).
 
     The same seed and size give the same bytes in every process; the same seed at another size
-    gives the same scene with more or fewer pixels, squeezed if the aspect differs. What is left
-    out of `PARTS` leaves the rest as it was, but for the waterline, at which waves lap.
+    gives the same scene with more or fewer pixels, squeezed if the aspect differs. Leaving a part
+    out does not change the others, except that `waves` also move the waterline.
+
+    Args:
+        seed: anything that `numpy.random.default_rng` accepts, say an epoch and a photo's number.
+        size: height, width in pixels.
+        without: names from `PARTS` to leave out.
 
     Raises:
-        InputError: there is no such part to leave out.
+        InputError: a name in `without` is not in `PARTS`.
     """
     check_parts("without", without)
-    # one generator for each part: a change to one leaves the others' draws as they were
+    # one generator per part, so that a change to one part does not change the draws of others
     cast, crop, tint, swell, far, near, lamp, wet, lens = np.random.default_rng(seed).spawn(9)
     count = int(cast.choice(3, p=[NO_FLUKE, 1 - NO_FLUKE - TWO_FLUKES, TWO_FLUKES]))
     if "empty" in without:
@@ -177,15 +184,15 @@ def render(
         image, relief = np.full_like(image, water.mean), np.zeros_like(relief)
     sky = draw_sky(tint, water)
     if "backdrop" not in without:
-        paint_far(far, frame, sky, image)
+        paint_backdrop(far, frame, sky, image)
     if "company" not in without:
-        paint_company(near, frame, image, empty=count == 0)
+        paint_distractors(near, frame, image, empty=count == 0)
 
     around = _Surroundings(image, relief, water, draw_light(lamp), sky.low, without)
     places = [(whale, frame)][:count]
     if count == 2:
-        places.append((draw_whale(cast), beside(crop, frame)))
-        places.sort(key=lambda place: place[1].contact[1])  # the farther first
+        places.append((draw_whale(cast), draw_frame_beside(crop, frame)))
+        places.sort(key=lambda place: place[1].contact[1])  # the more distant one first
     coverage = np.zeros(size, np.float32)
     paths = [np.zeros((0, 2), np.float32)]
     for who, where in places:
@@ -198,4 +205,4 @@ def render(
     truth = (coverage > 0.5).astype(np.uint8)
     if kept is not None:
         truth *= kept
-    return Rendering(photo, truth, _visible(np.concatenate(paths), truth))
+    return Rendering(photo, truth, _keep_visible(np.concatenate(paths), truth))

@@ -1,16 +1,24 @@
-"""Water: waves at several scales in perspective, its colours, streaks of foam and glint."""
+"""Open water: its colours, waves at several scales in perspective, foam streaks and glint."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from flukeseg.rendering.blend import over
+from flukeseg.rendering.blend import blend_over
 from flukeseg.rendering.frame import Frame
-from flukeseg.rendering.noise import cloud, grain, pick, plane, sample, smoothstep, waves
+from flukeseg.rendering.noise import (
+    cloud,
+    grain,
+    pick_tile,
+    plane_noise,
+    sample_tile,
+    smoothstep,
+    waves,
+)
 
-# name: weight, then trough, mean and crest colour, sRGB 0 … 1. By eye, from the range of seas that
-# fluke catalogues show; "pale" and "white" are overexposed film.
+# name: weight, then trough, mean and crest colour, sRGB 0 … 1; chosen by eye to cover the seas in
+# fluke catalogues. "pale" and "white" are overexposed film.
 PALETTES = {
     "blue": (16, (0.03, 0.12, 0.30), (0.09, 0.27, 0.52), (0.42, 0.62, 0.82)),
     "vivid": (4, (0.02, 0.20, 0.52), (0.10, 0.40, 0.78), (0.45, 0.72, 0.95)),
@@ -28,7 +36,7 @@ PALETTES = {
 
 @dataclass(frozen=True)
 class Water:
-    """Colours that the rest of the picture takes up."""
+    """Colours of the water and its foam, RGB, which the rest of the picture is matched to."""
 
     trough: np.ndarray
     mean: np.ndarray
@@ -37,7 +45,7 @@ class Water:
 
 
 def draw_water(rng: np.random.Generator) -> Water:
-    """Draw a sea's colours."""
+    """Draw the colours of the water."""
     weights = np.array([p[0] for p in PALETTES.values()], float)
     _, *colours = list(PALETTES.values())[rng.choice(len(weights), p=weights / weights.sum())]
     shift = np.exp(rng.normal(0, 0.035, 3) + rng.normal(0, 0.12))
@@ -49,27 +57,29 @@ def draw_water(rng: np.random.Generator) -> Water:
 def paint_sea(
     rng: np.random.Generator, frame: Frame, water: Water
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Paint the water over the whole frame: height × width × 3 colour, and its slope field."""
+    """Paint water over the entire frame; return its colour H×W×3 and the slope of its waves H×W."""
     across, away = frame.ground
     wind = rng.normal(0, 0.45)
     rough = rng.uniform(0.25, 1.15)
     relief = np.zeros(frame.size, np.float32)
-    # side of the tile in metres, weight: long swell down to ripples
+    # side of the tile in metres and weight, from long swell to ripples
     for side, weight in ((60, 0.45), (19, 0.8), (6.3, 0.9), (2.1, 0.75), (0.7, 0.5)):
         side *= rng.uniform(0.8, 1.25)
-        # what a pixel cannot show is averaged away; a tile's mean wave is an eighth of its side
+        # waves too small for a pixel fade out; a tile's mean wavelength is an eighth of its side
         shown = np.clip(1.25 - frame.footprint * np.float32(6 / side), 0, 1)
         turn, share = wind + rng.normal(0, 0.25), weight * rng.uniform(0.6, 1.3)
-        off, tile = rng.uniform(0, 1, 2).astype(np.float32), pick(rng, waves)
-        # waves longer than the picture do not show as waves
+        off, tile = rng.uniform(0, 1, 2).astype(np.float32), pick_tile(rng, waves)
+        # waves much longer than the picture is wide are not recognisable as waves
         if not shown.any() or side * frame.metre > 10:
             continue
         cos, sin = np.float32(np.cos(turn) / side), np.float32(np.sin(turn) / side)
-        shape = sample(tile, cos * across - sin * away + off[0], sin * across + cos * away + off[1])
+        shape = sample_tile(
+            tile, cos * across - sin * away + off[0], sin * across + cos * away + off[1]
+        )
         relief += shape * shown * np.float32(share)
-    gust = plane(rng, across, away * np.float32(0.5), rng.uniform(20, 90), cloud)
+    gust = plane_noise(rng, across, away * np.float32(0.5), rng.uniform(20, 90), cloud)
     tone = relief * np.float32(0.26 * rough) + gust * np.float32(rng.uniform(0.02, 0.12))
-    # far water mirrors the low sky
+    # distant water reflects the sky near the horizon
     tone += np.clip(1 - frame.nearness, -1, 1) * np.float32(rng.uniform(-0.05, 0.35))
     tone = np.tanh(tone + np.float32(rng.normal(0, 0.1)))
     up, down = np.maximum(tone, 0), np.maximum(-tone, 0)
@@ -80,19 +90,19 @@ def paint_sea(
         ]
     )
     if rng.uniform() < 0.45:
-        over(colour, water.foam, _foam_streaks(rng, frame))
+        blend_over(colour, water.foam, _draw_foam_streaks(rng, frame))
     if rng.uniform() < 0.15:
         glint = smoothstep((relief - np.float32(rng.uniform(1.2, 2.4))) * 1.2)
-        over(colour, np.ones(3, np.float32), glint * np.float32(rng.uniform(0.4, 1)))
+        blend_over(colour, np.ones(3, np.float32), glint * np.float32(rng.uniform(0.4, 1)))
     return colour, relief
 
 
-def _foam_streaks(rng: np.random.Generator, frame: Frame) -> np.ndarray:
-    """Lacy foam drifting in patches, 0 … 1."""
+def _draw_foam_streaks(rng: np.random.Generator, frame: Frame) -> np.ndarray:
+    """Draw lacy foam that drifts in patches, 0 … 1."""
     across, away = frame.ground
-    patch = plane(rng, across, away, rng.uniform(8, 40), cloud)
-    lace = plane(rng, across, away * np.float32(0.7), rng.uniform(2, 6), grain)
-    torn = plane(rng, across, away, rng.uniform(3, 8), cloud)
+    patch = plane_noise(rng, across, away, rng.uniform(8, 40), cloud)
+    lace = plane_noise(rng, across, away * np.float32(0.7), rng.uniform(2, 6), grain)
+    torn = plane_noise(rng, across, away, rng.uniform(3, 8), cloud)
     foam = smoothstep((patch + 0.5 * torn - np.float32(rng.uniform(0.9, 2.2))) * 1.2)
     foam *= smoothstep(0.8 + 0.5 * torn - np.abs(lace) * 1.2)
     return foam * np.float32(rng.uniform(0.4, 1)) * np.clip(1.4 - frame.footprint * 3, 0, 1)

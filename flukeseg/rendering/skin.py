@@ -1,44 +1,44 @@
-"""What the skin looks like: pigment, marks and growth on the flat fluke."""
+"""Skin: pigment, scars and barnacles on the flat fluke."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from flukeseg.rendering.blend import mix, over, scale
-from flukeseg.rendering.noise import cloud, grain, plane, smoothstep
+from flukeseg.rendering.blend import blend_over, mix, multiply
+from flukeseg.rendering.noise import cloud, grain, plane_noise, smoothstep
 from flukeseg.rendering.outline import Outline
 from flukeseg.rendering.raster import Layer
 
 
 @dataclass(frozen=True)
 class Skin:
-    """One animal's looks, as numbers that `albedo` spreads over its plane."""
+    """One animal's pigment and marks, as parameters of `compute_albedo`."""
 
     seed: int
     dark: np.ndarray  # RGB
     pale: np.ndarray  # RGB
-    level: float  # share of pale: below -1 none, above 1 nearly all
-    outward: float  # gain of pale towards the tips
-    backward: float  # gain of pale towards the trailing edge
+    level: float  # amount of pale: below -1 none, above 1 nearly everywhere
+    outward: float  # increase of pale towards the tips
+    backward: float  # increase of pale towards the trailing edge
     ragged: float  # strength of the noise at the border between dark and pale
     soft: float  # width of that border
     border: float  # width of the dark edge, in chords
-    fading: float  # how much greyer the pale is at the stock, 0 … 1
-    cloudiness: float  # relative unevenness of the dark
-    mottle: float  # strength of small spots all over
+    fading: float  # how much greyer pale skin gets towards the peduncle, 0 … 1
+    cloudiness: float  # relative unevenness of dark skin
+    mottle: float  # strength of small spots everywhere
     keel: float  # white along the midline above 1, dark below 0
-    lead: float  # how much narrower the dark edge is in front, in chords
-    speckle: float  # lone pale spots on dark, dark spots on pale
-    film: float  # amount of diatom film
+    lead: float  # how much narrower the dark edge is at the leading edge, in chords
+    speckle: float  # single pale spots on dark, dark spots on pale
+    film: float  # strength of the orange diatom film
     scars: int
-    growth: float  # barnacles at tips and edges
-    rills: float  # water running down the stock and over the lobes, 0 … 1
-    back: float  # tone of the back against the dark of the underside
+    growth: float  # amount of barnacles at tips and edges
+    rills: float  # strength of water running down the peduncle and over the lobes, 0 … 1
+    back: float  # brightness of the upper side relative to dark skin of the underside
 
 
 def draw_skin(rng: np.random.Generator, outline: Outline) -> Skin:
-    """Draw one animal's looks; the kinds are the classes of humpback catalogues, white to black."""
+    """Draw one animal's skin; the kinds follow the colour classes of humpback catalogues."""
     kind = "black"
     if outline.species == "humpback":
         kinds = ["black", "dark", "outer", "white", "grey"]
@@ -76,8 +76,8 @@ def draw_skin(rng: np.random.Generator, outline: Outline) -> Skin:
     )
 
 
-def _marks(rng: np.random.Generator, skin: Skin, width: int) -> np.ndarray:
-    """Scratches, rakes and ring scars drawn on the plane −1.2 … 1.2, 0 … 1."""
+def _draw_marks(rng: np.random.Generator, skin: Skin, width: int) -> np.ndarray:
+    """Draw scratches, tooth rakes and ring scars on the plane (x −1.2 … 1.2), 0 … 1."""
     k = width / 2.4
     image = np.zeros((width // 2, width), np.uint8)
 
@@ -102,19 +102,19 @@ def _marks(rng: np.random.Generator, skin: Skin, width: int) -> np.ndarray:
     return image.astype(np.float32) / 255
 
 
-def albedo(skin: Skin, layer: Layer, detail: float) -> np.ndarray:
-    """Colour of the skin under every pixel of a layer, rows of pixels × 3 float32, 0 … 1.
+def compute_albedo(skin: Skin, layer: Layer, detail: float) -> np.ndarray:
+    """Compute the skin colour of every pixel of a layer, rows × `ROW` × 3 float32, 0 … 1.
 
-    `detail` is the number of pixels a half-span; marks finer than a pixel fade out.
+    `detail` is the number of pixels per half-span; marks finer than a pixel fade out.
     """
     rng = np.random.default_rng(skin.seed)
     x, y = layer.plane[..., 0], layer.plane[..., 1]
     side = np.abs(x)
-    coarse = plane(rng, x, y * np.float32(0.6), 1.6, cloud)
-    spots = plane(rng, x, y, rng.uniform(0.3, 0.8), grain)
-    # splatter drawn out along the lobe, from the stock outwards
+    coarse = plane_noise(rng, x, y * np.float32(0.6), 1.6, cloud)
+    spots = plane_noise(rng, x, y, rng.uniform(0.3, 0.8), grain)
+    # streaks radiating from the peduncle out along the lobe
     ray_y = (y + np.float32(0.75)) / (side + np.float32(0.35))
-    rays = plane(rng, side * np.float32(0.4), ray_y, 0.7, cloud, turn=0)
+    rays = plane_noise(rng, side * np.float32(0.4), ray_y, 0.7, cloud, turn=0)
     fine = np.float32(np.clip(detail / 60, 0, 1))
     whiteness = (
         np.float32(skin.level)
@@ -125,7 +125,7 @@ def albedo(skin: Skin, layer: Layer, detail: float) -> np.ndarray:
         + np.float32(skin.mottle) * fine * spots
     )
     share = smoothstep(0.5 + whiteness / np.float32(skin.soft))
-    # a dark rim, and dark about the stock
+    # dark along the edges and around the peduncle
     edge, along = layer.edge, layer.along
     rim = np.minimum(1 - edge, np.minimum(edge + np.float32(skin.lead), (1 - along) * 1.5))
     rim = rim + np.float32(0.3 * skin.border) * (coarse + 1.2 * spots * fine)
@@ -136,32 +136,32 @@ def albedo(skin: Skin, layer: Layer, detail: float) -> np.ndarray:
     freckles = smoothstep((spots + coarse - np.float32(4 - skin.speckle)) * 1.5)
     share = share + freckles * np.float32(min(skin.speckle, 1)) * (0.5 - share)
     share *= layer.ventral
-    # pale skin is greyer towards the stock, dark skin cloudy
+    # pale skin gets greyer towards the peduncle, dark skin is uneven
     shown = share * (1 - np.float32(skin.fading) * smoothstep(1 - side * np.float32(1.4)))
     colour = mix(skin.dark, skin.pale, shown)
     cloudy = np.float32(skin.cloudiness) * (1 - np.float32(0.7) * share)
     gain = np.maximum(1 + cloudy * (coarse + 0.7 * rays + 0.6 * fine * spots), 0.2)
     gain *= 1 + (1 - layer.ventral) * np.float32(skin.back - 1)
-    scale(colour, gain)
+    multiply(colour, gain)
     if skin.film:
-        film = smoothstep((plane(rng, x, y * np.float32(0.4), 1.1, cloud) - 0.4) * 4)
+        film = smoothstep((plane_noise(rng, x, y * np.float32(0.4), 1.1, cloud) - 0.4) * 4)
         orange = np.array([0.62, 0.42, 0.12], np.float32)
-        over(colour, orange, film * share * np.float32(skin.film))
+        blend_over(colour, orange, film * share * np.float32(skin.film))
     if skin.rills:
-        rill = plane(rng, x, y * np.float32(0.12), 0.3, grain, turn=0)
-        rill = smoothstep((rill + 0.5 * coarse - (0.8 if layer.stock else 1.6)) * 1.2)
-        over(colour, np.full(3, 0.8, np.float32), rill * np.float32(skin.rills) * fine)
-    if skin.growth and not layer.stock:
-        bump = plane(rng, x, y, 0.3, grain)
+        rill = plane_noise(rng, x, y * np.float32(0.12), 0.3, grain, turn=0)
+        rill = smoothstep((rill + 0.5 * coarse - (0.8 if layer.peduncle else 1.6)) * 1.2)
+        blend_over(colour, np.full(3, 0.8, np.float32), rill * np.float32(skin.rills) * fine)
+    if skin.growth and not layer.peduncle:
+        bump = plane_noise(rng, x, y, 0.3, grain)
         near_tip = smoothstep((along - 0.72) * 4) + 0.5 * smoothstep(1 - edge * 9)
         crust = smoothstep((bump + near_tip * np.float32(skin.growth) - 1.5) * 2) * near_tip
-        over(colour, np.full(3, 0.62, np.float32), np.clip(crust, 0, 1) * fine)
-    if skin.scars and not layer.stock:
+        blend_over(colour, np.full(3, 0.62, np.float32), np.clip(crust, 0, 1) * fine)
+    if skin.scars and not layer.peduncle:
         width = int(np.clip(2.0 * detail, 64, 1600)) // 2 * 2
-        marks = _marks(rng, skin, width)
+        marks = _draw_marks(rng, skin, width)
         k = np.float32(width / 2.4)
         seen = cv2.remap(marks, (x + 1.2) * k, (y + 0.8) * k, cv2.INTER_LINEAR)
         seen *= fine * np.float32(0.5)
-        over(colour, np.full(3, 0.7, np.float32), seen * (share < 0.5))
-        over(colour, np.full(3, 0.15, np.float32), seen * (share >= 0.5))
+        blend_over(colour, np.full(3, 0.7, np.float32), seen * (share < 0.5))
+        blend_over(colour, np.full(3, 0.15, np.float32), seen * (share >= 0.5))
     return colour

@@ -1,38 +1,38 @@
-"""One animal: drawn, posed, set into the water, and turned into pixels."""
+"""One animal: drawn, posed, placed in the water and rasterised."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from flukeseg.rendering.frame import Frame
-from flukeseg.rendering.mesh import Mesh, meshes
+from flukeseg.rendering.mesh import Mesh, build_meshes
 from flukeseg.rendering.outline import Outline, draw_outline
-from flukeseg.rendering.pose import Pose, draw_pose, stock_in_front
-from flukeseg.rendering.raster import Layer, paint
+from flukeseg.rendering.pose import Pose, draw_pose, peduncle_in_front
+from flukeseg.rendering.raster import Layer, rasterise
 from flukeseg.rendering.skin import Skin, draw_skin
 
-STOCK = 3.2  # half-spans of tail stock and back that are modelled: enough to reach any waterline
+PEDUNCLE = 3.2  # length in half-spans, long enough to reach any waterline
 
 
 @dataclass(frozen=True)
 class Whale:
-    """Everything about one animal, placed in half-spans."""
+    """One animal: shape, pose and skin, and its depth in the water."""
 
     outline: Outline
     pose: Pose
     skin: Skin
     parts: tuple[Mesh, Mesh, Mesh]
-    water: float  # y of the water's level, in half-spans of the meshes
-    box: np.ndarray  # x0, y0, x1, y1 of what is above it
+    water: float  # y of the water's level, in half-spans
+    box: np.ndarray  # x0, y0, x1, y1 of what is above the water, in half-spans
 
 
 def draw_whale(rng: np.random.Generator) -> Whale:
-    """Draw an animal and how deep it lies: mostly with its stock under water."""
+    """Draw an animal and its depth in the water: mostly with the peduncle under water."""
     shape, hold, look, sink = rng.spawn(4)
     outline = draw_outline(shape)
     pose = draw_pose(hold)
-    parts = meshes(outline, pose, STOCK)
-    # the lobes proper, without the hollow in which they run out into the stock
+    parts = build_meshes(outline, pose, PEDUNCLE)
+    # the lobes without the part that merges into the peduncle
     lobes = np.concatenate([m.points[m.plane[..., 1] > -outline.root] for m in parts[:2]])
     top, bottom = lobes[:, 1].min(), lobes[:, 1].max()
     tall = bottom - top
@@ -48,8 +48,8 @@ def draw_whale(rng: np.random.Generator) -> Whale:
     return Whale(outline, pose, draw_skin(look, outline), parts, float(water), box)
 
 
-def _to_pixels(whale: Whale, frame: Frame) -> np.ndarray:
-    """2 × 3 affine map from the whale's half-spans to pixels."""
+def _pixel_transform(whale: Whale, frame: Frame) -> np.ndarray:
+    """2 × 3 affine map from half-spans to pixels."""
     sx, sy = frame.scale
     scale = frame.half_span
     middle = (whale.box[0] + whale.box[2]) / 2
@@ -58,28 +58,28 @@ def _to_pixels(whale: Whale, frame: Frame) -> np.ndarray:
     return np.array([[scale * sx, 0, off_x * sx], [0, scale * sy, off_y * sy]])
 
 
-def layers(whale: Whale, frame: Frame) -> list[Layer]:
-    """What the whale is painted of, farthest first."""
-    to_pixels = _to_pixels(whale, frame)
-    # the water hides what lies below its lowest line in the picture
+def build_layers(whale: Whale, frame: Frame) -> list[Layer]:
+    """Rasterise the whale into layers, the most distant first."""
+    to_pixels = _pixel_transform(whale, frame)
+    # water hides everything below the lowest possible waterline
     dip = (0.2 + 1.3 * abs(np.sin(frame.slope))) * frame.half_span
     lowest = int((frame.contact[1] + dip) * frame.scale[1]) + 2
     cuts = [(b.leading_cut, b.trailing_cut) for b in (whale.outline.left, whale.outline.right)]
-    left, right, stock = whale.parts
+    left, right, peduncle = whale.parts
     if left.points[..., 0].max() - right.points[..., 0].min() > 0.15:
-        # one lobe covers part of the other: each its own layer, the nearer last
+        # one lobe hides part of the other: separate layers, the nearer last
         pair = sorted(zip((left, right), cuts, strict=True), key=lambda p: -p[0].depth.mean())
-        lobes = [paint([mesh], to_pixels, frame.size, [cut], lowest) for mesh, cut in pair]
+        lobes = [rasterise([mesh], to_pixels, frame.size, [cut], lowest) for mesh, cut in pair]
     else:
-        lobes = [paint([left, right], to_pixels, frame.size, cuts, lowest)]
-    tube = paint([stock], to_pixels, frame.size, None, lowest)
-    order = [*lobes, tube] if stock_in_front(whale.pose) else [tube, *lobes]
+        lobes = [rasterise([left, right], to_pixels, frame.size, cuts, lowest)]
+    tube = rasterise([peduncle], to_pixels, frame.size, None, lowest)
+    order = [*lobes, tube] if peduncle_in_front(whale.pose) else [tube, *lobes]
     return [layer for layer in order if layer is not None]
 
 
-def trailing_edge(whale: Whale, frame: Frame) -> np.ndarray:
-    """The trailing edge, tip to tip; NaN where it lies outside the picture."""
-    matrix = _to_pixels(whale, frame)
+def trace_trailing_edge(whale: Whale, frame: Frame) -> np.ndarray:
+    """Trailing edge from tip to tip, N×2 float32 pixels; NaN where it is outside the picture."""
+    matrix = _pixel_transform(whale, frame)
     halves = []
     for lobe, mesh in zip((whale.outline.left, whale.outline.right), whale.parts[:2], strict=True):
         u = np.linspace(0, 1, 257)

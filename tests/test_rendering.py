@@ -1,4 +1,4 @@
-"""The rendered flukes: same seed same picture, exact masks, sane spread."""
+"""Rendered flukes: reproducible by seed, exact masks, realistic statistics."""
 
 import subprocess
 import sys
@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from flukeseg.rendering import Rendering, render
 from flukeseg.rendering.__main__ import main
-from flukeseg.rendering.mesh import meshes
+from flukeseg.rendering.mesh import build_meshes
 from flukeseg.rendering.outline import draw_outline
 from flukeseg.rendering.pose import Pose
-from flukeseg.rendering.raster import paint
+from flukeseg.rendering.raster import rasterise
 
 SMALL = (48, 96)
 
@@ -41,7 +41,7 @@ def _same(a: Rendering, b: Rendering) -> bool:
     seed=st.one_of(st.integers(0, 2**63), st.lists(st.integers(0, 2**32), min_size=1, max_size=3)),
     size=st.tuples(st.integers(8, 80), st.integers(8, 140)),
 )
-def test_any_seed_and_size(seed, size):
+def test_any_seed_and_size_gives_a_valid_rendering(seed, size):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         one = render(seed, size)
@@ -59,12 +59,12 @@ def test_any_seed_and_size(seed, size):
         assert len(edge) == 0
 
 
-def test_same_seed_same_bytes():
+def test_same_seed_gives_the_same_bytes():
     assert _same(render(7), render(7))
     assert _same(render([7, 1], (65, 131)), render([7, 1], (65, 131)))
 
 
-def test_same_bytes_in_another_process():
+def test_another_process_gives_the_same_bytes():
     code = (
         "import hashlib; from flukeseg.rendering import render; r = render(11, (48, 96));"
         "print(hashlib.sha256(r.image.tobytes() + r.mask.tobytes()).hexdigest())"
@@ -76,14 +76,14 @@ def test_same_bytes_in_another_process():
     assert runs[0].stdout == runs[1].stdout != ""
 
 
-def test_other_seed_other_picture():
+def test_another_seed_gives_another_picture():
     a, b, c = render(1, SMALL), render(2, SMALL), render([1, 2], SMALL)
     assert not np.array_equal(a.image, b.image)
     assert not np.array_equal(a.image, c.image)
 
 
-def test_leaves_global_random_numbers_alone():
-    before = np.random.get_state()[1].copy()  # noqa: NPY002  it is the old state that is watched
+def test_global_random_state_is_unchanged():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002  the legacy state is what is checked
     render(3, SMALL)
     assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
@@ -108,7 +108,7 @@ def test_few_pictures_have_no_fluke(many):
     assert 0.02 <= np.mean([not r.mask.any() for r in many]) <= 0.12
 
 
-def test_coverage_is_spread_as_in_photographs(many):
+def test_coverage_is_distributed_as_in_photographs(many):
     coverage = np.array([r.mask.mean() for r in many if r.mask.any()])
     assert 0.15 < np.median(coverage) < 0.45
     assert (coverage < 0.05).mean() > 0.03
@@ -143,9 +143,9 @@ def test_trailing_edge_lies_on_the_outline():
 def test_coverage_of_a_flat_fluke_is_its_area():
     outline = draw_outline(np.random.default_rng(0))
     flat = Pose(0, 0, 0, (0, 0), (0, 0), 0, 1e6, 1, 0, 0)
-    parts = meshes(outline, flat, 3.0)[:2]
+    parts = build_meshes(outline, flat, 3.0)[:2]
     scale = np.array([[60, 0, 100], [0, 60, 70]], float)
-    layer = paint(parts, scale, (180, 200))
+    layer = rasterise(parts, scale, (180, 200))
     # the same outline as one polygon, by the shoelace formula
     area = 0.0
     for mesh in parts:
@@ -156,7 +156,7 @@ def test_coverage_of_a_flat_fluke_is_its_area():
     assert layer.alpha.sum() == pytest.approx(area, rel=0.03)
 
 
-def test_the_sheet_command(tmp_path, monkeypatch):
+def test_contact_sheet_command(tmp_path, monkeypatch):
     path = tmp_path / "sheet.png"
     monkeypatch.setattr(
         sys, "argv", ["", str(path), "--rows", "1", "--columns", "2", "--seed", "3", "--masks"]
