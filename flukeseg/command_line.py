@@ -16,6 +16,7 @@ from flukeseg.option_errors import PLUGIN_ERRORS, USER_ERRORS, explain
 PATHS = frozenset({
     "checkpoint", "source", "output", "predictions", "truth", "runs", "data.root",
     "data.test_root", "model.start_from", "model.encoder_weights", "root", "calibrate_on",
+    "individuals", "prefix",
 })  # fmt: skip
 """Options that hold a path."""
 
