@@ -16,6 +16,7 @@ from flukeseg.exchange import coco_files, cvat, label_studio, labelme, via
 from flukeseg.exchange.corrections import write_corrections
 from flukeseg.exchange.outside_files import PhotoFinder
 from flukeseg.exchange.predicted_photos import Predictions
+from flukeseg.installation import CONF
 
 log = logging.getLogger(__name__)
 
@@ -91,10 +92,10 @@ def import_annotations(cfg: DictConfig) -> Counter[str]:
     return counts
 
 
-@hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="annotations")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="annotations")
 def main(cfg: DictConfig) -> None:
     """Export or import from the command line."""
-    with command_line.told_in_a_sentence():
+    with command_line.report_user_errors():
         exchange(cfg)
 
 

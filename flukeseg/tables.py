@@ -16,6 +16,7 @@ from flukeseg.exchange.curvrank import curvrank_table, read_trailing_edge
 from flukeseg.exchange.predicted_photos import Individuals, PredictedPhoto, Predictions
 from flukeseg.exchange.reid_tables import megadetector_table, miewid_table, wildlife_table
 from flukeseg.exchange.wildbook import wildbook_table
+from flukeseg.installation import CONF
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +73,10 @@ def write_tables(cfg: DictConfig) -> int:
     return count
 
 
-@hydra.main(version_base="1.3", config_path=str(command_line.CONF), config_name="tables")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="tables")
 def main(cfg: DictConfig) -> None:
     """Write tables from the command line."""
-    with command_line.told_in_a_sentence():
+    with command_line.report_user_errors():
         write_tables(cfg)
 
 

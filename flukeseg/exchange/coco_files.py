@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from flukeseg.atomic_files import atomic_write
 from flukeseg.exchange.outside_files import PhotoFinder, check_size, explained, read_json
 from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.exchange.shapes import Outline, expand_runs, mask_of_runs, paint_edges
 from flukeseg.masks.coco import annotations, write_coco
-from flukeseg.replacing import replacing
 
 
 def write_instances(path: Path, photos: Iterable[PredictedPhoto], label: str) -> None:
@@ -25,8 +25,8 @@ def write_instances(path: Path, photos: Iterable[PredictedPhoto], label: str) ->
         photos: of the prediction; gone through twice.
         label: name of the category.
     """
-    with replacing(path) as partial:
-        write_coco(partial, _images(photos), _annotations(photos))
+    with atomic_write(path) as partial:
+        write_coco(partial, _images(photos), _annotations(photos), label)
 
 
 def read_instances(

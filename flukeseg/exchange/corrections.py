@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
 from flukeseg.exchange.predicted_photos import PredictedPhoto
-from flukeseg.masks.files import encode_png
-from flukeseg.replacing import replacing
+from flukeseg.images.encoding import encode_png
 
 
 def write_corrections(
@@ -54,14 +54,14 @@ def write_corrections(
 
 def _write(path: Path, content: bytes) -> None:
     if not path.is_file() or path.read_bytes() != content:
-        with replacing(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_bytes(content)
 
 
 def _copy(photo: Path, path: Path) -> None:
     try:
         if not path.is_file() or not filecmp.cmp(photo, path, shallow=False):
-            with replacing(path) as partial:
+            with atomic_write(path) as partial:
                 shutil.copyfile(photo, partial)
     except FileNotFoundError as error:
         raise InputError(f"{photo} is not there any more; put it back") from error

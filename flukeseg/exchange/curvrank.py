@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
 from flukeseg.exchange.predicted_photos import Individuals, PredictedPhoto
 from flukeseg.exchange.reid_tables import Add, csv_table
 from flukeseg.masks.geometry import tight_box
-from flukeseg.replacing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +46,8 @@ def curvrank_table(
 
     A contour file holds `contour`, N×2 x, y, `radii` and `occluded`, which the training sets of
     wbia-tpl-curvrank-v2 read by these names, and for its matching `row_column`, N×2 whole numbers
-    in the frame of `crop` (x, y, width, height). `Train` keeps the photos of an individual together:
-    a fifth of the individuals are 0.
+    in the frame of `crop` (x, y, width, height). `Train` is 0 for all photos of a fifth of the
+    individuals.
 
     Photos without a trailing edge are left out and counted in the log.
 
@@ -66,7 +66,7 @@ def curvrank_table(
                 left_out += 1
                 return
             path = (output / "curvrank_contours" / f"{photo.name}.npz").absolute()
-            with replacing(path) as partial, partial.open("wb") as file:
+            with atomic_write(path) as partial, partial.open("wb") as file:
                 np.savez_compressed(file, **contour_arrays(edge, flukes[0]))
             name = individuals.name(photo) or f"unknown {photo.name}"
             write({

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from PIL import ExifTags, Image
 
-from flukeseg.data.decoding import opened
+from flukeseg.images.decoding import opened
 
 
 class Taken(NamedTuple):

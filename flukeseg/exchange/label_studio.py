@@ -11,10 +11,10 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
+from flukeseg.atomic_files import atomic_write
 from flukeseg.exchange.outside_files import PhotoFinder, check_size, explained, read_json
 from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.exchange.shapes import Outline, edge_outlines, paint_edges
-from flukeseg.replacing import replacing
 
 RUN_BITS = (3, 4, 8, 16)
 """Of the lengths that a run may be written with, one less than it is."""
@@ -36,7 +36,7 @@ def write_tasks(
         polygons: outlines instead of brush strokes.
     """
     regions = _polygon_regions if polygons else _brush_regions
-    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.write("[")
         for number, photo in enumerate(photos):
             height, width = photo.size

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
 from flukeseg.exchange.outside_files import (
     PhotoFinder,
@@ -22,9 +23,8 @@ from flukeseg.exchange.outside_files import (
 )
 from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.exchange.shapes import Outline, paint_edges
-from flukeseg.masks.files import encode_png
+from flukeseg.images.encoding import encode_png
 from flukeseg.masks.geometry import tight_box
-from flukeseg.replacing import replacing
 
 VERSION = "5.5.0"
 """Of LabelMe's files; 5.2 and later have masks."""
@@ -50,7 +50,7 @@ def write_files(output: Path, photos: Iterable[PredictedPhoto], label: str) -> N
             "imageHeight": height,
             "imageWidth": width,
         }
-        with replacing(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
@@ -72,9 +72,7 @@ def read_files(
     """
     paths = [folder] if folder.is_file() else sorted(folder.rglob("*.json"))
     if not paths:
-        raise InputError(
-            f"source={folder} has no .json files; name where LabelMe saved"
-        )
+        raise InputError(f"source={folder} has no .json files; name where LabelMe saved")
     for path in paths:
         content = read_json(path)
         with explained(str(path)):
@@ -119,9 +117,10 @@ def _mask(shapes: list[Any], photo: PredictedPhoto, label: str) -> np.ndarray:
         if shape["shape_type"] == "polygon":
             outlines.append(Outline(points, False))
         elif shape["shape_type"] == "mask":
-            (left, top), (right, bottom) = np.round(points).astype(int).tolist()
+            (left, top), (right, bottom) = np.round(points).tolist()
             if not (0 <= left <= right < mask.shape[1] and 0 <= top <= bottom < mask.shape[0]):
                 raise ValueError("a mask in it lies outside of the photo")
+            left, top, right, bottom = map(int, (left, top, right, bottom))
             content = base64.b64decode(shape["mask"], validate=True)
             part = read_png(content, (bottom - top + 1, right - left + 1)).any(axis=2)
             mask[top : bottom + 1, left : right + 1] |= part.astype(np.uint8)

@@ -13,10 +13,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flukeseg.data.photos import read_mask
 from flukeseg.errors import InputError
+from flukeseg.images.reading import read_mask
 from flukeseg.masks.cleaning import Cleaning, clean
-from flukeseg.prediction_folder import STATE, PredictionFolder
+from flukeseg.prediction.folder import STATE, PredictionFolder
 
 
 @dataclass(frozen=True)

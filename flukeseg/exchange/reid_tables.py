@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from flukeseg.data.photos import read_photo
+from flukeseg.atomic_files import atomic_write
 from flukeseg.exchange.predicted_photos import Individuals, PredictedPhoto
 from flukeseg.exchange.shapes import compress_runs
+from flukeseg.images.encoding import encode_png
+from flukeseg.images.reading import read_photo
 from flukeseg.masks.coco import run_lengths
-from flukeseg.masks.files import encode_png
 from flukeseg.masks.geometry import rotated_box, tight_box
-from flukeseg.replacing import replacing
 
 Add = Callable[[PredictedPhoto], None]
 """Takes a photo into a table."""
@@ -39,7 +39,7 @@ NOT_TURNED = 0.1
 def csv_table(path: Path, columns: Sequence[str]) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Give a function that writes a row; the file is in its place once all are written."""
     with (
-        replacing(path) as partial,
+        atomic_write(path) as partial,
         # as predictions.csv: a name that is no UTF-8 keeps its bytes as \\udc..
         partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
     ):
@@ -71,7 +71,7 @@ def miewid_table(
             flukes = photo.flukes[:most]
             if flukes and photo.orientation != 1:
                 path = (output / "miewid_photos" / f"{photo.name}.png").absolute()
-                with replacing(path) as partial:
+                with atomic_write(path) as partial:
                     height, width = photo.size
                     partial.write_bytes(encode_png(read_photo(photo.path, height * width)))
             for number, fluke in enumerate(flukes, start=1):
@@ -142,7 +142,7 @@ def megadetector_table(output: Path) -> Iterator[Add]:
         output: folder of the file.
     """
     with (
-        replacing(output / "megadetector.json") as partial,
+        atomic_write(output / "megadetector.json") as partial,
         partial.open("w", encoding="utf-8") as file,
     ):
         file.write('{"info":{"format_version":"1.4","detector":"flukeseg"},')

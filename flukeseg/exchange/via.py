@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from flukeseg.atomic_files import atomic_write
 from flukeseg.exchange.outside_files import PhotoFinder, explained, read_json
 from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.exchange.shapes import Outline, centre_outlines, paint_centres
-from flukeseg.replacing import replacing
 
 HOLE = "hole"
 """Kind of regions that are cut out; VIA has no polygons with holes."""
@@ -33,7 +33,7 @@ def write_project(path: Path, photos: Iterable[PredictedPhoto], label: str) -> N
         "core": {"buffer_size": 18, "filepath": {}, "default_filepath": ""},
     }  # fmt: skip
     names = []
-    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.write(f'{{"_via_settings":{json.dumps(settings)},')
         attributes = {"region": {"kind": kind}, "file": {}}
         file.write(f'"_via_attributes":{json.dumps(attributes)},')

@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from flukeseg.errors import InputError, whole
+from flukeseg.atomic_files import atomic_write
+from flukeseg.errors import InputError, require_int
 from flukeseg.exchange.exif import Taken, read_taken
 from flukeseg.exchange.predicted_photos import Individuals, PredictedPhoto
 from flukeseg.exchange.reid_tables import Add, csv_table
-from flukeseg.replacing import replacing
 
 MOST = 200
 """Encounters of one import, by Wildbook's own advice."""
@@ -54,7 +54,7 @@ def wildbook_table(
     if not epithet or " " in epithet:
         raise InputError(f"species={species} must be genus and epithet, as Megaptera novaeangliae")
     if year is not None:
-        whole("year", year, least=1900, most=datetime.now().year)
+        require_int("year", year, least=1900, most=datetime.now().year)
     constant = {
         "Encounter.genus": genus,
         "Encounter.specificEpithet": epithet,
@@ -91,7 +91,7 @@ def wildbook_table(
             row |= {key: value for key, value in constant.items() if value is not None}
             if individuals.path is not None:
                 row["MarkedIndividual.individualID"] = individuals.name(photo)
-            with replacing(folder / "photos" / name) as partial:
+            with atomic_write(folder / "photos" / name) as partial:
                 shutil.copyfile(photo.path, partial)
             write(row)
             note({"import": number, "name": name, "photo": photo.path})
