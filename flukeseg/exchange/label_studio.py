@@ -104,7 +104,7 @@ def _brush_regions(photo: PredictedPhoto, label: str) -> Iterator[dict[str, Any]
 def _polygon_regions(photo: PredictedPhoto, label: str) -> Iterator[dict[str, Any]]:
     height, width = photo.size
     for points, is_hole in edge_outlines(photo.read_mask()):
-        percent = points * (100 / width, 100 / height)
+        percent = 100 * points / (width, height)  # exactly 100 at the frame
         labels = [HOLE if is_hole else label]
         value = {"points": percent.tolist(), "closed": True, "polygonlabels": labels}
         yield {"type": "polygonlabels", "value": value}

@@ -40,17 +40,7 @@ def write_project(path: Path, photos: Iterable[PredictedPhoto], label: str) -> N
         file.write('"_via_data_format_version":"2.0.10","_via_img_metadata":{')
         for photo in photos:
             size = photo.path.stat().st_size
-            regions = [
-                {
-                    "shape_attributes": {
-                        "name": "polygon",
-                        "all_points_x": points[:, 0].tolist(),
-                        "all_points_y": points[:, 1].tolist(),
-                    },
-                    "region_attributes": {"kind": HOLE if is_hole else label},
-                }
-                for points, is_hole in centre_outlines(photo.read_mask())
-            ]
+            regions = [_region(outline, label) for outline in centre_outlines(photo.read_mask())]
             entry = {
                 "filename": photo.relative,
                 "size": size,
@@ -90,6 +80,19 @@ def read_project(
                 wanted = [one for one in regions if _kind(one, label) in (label, HOLE)]
                 mask = paint_centres([_outline(one, label) for one in wanted], photo.size)
             yield photo, mask
+
+
+def _region(outline: Outline, label: str) -> dict[str, Any]:
+    # VIA has no polygon of fewer than three points: specks and lines repeat theirs
+    points = np.resize(outline.points, (max(3, len(outline.points)), 2))
+    return {
+        "shape_attributes": {
+            "name": "polygon",
+            "all_points_x": points[:, 0].tolist(),
+            "all_points_y": points[:, 1].tolist(),
+        },
+        "region_attributes": {"kind": HOLE if outline.is_hole else label},
+    }
 
 
 def _kind(region: dict[str, Any], label: str) -> str:
