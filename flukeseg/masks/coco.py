@@ -37,7 +37,10 @@ def run_lengths(mask: np.ndarray) -> list[int]:
 
 
 def write_coco(
-    path: Path, images: Iterable[dict[str, Any]], found: Iterable[dict[str, Any]]
+    path: Path,
+    images: Iterable[dict[str, Any]],
+    found: Iterable[dict[str, Any]],
+    category: str = CATEGORY["name"],
 ) -> None:
     """Write a COCO file image by image, so that memory does not grow with their number.
 
@@ -45,10 +48,11 @@ def write_coco(
         path: of the JSON.
         images: entries with `id`, `file_name`, `width`, `height`.
         found: annotations with `image_id`, as `annotations` gives them.
+        category: name of what they are.
     """
     with path.open("w", encoding="utf-8") as file:
         file.write('{"info":{"description":"whale flukes"},"licenses":[],')
-        file.write(f'"categories":[{_compact(CATEGORY)}],"images":[')
+        file.write(f'"categories":[{_compact(CATEGORY | {"name": category})}],"images":[')
         _write_all(file, images)
         file.write('],"annotations":[')
         numbered = ({"id": i, **one} for i, one in enumerate(found, start=1))

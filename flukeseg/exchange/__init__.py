@@ -1,0 +1,1 @@
+"""Predictions handed on: tables for re-identification, annotation tools there and back."""

@@ -1,0 +1,172 @@
+"""A finished prediction folder as a stream of photos with their masks."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from flukeseg.errors import InputError
+from flukeseg.images.reading import read_mask
+from flukeseg.masks.cleaning import Cleaning, clean
+from flukeseg.prediction.folder import STATE, PredictionFolder
+
+
+@dataclass(frozen=True)
+class PredictedPhoto:
+    """A photo that was predicted on.
+
+    Args:
+        path: the photo, absolute.
+        given: the path as it was given to the prediction.
+        relative: the path inside the folder that all photos of the prediction share, with `/`.
+        name: of its products, without suffix.
+        size: (height, width) of the upright photo.
+        orientation: EXIF's, 1 to 8.
+        confidence: the Dice to be expected, 0..1.
+        mask_path: the mask's file.
+    """
+
+    path: Path
+    given: str
+    relative: str
+    name: str
+    size: tuple[int, int]
+    orientation: int
+    confidence: float
+    mask_path: Path
+
+    def read_mask(self) -> np.ndarray:
+        """Read the mask as it lies in the folder now, corrected or not: H×W uint8, 0 or 1.
+
+        Raises:
+            InputError: it cannot be read, or is not as large as the photo.
+        """
+        height, width = self.size
+        mask = read_mask(self.mask_path, max_pixels=height * width)
+        if mask.shape != self.size:
+            raise InputError(
+                f"{self.mask_path} is {mask.shape[1]} × {mask.shape[0]}, its photo {width} × "
+                f"{height}; predict on the photo again"
+            )
+        return mask
+
+    @cached_property
+    def flukes(self) -> list[np.ndarray]:
+        """Masks H×W uint8, 0 or 1, of the flukes, the largest first; specks are none."""
+        # the smallest share that cleaning takes: what it kept when the mask was made is kept
+        labels, areas, _ = clean(self.read_mask(), Cleaning(0.01, hole_share=0, min_coverage=0))
+        return [(labels == i).astype(np.uint8) for i in range(1, len(areas) + 1)]
+
+    def components(self) -> Iterator[np.ndarray]:
+        """Return masks H×W uint8, 0 or 1, of what hangs together in the mask, specks too."""
+        count, labels = cv2.connectedComponents(self.read_mask(), connectivity=8)
+        return ((labels == i).astype(np.uint8) for i in range(1, count))
+
+
+class Predictions:
+    """The photos of a folder that `flukeseg.predict` wrote, sorted by path, one at a time.
+
+    Photos that could not be read are left out. It can be gone through more than once.
+
+    Args:
+        folder: the output of the prediction.
+
+    Raises:
+        InputError: it is no such folder, or holds no photo with a mask.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / STATE).is_dir():
+            raise InputError(
+                f"predictions={folder} is not a folder that flukeseg.predict wrote; name its output"
+            )
+        self._rows = PredictionFolder(self.folder).rows()
+        parents = {str(Path(row["key"]).parent) for row in self._rows if "width" in row}
+        if not parents:
+            raise InputError(f"predictions={folder} holds no masks; predict on some photos first")
+        self._root = os.path.commonpath(parents)
+
+    def __iter__(self) -> Iterator[PredictedPhoto]:
+        return (self._photo(row) for row in self._rows if "width" in row)
+
+    def _photo(self, row: Mapping[str, Any]) -> PredictedPhoto:
+        return PredictedPhoto(
+            path=Path(row["key"]),
+            given=row["path"],
+            relative=os.path.relpath(row["key"], self._root).replace(os.sep, "/"),
+            name=row["name"],
+            size=(row["height"], row["width"]),
+            orientation=row["exif_orientation"],
+            confidence=row["confidence"],
+            mask_path=self.folder / row["mask"],
+        )
+
+
+class Individuals:
+    """Names of individuals by photo, from a CSV with the columns `photo` and `name`.
+
+    A photo is named by its path, by its path inside the folder of photos, or by its file name.
+
+    Args:
+        path: of the CSV; None names nobody.
+
+    Raises:
+        InputError: it cannot be read, lacks a column, or gives one photo two names.
+    """
+
+    def __init__(self, path: str | Path | None) -> None:
+        self.path = path
+        self._names: dict[str, str] = {}
+        self._photos: dict[str, str] = {}
+        if path is None:
+            return
+        try:
+            # utf-8-sig: spreadsheets put a mark at the start; surrogateescape: names are only bytes
+            with Path(path).open(
+                newline="", encoding="utf-8-sig", errors="surrogateescape"
+            ) as file:
+                rows = csv.DictReader(file)
+                if not {"photo", "name"} <= set(rows.fieldnames or ()):
+                    raise InputError(f"individuals={path} must have the columns photo and name")
+                for row in rows:
+                    photo, name = (row["photo"] or "").strip(), (row["name"] or "").strip()
+                    if name and self._names.setdefault(photo, name) != name:
+                        raise InputError(
+                            f"individuals={path} names {photo} twice, {self._names[photo]} and "
+                            f"{name}; keep one"
+                        )
+        except OSError as error:
+            raise InputError(f"individuals={path} cannot be read ({error.strerror})") from error
+        except csv.Error as error:
+            raise InputError(f"individuals={path} is not a CSV file ({error})") from error
+
+    def name(self, photo: PredictedPhoto) -> str | None:
+        """Return who is on a photo; None where nobody is named.
+
+        Raises:
+            InputError: a file name in the CSV fits two photos.
+        """
+        for key in (str(photo.path), photo.given, photo.relative, photo.path.name):
+            if key in self._names:
+                first = self._photos.setdefault(key, str(photo.path))
+                if first != str(photo.path):
+                    raise InputError(
+                        f"individuals={self.path} names {key}, which is {first} or {photo.path}; "
+                        "give its path"
+                    )
+                return self._names[key]
+        return None
+
+    @property
+    def unused(self) -> list[str]:
+        """Photos of the CSV that `name` was not asked for."""
+        return [photo for photo in self._names if photo not in self._photos]

@@ -1,0 +1,143 @@
+"""Wildbook's bulk import: spreadsheets of at most 200 encounters, each with its photos."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from flukeseg.atomic_files import atomic_write
+from flukeseg.errors import InputError, require_int
+from flukeseg.exchange.exif import Taken, read_taken
+from flukeseg.exchange.predicted_photos import Individuals, PredictedPhoto
+from flukeseg.exchange.reid_tables import Add, csv_table
+
+MOST = 200
+"""Encounters of one import, by Wildbook's own advice."""
+
+LONGEST = 80
+"""Letters of a photo's new name, without suffix."""
+
+
+@contextmanager
+def wildbook_table(
+    output: Path,
+    individuals: Individuals,
+    species: str,
+    location: str | None,
+    year: int | None,
+    submitter: str | None,
+) -> Iterator[Add]:
+    """Write `wildbook/001/encounters.csv` and its `photos/`, then 002, …; an encounter a photo.
+
+    Photos without a fluke are left out. Photos are copied under names of letters, digits, periods
+    and spaces alone, since Wildbook removes everything else; `wildbook/names.csv` says which was
+    which. Columns are those of Wildbook's documentation of its bulk import; those that are empty
+    for everybody are left out, as it asks.
+
+    Args:
+        output: folder of the table.
+        individuals: who is on the photos.
+        species: genus and epithet, such as `Megaptera novaeangliae`.
+        location: a location ID as Wildbook lists it; None where every photo knows its place.
+        year: of photos whose EXIF has no date; None where every photo has one.
+        submitter: user name at Wildbook.
+
+    Raises:
+        InputError: the species is not two words, or the year none.
+    """
+    genus, _, epithet = species.partition(" ")
+    if not epithet or " " in epithet:
+        raise InputError(f"species={species} must be genus and epithet, as Megaptera novaeangliae")
+    if year is not None:
+        require_int("year", year, least=1900, most=datetime.now().year)
+    constant = {
+        "Encounter.genus": genus,
+        "Encounter.specificEpithet": epithet,
+        "Encounter.locationID": location,
+        "Encounter.submitterID": submitter,
+    }
+    columns = [
+        "Encounter.mediaAsset0", "Encounter.year", "Encounter.month", "Encounter.day",
+        "Encounter.hour", "Encounter.minutes",
+        "Encounter.decimalLatitude", "Encounter.decimalLongitude",
+        *(name for name, value in constant.items() if value is not None),
+    ]  # fmt: skip
+    if individuals.path is not None:
+        columns.append("MarkedIndividual.individualID")
+    used: set[str] = set()
+    count, write = 0, None
+    with ExitStack() as whole_run, ExitStack() as one_import:
+        note = whole_run.enter_context(
+            csv_table(output / "wildbook" / "names.csv", ("import", "name", "photo"))
+        )
+
+        def add(photo: PredictedPhoto) -> None:
+            nonlocal count, write
+            if not photo.flukes:
+                return
+            number = f"{count // MOST + 1:03d}"
+            folder = output / "wildbook" / number
+            if count % MOST == 0:
+                one_import.close()
+                write = one_import.enter_context(csv_table(folder / "encounters.csv", columns))
+            name = safe_name(photo.relative, used)
+            row = {"Encounter.mediaAsset0": name}
+            row |= _taken_columns(photo, read_taken(photo.path), location, year)
+            row |= {key: value for key, value in constant.items() if value is not None}
+            if individuals.path is not None:
+                row["MarkedIndividual.individualID"] = individuals.name(photo)
+            with atomic_write(folder / "photos" / name) as partial:
+                shutil.copyfile(photo.path, partial)
+            write(row)
+            note({"import": number, "name": name, "photo": photo.path})
+            count += 1
+
+        yield add
+
+
+def safe_name(relative: str, used: set[str]) -> str:
+    """Return a file name of letters, digits, periods and spaces that nobody has, and note it.
+
+    Args:
+        relative: path of the photo, with `/`.
+        used: names given so far, in lower case.
+    """
+    path = PurePosixPath(relative)
+    plain = re.sub(r"[^A-Za-z0-9. ]+", " ", str(path.with_suffix("")))
+    plain = " ".join(plain.split())[-LONGEST:].strip(" .") or "photo"
+    suffix = re.sub(r"[^A-Za-z0-9.]", "", path.suffix)
+    name, number = plain + suffix, 1
+    while name.lower() in used:
+        number += 1
+        name = f"{plain} {number}{suffix}"
+    used.add(name.lower())
+    return name
+
+
+def _taken_columns(
+    photo: PredictedPhoto, taken: Taken, location: str | None, year: int | None
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"Encounter.year": year}
+    if taken.when is not None:
+        parts = ("year", "month", "day", "hour")
+        row = {f"Encounter.{part}": getattr(taken.when, part) for part in parts}
+        row["Encounter.minutes"] = taken.when.minute
+    elif year is None:
+        raise InputError(
+            f"{photo.path} has no date in its EXIF, and Wildbook takes no encounter without a "
+            "year; give year= for photos that have none"
+        )
+    if taken.latitude is not None:
+        row["Encounter.decimalLatitude"] = taken.latitude
+        row["Encounter.decimalLongitude"] = taken.longitude
+    elif location is None:
+        raise InputError(
+            f"{photo.path} has no place in its EXIF, and Wildbook takes no encounter without one; "
+            "give location= with an ID from its list"
+        )
+    return row
