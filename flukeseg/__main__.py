@@ -29,6 +29,10 @@ JOBS = {
     ),
     "export": Job("flukeseg.export", "write a network for other runtimes: format=onnx output=FILE"),
     "sweep": Job("flukeseg.sweep", "table and plots of a sweep's runs: FOLDER"),
+    "tables": Job("flukeseg.tables", "tables for re-identification: predictions=DIR output=DIR"),
+    "annotations": Job(
+        "flukeseg.annotations", "masks to annotation tools and back: direction=export predictions=DIR"
+    ),
     "benchmark": Job("flukeseg.benchmark", "measure speed: source=PHOTOS output=DIR"),
     "humpback450": Job("flukeseg.data.humpback450", "download the 450 humpback photos and masks"),
     "render": Job("flukeseg.rendering", "draw a sheet of rendered flukes: FILE"),
