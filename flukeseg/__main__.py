@@ -31,7 +31,7 @@ JOBS = {
     "sweep": Job("flukeseg.sweep", "table and plots of a sweep's runs: FOLDER"),
     "tables": Job("flukeseg.tables", "tables for re-identification: predictions=DIR output=DIR"),
     "annotations": Job(
-        "flukeseg.annotations", "masks to annotation tools and back: direction=export predictions=DIR"
+        "flukeseg.annotations", "masks to annotation tools, and corrections back: direction=export"
     ),
     "benchmark": Job("flukeseg.benchmark", "measure speed: source=PHOTOS output=DIR"),
     "humpback450": Job("flukeseg.data.humpback450", "download the 450 humpback photos and masks"),
