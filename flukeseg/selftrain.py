@@ -31,7 +31,7 @@ from flukeseg.train import train
 from flukeseg.training import provenance
 from flukeseg.training.label_selection import Gate, least_confidence, select_labels
 from flukeseg.training.run_folder import read_result
-from flukeseg.training.trainer import quiet_lightning, report_stop
+from flukeseg.training.trainer import quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -203,7 +203,7 @@ def student_config(
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="selftrain")
 def main(cfg: DictConfig) -> None:
     """Self-train from the command line."""
-    with report_stop("start again to go on"), command_line.report_user_errors(), quiet_lightning():
+    with command_line.report_user_errors(), quiet_lightning():
         selftrain(cfg)
 
 

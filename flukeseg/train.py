@@ -30,7 +30,7 @@ from flukeseg.training.provenance import refuse_changes, write_provenance
 from flukeseg.training.resume_paths import CheckPaths
 from flukeseg.training.run_folder import write_result
 from flukeseg.training.split_record import refuse_changed_photos, write_split
-from flukeseg.training.trainer import make_trainer, quiet_lightning, report_stop
+from flukeseg.training.trainer import make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
         has one.
 
     Raises:
-        InputError: something in the configuration or the data cannot be used, the loss is no
-            longer finite, or another process trains in the folder.
+        InputError: something in the configuration or the data cannot be used, the training
+            diverges, or another process trains in the folder.
     """
     # of a group of processes the first holds the folder for all
     with locked_folder(Path(cfg.folder)) if rank_zero_only.rank == 0 else nullcontext():
@@ -78,10 +78,10 @@ def _train(cfg: DictConfig) -> dict[str, float]:
     log.info("computing in %s on %s", trainer.precision, trainer.strategy.root_device)
     try:
         trainer.fit(module, datamodule, ckpt_path=resume_from)
-    except SystemExit:  # how Lightning ends after Ctrl-C and SIGTERM
-        checkpoints = trainer.checkpoint_callback
-        if checkpoints and checkpoints.best_model_path:
-            log.info("best checkpoint so far: %s", checkpoints.best_model_path)
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns the one into the other
+        if best := trainer.checkpoint_callback and trainer.checkpoint_callback.best_model_path:
+            log.info("best checkpoint so far: %s", best)
+            log.info("start again with ckpt_path=last to go on")
         raise
     best = trainer.checkpoint_callback and trainer.checkpoint_callback.best_model_path
     if not best:  # fast_dev_run, or no epoch at all
@@ -175,7 +175,7 @@ def report(figures: dict[str, float], best: str, folder: Path) -> None:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def main(cfg: DictConfig) -> float | None:
     """Train from the command line; `val/score` is what a sweep compares."""
-    with quiet_lightning(), report_stop("start again with ckpt_path=last to go on"):
+    with quiet_lightning():
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             return run_job(cfg, train)
         with command_line.report_user_errors():

@@ -1,4 +1,4 @@
-"""Stops a training whose loss is no longer a finite number."""
+"""Stops a training that diverges."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ CHECK_EVERY = 50
 """Steps between checks on a GPU, as each waits for the device; elsewhere every step is checked."""
 
 
+LARGEST = 1e6
+"""A loss above it will not recover: the mean cross-entropy of logits of a million. With an absurd
+learning rate it may stay finite to the end, and yet no mask holds a fluke."""
+
+
 class StopOnDivergence(pl.Callback):
-    """Ends a run at the first training or validation loss that is infinite or NaN.
+    """Ends a run at the first training or validation loss that is NaN or above `LARGEST`.
 
     No checkpoint is written after that, so that those of earlier epochs are kept.
 
@@ -31,9 +36,9 @@ class StopOnDivergence(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any
     ) -> None:
-        """Note the first step whose loss is not finite, and stop where a check is due."""
+        """Note the first step with such a loss, and stop where a check is due."""
         loss, step = outputs["loss"].detach(), trainer.global_step
-        at = torch.where(torch.isfinite(loss), torch.inf, float(step))
+        at = torch.where(loss < LARGEST, torch.inf, float(step))  # NaN is not less
         self.first = torch.minimum(self.first.to(at.device), at)
         if loss.device.type != "cpu" and step % CHECK_EVERY and not trainer.is_last_batch:
             return
@@ -44,8 +49,8 @@ class StopOnDivergence(pl.Callback):
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any
     ) -> None:
-        """Note whether the losses are finite."""
-        self.validated = self.validated.to(module.device) & torch.isfinite(outputs["loss"])
+        """Note whether the losses are in order."""
+        self.validated = self.validated.to(module.device) & (outputs["loss"] < LARGEST)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Stop before the epoch's checkpoint is written: its weights are of no use."""
@@ -56,7 +61,7 @@ class StopOnDivergence(pl.Callback):
         rate = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None
         lower = "" if rate is None else f" than {rate:g}"
         raise InputError(
-            f"the {kind} loss is infinite or not a number in epoch {trainer.current_epoch}, step "
-            f"{step}; try a lower model.optimizer.lr{lower}, and look at the photos if that does "
-            f"not help (checkpoints of earlier epochs are in {self.folder / 'checkpoints'})"
+            f"the {kind} loss is above {LARGEST:g} or not a number in epoch "
+            f"{trainer.current_epoch}, step {step}; try a lower model.optimizer.lr{lower}, or look "
+            f"for unusual photos (checkpoints of earlier epochs: {self.folder / 'checkpoints'})"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ import hydra
 import pytorch_lightning as pl
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from flukeseg.errors import InputError
 from flukeseg.model.precision import choose_precision
@@ -35,29 +33,6 @@ def quiet_lightning() -> Iterator[None]:
             yield
     finally:
         info.setLevel(before)
-
-
-@contextmanager
-def report_stop(hint: str) -> Iterator[None]:
-    """End with exit code 130 after Ctrl-C and 143 after SIGTERM, and one line that gives a hint.
-
-    Lightning 2.6 ends with 1 after Ctrl-C and with 0 after SIGTERM.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        code = 130
-    except SystemExit as stop:
-        if isinstance(stop, SIGTERMException) or stop.code == 143:
-            code = 143
-        elif isinstance(stop.__context__, KeyboardInterrupt) or stop.code == 130:
-            code = 130
-        else:
-            raise
-    else:
-        return
-    print(f"stopped; {hint}", file=sys.stderr)
-    sys.exit(code)
 
 
 def make_trainer(trainer: DictConfig, **arguments: Any) -> pl.Trainer:
