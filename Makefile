@@ -11,6 +11,13 @@ test: $(READY)
 lint: $(READY)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+# known vulnerabilities in the versions of the tests; asks a registry, so it is not part of lint
+audit:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit
+	.venv-audit/bin/pip-audit --requirement .ci/constraints.txt --no-deps --disable-pip
 
 # the versions that the tests passed on; leave the constraints out to take the newest
 $(READY): pyproject.toml .ci/constraints.txt
@@ -18,4 +25,4 @@ $(READY): pyproject.toml .ci/constraints.txt
 	.venv/bin/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[dev,heic,offline,onnx,openvino,sweep,tensorboard]"
 	touch $@
 
-.PHONY: demo test lint
+.PHONY: demo test lint audit

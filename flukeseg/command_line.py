@@ -41,10 +41,10 @@ def run(job: Callable[[], Any]) -> None:
                 _end(sentence)
         # Hydra makes the output folder before the job begins; logging wraps what its file raises
         cause = error if isinstance(error, OSError) else error.__cause__
-        known = isinstance(cause, OSError) and cause.filename is not None
-        if os.environ.get("FLUKESEG_TRACEBACK") == "1" or not known:
-            raise
-        _end(f"{cause.filename} cannot be written ({cause.strerror}); name another folder")
+        plain = os.environ.get("FLUKESEG_TRACEBACK") != "1"
+        if plain and isinstance(cause, OSError) and cause.filename is not None:
+            _end(f"{cause.filename} cannot be written ({cause.strerror}); name another folder")
+        raise
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

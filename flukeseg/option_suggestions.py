@@ -78,7 +78,7 @@ def _walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
         return
     for name in node:
-        full = f"{prefix}.{name}" if prefix else str(name)
+        full = f"{prefix}.{name!s}" if prefix else str(name)
         child = node._get_node(name)
         yield full, child
         yield from _walk(child, full)

@@ -15,9 +15,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from flukeseg.errors import InputError
 from flukeseg.installation import how_to_install
@@ -97,10 +98,10 @@ def exif_orientation(image: Image.Image) -> int:
     """Return the EXIF orientation of an opened image, 1 to 8; 1 where there is none."""
     try:
         # Not `image.getexif`: that of a PNG decodes the image to find more.
-        orientation = Image.Image.getexif(image).get(_EXIF_ORIENTATION)
+        orientation = Image.Image.getexif(image).get(_EXIF_ORIENTATION, 1)
     except Exception:  # a photo with damaged EXIF can still be decoded
         return 1
-    return orientation if orientation in range(1, 9) else 1
+    return int(orientation) if orientation in range(1, 9) else 1
 
 
 def _identify(path: str | Path, stream: BinaryIO) -> Image.Image:
@@ -108,7 +109,7 @@ def _identify(path: str | Path, stream: BinaryIO) -> Image.Image:
     if not start:
         raise InputError(f"{path} is empty: copy or download it again")
     openers = [Image.OPEN[name] for name in _FORMATS if name in Image.OPEN]
-    readers = [reader for reader, accepts in openers if accepts(start) is True]
+    readers = [reader for reader, accepts in openers if accepts and accepts(start) is True]
     # A `mif1` file may hold AVIF or HEIC: the first reader that can takes it.
     needs_heif = start[4:8] == b"ftyp" and start[8:12].startswith(
         (b"hei", b"hev", b"mif1", b"msf1")
@@ -135,7 +136,7 @@ def _identify(path: str | Path, stream: BinaryIO) -> Image.Image:
             problem = error
             continue
         # A camera raw is a TIFF whose first image is a thumbnail.
-        if image.format == "TIFF" and image.tag_v2.get(_TIFF_SUBFILE) == 1:
+        if isinstance(image, TiffImageFile) and image.tag_v2.get(_TIFF_SUBFILE) == 1:
             raise InputError(f"{path} looks like a camera raw: export it as JPEG or TIFF")
         return image
     if needs_heif:
@@ -148,7 +149,7 @@ def _identify(path: str | Path, stream: BinaryIO) -> Image.Image:
 def _geometry(image: Image.Image, stream: BinaryIO) -> tuple[int, tuple[int, int]]:
     """Return the orientation, 1 to 8, to apply after decoding, and the upright (height, width)."""
     width, height = image.size
-    if image.format == "TIFF":
+    if isinstance(image, TiffImageFile):
         width, height = image.tag_v2[_TIFF_WIDTH], image.tag_v2[_TIFF_HEIGHT]
     elif image.format == "PNG" and "exif" not in image.info:
         _find_late_exif(image, stream)
@@ -185,9 +186,10 @@ def _pillow_quiet() -> Iterator[None]:
         return
     # Threads share one list. `catch_warnings` swaps it, and two threads that overlap would leave
     # each other's filters behind; so each adds an entry and removes one.
-    warnings.filters.insert(0, _IGNORE_PILLOW)
+    filters = cast("list[object]", warnings.filters)
+    filters.insert(0, _IGNORE_PILLOW)
     try:
         yield
     finally:
         with suppress(ValueError):
-            warnings.filters.remove(_IGNORE_PILLOW)
+            filters.remove(_IGNORE_PILLOW)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from flukeseg.errors import InputError
 from flukeseg.images.decoding import decoding_errors, exif_orientation, opened
@@ -70,7 +71,7 @@ def read_for_network(
     with opened(path, max_pixels) as (image, turn, own):
         stated, shown = exif_orientation(image), own
         share = 1 if size is None else 2 * max(size) / max(own)
-        smaller = tuple(max(1, round(side * share)) for side in image.size)
+        smaller = max(1, round(image.width * share)), max(1, round(image.height * share))
         if share <= 0.5 and image.format in ("JPEG", "MPO") and image.draft(None, smaller):
             shown = image.size[::-1] if turn < 5 else image.size
         if _is_deep(image):
@@ -111,9 +112,10 @@ def read_mask_levels(
         else:
             colours = _decode(path, image, _colours)
             levels = grey = np.asarray(_flatten(colours, "black").convert("L"))
+            extrema = cast("tuple[tuple[int, int], ...]", colours.getextrema())
             hidden = any(
                 high > threshold and (band != "A" or low < high)
-                for band, (low, high) in zip(colours.getbands(), colours.getextrema(), strict=True)
+                for band, (low, high) in zip(colours.getbands(), extrema, strict=True)
             )
         if levels.max() == 1 and levels.dtype != np.float32:
             raise InputError(
@@ -183,7 +185,7 @@ def _to_8_bit(path: str | Path, image: Image.Image, values: np.ndarray) -> np.nd
     # Older Pillows give a 16-bit PNG as 32-bit integers, which elsewhere have no known white.
     if image.mode == "I" and image.format != "PNG":
         raise InputError(f"{path} has 32-bit or signed values: save it as 8-bit or 16-bit")
-    if image.format == "TIFF" and image.tag_v2.get(_TIFF_PHOTOMETRIC) == 0:
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(_TIFF_PHOTOMETRIC) == 0:
         values = 65535 - values  # white is 0; Pillow inverts 8-bit values only
     return (values >> 8).astype(np.uint8)
 
