@@ -20,6 +20,7 @@ from flukeseg.errors import InputError
 from flukeseg.installation import CONF
 from flukeseg.option_errors import PLUGIN_ERRORS, USER_ERRORS, explain
 from flukeseg.option_suggestions import Command, instead_of, is_group, is_read, required_options
+from flukeseg.signals import stop_on_signals
 
 
 def run(job: Callable[[], Any]) -> None:
@@ -32,7 +33,7 @@ def run(job: Callable[[], Any]) -> None:
     sys.argv[1:] = _flags_first(sys.argv[1:])
     name = re.split(r"[./\\]", sys.argv[0].removesuffix(".py"))[-1]
     try:
-        with report_user_errors(Command(name, sys.argv[1:])):
+        with stop_on_signals(), report_user_errors(Command(name, sys.argv[1:])):
             check_arguments(name, sys.argv[1:])
             job()
     except (OSError, ValueError, RuntimeError) as error:
@@ -45,9 +46,6 @@ def run(job: Callable[[], Any]) -> None:
         if plain and isinstance(cause, OSError) and cause.filename is not None:
             _end(f"{cause.filename} cannot be written ({cause.strerror}); name another folder")
         raise
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
 
 
 def check_arguments(job: str, arguments: Sequence[str]) -> None:

@@ -24,13 +24,14 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from flukeseg import MaskDropout, Segmenter
+from flukeseg.data import workers
 from flukeseg.errors import InputError
 from flukeseg.images.reading import photo_size, read_photo
 from flukeseg.images.resizing import resize_photo
 from flukeseg.model.module import SegmentationModule
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import find_inputs, name_inputs
-from flukeseg.prediction.loader import PhotoFiles, photo_loader
+from flukeseg.prediction.loader import PhotoFiles, explain_loading_errors, photo_loader
 from flukeseg.prediction.products import FILE_PRODUCTS
 from flukeseg.prediction.table import COLUMNS
 from flukeseg.rendering import render
@@ -480,9 +481,13 @@ def test_every_batch_is_of_one_size(sea):
     assert not batches[2]["image"][1:].any()  # one photo, one that is gone, and nothing
 
 
-def test_ctrl_c_keeps_what_is_done(tiny_runs, sea, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "processes"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGTERM, 1)]
+)
+def test_a_signal_stops_and_keeps_what_is_done(tiny_runs, sea, tmp_path, number, processes):
     command = [sys.executable, "-m", "flukeseg.predict", f"checkpoint={tiny_runs[0]}",
-               "source=list.txt", "output=out", "num_workers=0", "batch_size=1"]  # fmt: skip
+               "source=list.txt", "output=out", f"num_workers={processes}", "batch_size=1",
+               "runtime=torch"]  # fmt: skip
     for i in range(300):
         (tmp_path / f"{i}.jpg").symlink_to(sea / "0.jpg")
     (tmp_path / "list.txt").write_text("\n".join(f"{i}.jpg" for i in range(300)))
@@ -491,15 +496,57 @@ def test_ctrl_c_keeps_what_is_done(tiny_runs, sea, tmp_path):
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         wait_for_lines(lines, process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         output, _ = process.communicate(timeout=60)
-    assert process.returncode != 0
+    assert process.returncode == 128 + number
     assert "Traceback" not in output
     assert "start again to go on" in output
     done = journal(tmp_path / "out")
     assert 4 <= len(done) < 300
     assert all((tmp_path / "out" / row["mask"]).exists() for row in done)
     assert not (tmp_path / "out/.flukeseg/partial-all").exists()
+
+
+class SlowFiles(PhotoFiles):
+    """Photos that never come, or a process that is killed over the first of them."""
+
+    killed = False
+
+    def __getitem__(self, index):
+        if self.killed:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)
+
+
+@pytest.mark.parametrize(("killed", "reason"), [(False, "timed out after 1"), (True, "Killed")])
+def test_loading_that_fails_says_how_to_go_on(sea, killed, reason):
+    photos = SlowFiles(name_inputs(find_inputs(sea)), (32, 64), 10**6)
+    photos.killed = killed
+    loader = photo_loader(photos, batch_size=4, num_workers=1, timeout=1 if not killed else 60)
+    with (
+        pytest.raises(InputError, match=f"{reason}.*start again to go on, with a smaller"),
+        explain_loading_errors(),
+    ):
+        next(iter(loader))
+
+
+def test_other_errors_are_not_explained_as_loading():
+    with pytest.raises(RuntimeError, match="shapes"), explain_loading_errors():
+        raise RuntimeError("shapes do not match")
+
+
+def test_fewer_processes_load_where_shared_memory_is_small(monkeypatch, caplog, tmp_path):
+    def with_free(megabytes: int) -> int:
+        usage = SimpleNamespace(free=megabytes * 2**20)
+        monkeypatch.setattr(workers.shutil, "disk_usage", lambda path: usage)
+        return workers.workers_that_fit(8, batch_bytes=8 * 3 * 192 * 384)
+
+    assert with_free(64) == 8
+    assert not caplog.records
+    assert [with_free(megabytes) for megabytes in (16, 7, 3, 0)] == [3, 1, 0, 0]
+    assert "/dev/shm has 16 MB free" in caplog.text
+    monkeypatch.setattr(workers, "SHARED_MEMORY", tmp_path / "absent")
+    assert with_free(0) == 8
 
 
 def test_what_is_there_is_not_made_again_and_what_is_missing_is(predict_sea, capsys):

@@ -22,7 +22,7 @@ ROOMS = (
 
 TOOLS = frozenset({
     "errors", "atomic_files", "pretrained", "installation", "option_errors", "option_suggestions",
-    "command_line",
+    "command_line", "signals",
 })  # fmt: skip
 """Files at the top that every room may import; they import no room."""
 

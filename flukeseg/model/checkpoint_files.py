@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 import os
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+import torch
 
 from flukeseg.errors import InputError
 from flukeseg.pretrained import NAMES
+
+log = logging.getLogger(__name__)
 
 
 def find_checkpoint(path: str | Path, key: str = "checkpoint") -> Path:
     """Return a checkpoint file: itself, the best one of a run's folder, or one of flukeseg's own.
 
+    The best is the one that the run's `result.json` names; where a run has not ended, the one that
+    its ModelCheckpoint had chosen so far.
+
     Args:
-        path: file, folder or name.
+        path: file, folder or name. A name is flukeseg's own network, whatever else is called so.
         key: the option it was given by, for errors.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no checkpoint, or nothing says which of several is the best.
     """
     if str(path) in NAMES:
         return _packaged(str(path), key)
@@ -27,14 +37,22 @@ def find_checkpoint(path: str | Path, key: str = "checkpoint") -> Path:
     if os.path.isfile(path):  # noqa: PTH113
         return path
     if not os.path.isdir(path):  # noqa: PTH112
-        raise InputError(f"{key}={path} does not exist; give a run's folder or a checkpoint's file")
+        raise InputError(f"{key}={path} does not exist; give a run folder or a checkpoint file")
+    run = path.parent if path.name == "checkpoints" else path
+    if (run / "result.json").is_file() and (best := _named_by_result(run, key)):
+        return best
     for folder in (path / "checkpoints", path):
-        if best := [p for p in folder.glob("*.ckpt") if p.name != "last.ckpt"]:
-            return max(best, key=lambda p: (p.stat().st_mtime, p.name))
+        if files := sorted(p for p in folder.glob("*.ckpt") if p.name != "last.ckpt"):
+            return files[0] if len(files) == 1 else _best_so_far(files, key)
     raise InputError(
-        f"{key}={path} holds no checkpoint; give a run's folder (outputs/<name>/<date>) or a "
+        f"{key}={path} holds no checkpoint; give a run folder (outputs/<name>/<date>) or a "
         ".ckpt file"
     )
+
+
+def name_checkpoint(path: Path) -> str:
+    """Return a checkpoint's file name with the first 12 digits of its SHA-256."""
+    return f"{path.name}@{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
 
 
 def _packaged(name: str, key: str) -> Path:
@@ -43,9 +61,48 @@ def _packaged(name: str, key: str) -> Path:
             f"{key}={name} is not in this installation; train it: python -m flukeseg.train "
             f"+experiment={name}"
         )
+    if Path(name).exists():
+        log.warning(
+            "%s=%s is the network that comes with flukeseg; for what lies here give ./%s",
+            *(key, name, name),
+        )
     return NAMES[name]
 
 
-def name_checkpoint(path: Path) -> str:
-    """Tell a checkpoint by its file name and the first 12 digits of its SHA-256."""
-    return f"{path.name}@{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+def _named_by_result(run: Path, key: str) -> Path | None:
+    """Return the checkpoint that a run's `result.json` names; None where it names none."""
+    path = run / "result.json"
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        name = result.get("checkpoint")
+        best = None if name is None else run / name
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); give {key} a .ckpt file") from error
+    if best is None:  # a run of no epoch, or one that failed
+        return None
+    if not best.resolve().is_relative_to(run.resolve()) or not best.is_file():
+        raise InputError(
+            f"{path} names {name}, which is not in this folder; give {key} a .ckpt file"
+        )
+    return best
+
+
+def _best_so_far(files: Sequence[Path], key: str) -> Path:
+    """Return the best of a run's checkpoints, by what ModelCheckpoint wrote in the latest one."""
+    chosen: list[tuple[int, Path]] = []
+    for path in files:
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            for name, state in content["callbacks"].items():
+                if name.startswith("ModelCheckpoint") and state["monitor"]:
+                    # by its name: the folder may have been moved since
+                    best = path.with_name(PurePath(state["best_model_path"]).name)
+                    chosen += [(content["global_step"], best)] if best in files else []
+        except Exception:  # a file that Lightning did not write has no say
+            log.debug("%s does not say which checkpoint is best", path, exc_info=True)
+    if not chosen:
+        raise InputError(
+            f"{key}={files[0].parent} holds {len(files)} checkpoints and nothing says which is the "
+            "best; give one file"
+        )
+    return max(chosen)[1]

@@ -16,6 +16,9 @@ from flukeseg.model.weights import load_encoder_weights, normalisation
 ALIASES = {"seresnet34": "legacy_seresnet34"}
 """The reference's encoder: the port of its Keras weights; timm's own seresnet34 has none."""
 
+MENDED_IN: str | None = None
+"""First torch whose oneDNN does without `_SkippingConv2d`; 2.14 (oneDNN 3.12) does not."""
+
 STRIDE = 32
 """Five halvings in the encoder: sides the U-Net takes are multiples of it."""
 
@@ -94,14 +97,29 @@ def resolve_encoder(encoder: str) -> str:
     raise InputError(f"model.encoder={encoder} is not known; {hint}")
 
 
-def _skip_rather_than_stride(module: nn.Module) -> None:
-    """Let a convolution of single pixels, with a stride, see only the pixels that it uses.
+class _SkippingConv2d(nn.Conv2d):
+    """A strided convolution of single pixels that on CPUs is given only the pixels that it uses.
 
-    It gives the same; but the gradient of one with a stride and 2 to 15 channels writes outside
-    its memory in torch 2.14 on CPUs, in channels-last layout: MobileOne's first one does.
+    The result is the same. Without, oneDNN writes outside its memory where it computes the gradient
+    of one with few input channels, in channels-last layout; MobileOne's first one is such. See
+    https://github.com/uxlfoundation/oneDNN/issues/6035.
     """
-    if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.in_channels < 16:
-        down, across = module.stride
-        if (down, across) != (1, 1):
-            module.stride = (1, 1)
-            module.register_forward_pre_hook(lambda _, given: given[0][..., ::down, ::across])
+
+    def forward(self, image: Tensor) -> Tensor:
+        if image.device.type != "cpu":
+            return super().forward(image)
+        down, across = self.stride
+        return F.conv2d(image[..., ::down, ::across], self.weight, self.bias, groups=self.groups)
+
+
+def _skip_rather_than_stride(module: nn.Module) -> None:
+    """Make a convolution that oneDNN's fault concerns a `_SkippingConv2d`."""
+    affected = (
+        type(module) is nn.Conv2d
+        and module.kernel_size == (1, 1)
+        and module.stride != (1, 1)
+        and module.padding == (0, 0)
+        and module.in_channels < 16
+    )
+    if affected and (MENDED_IN is None or torch.__version__ < MENDED_IN):
+        module.__class__ = _SkippingConv2d

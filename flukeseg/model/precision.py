@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-from pathlib import Path
 
 import torch
 
@@ -13,27 +12,22 @@ import torch
 def choose_precision(precision: str | int, accelerator: str = "auto") -> str | int:
     """Turn `auto` into bf16-mixed where products of bf16 are computed natively, else 32-true.
 
-    Elsewhere bf16 is emulated and slower than float32. Anything but `auto` is given back as it is.
+    Elsewhere bf16 is emulated and slower than float32. Anything but `auto` is returned as it is.
     """
     if precision != "auto":
         return precision
     if accelerator != "cpu" and torch.cuda.is_available():
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = bool({"amx_bf16", "avx512_bf16"} & set(_cpuinfo("flags").split()))
-        # oneDNN, which computes for torch and OpenVINO, may be told to use less than there is
+        # get_capabilities, which is public, is newer than the oldest torch that is supported
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        # oneDNN, which computes for torch and OpenVINO, may be limited to less than there is
         limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
         native &= limit in ("", "ALL", "DEFAULT") or bool(re.search("BF16|AMX|FP16", limit))
     return "bf16-mixed" if native else "32-true"
 
 
 def processor_name() -> str:
-    """Name of the processor, as the system gives it."""
-    return _cpuinfo("model name") or platform.processor()
-
-
-def _cpuinfo(key: str) -> str:
-    # older torch cannot tell; where this file is missing (not Linux), nothing is assumed
-    path = Path("/proc/cpuinfo")
-    found = path.exists() and re.search(rf"^{key}\s*: (.*)$", path.read_text(), re.MULTILINE)
-    return found[1] if found else ""
+    """Return the processor's name, or its architecture where this torch does not know the name."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return capabilities.get("cpu_name") or platform.processor() or platform.machine()

@@ -156,12 +156,12 @@ def load_exported(path: Path, runtime: str, precision: str = "auto") -> tuple[Co
         return partial(_by_torch, script), Facts.read(path, extra[KEY])
     except InputError:
         raise
-    except Exception as error:  # each runtime fails in its own way on bytes that are no file
+    except Exception as error:  # each runtime raises its own on bytes that are no network
         reason = " ".join(str(error).split())[:150]
         raise InputError(
             f"checkpoint={path} cannot be loaded ({reason}); export it anew with python -m "
             "flukeseg.export"
-        ) from None
+        ) from error
 
 
 def _openvino(model: Any, precision: str) -> Compute:

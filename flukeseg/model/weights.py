@@ -144,7 +144,7 @@ def _hub(name: str) -> Iterator[None]:
             f"ImageNet weights for {name} could not be fetched ({reason[:120]}); connect to the "
             "model hub, or give model.encoder_weights a file, or null to start from random "
             "weights; those of tf_efficientnet_lite0, 1 and 2 need no hub: `package`"
-        ) from None
+        ) from error
 
 
 def _read(key: str, path: Path) -> Mapping[str, Tensor]:
@@ -155,11 +155,11 @@ def _read(key: str, path: Path) -> Mapping[str, Tensor]:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # on bytes that are no weights the unpickler fails in any way it likes
+    except Exception as error:  # the unpickler raises anything on bytes that are no weights
         raise InputError(
             f"{key}={path} cannot be loaded; give a whole .pth or .safetensors "
-            "file that holds tensors and nothing that would run"
-        ) from None
+            "file of tensors, without code"
+        ) from error
     for part in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(part), dict):
             state = state[part]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import TracebackType
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -104,7 +106,7 @@ def photo_loader(
         batch_size=batch_size,
         num_workers=workers,
         collate_fn=partial(_collate, batch_size=batch_size, size=photos.size),
-        worker_init_fn=one_thread,
+        worker_init_fn=_start_worker,
         pin_memory=torch.cuda.is_available(),
         timeout=timeout if workers else 0,
     )
@@ -126,6 +128,19 @@ def explain_loading_errors() -> Iterator[None]:
             f"loading photos failed ({reason.splitlines()[0].rstrip('.')}); what is done is kept: "
             "start again to go on, with a smaller num_workers if memory ran out"
         ) from error
+
+
+def _start_worker(worker: int) -> None:
+    one_thread(worker)
+    # a thread of torch's hands over batches; it prints a traceback where a job that is stopped
+    # leaves in the middle of one
+    print_error = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, EOFError | ConnectionError):
+            print_error(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def _collate(samples: list[Read], batch_size: int, size: tuple[int, int]) -> PhotoBatch:
