@@ -49,7 +49,7 @@ def check_follows(out, name: str, mask: np.ndarray, photo: np.ndarray) -> None:
     assert np.array_equal(read(out / f"mask/{name}.png"), mask)
     assert row["status"] == "corrected"
     assert float(row["coverage"]) == pytest.approx((mask > 0).mean(), abs=1e-6)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     order = np.argsort(-stats[1:, cv2.CC_STAT_AREA])
     large = stats[1:, cv2.CC_STAT_AREA][order] >= 0.01 * stats[1:, cv2.CC_STAT_AREA].max()
     flukes = [labels == 1 + i for i in order[large]]

@@ -1,4 +1,4 @@
-"""What is made of a photo and its mask: overlay, cut-out, white ground, thumbnail, fourth channel."""
+"""What is made of a photo and its mask: overlay, cut-out, white ground, thumbnail, RGBM."""
 
 from __future__ import annotations
 

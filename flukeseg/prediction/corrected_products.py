@@ -79,7 +79,7 @@ def _follow(
     max_pixels: int,
 ) -> None:
     path = folder.folder / mask_name(row["name"])
-    source = InputPhoto(row["path"], row["name"])
+    photo = InputPhoto(row["path"], row["name"])
     wanted = replace(
         settings, products=tuple(sorted({*settings.products, *row["products"]} - {"mask"}))
     )
@@ -105,7 +105,7 @@ def _follow(
     made: dict[str, Any] = {key: row[key] for key in KEPT_COLUMNS if key in row}
     height_width = (0, 0) if prediction is None else prediction.size
     orientation = row.get("exif_orientation", 1)
-    file = PhotoFile(source, height_width, orientation, problem, 0.0, stamp(row["key"]))
+    file = PhotoFile(photo, height_width, orientation, problem, 0.0, stamp(row["key"]))
     made |= describe(file, prediction)
     if digest != row.get("mask_sha256"):
         made["made_from_sha256"] = digest

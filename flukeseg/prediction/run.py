@@ -41,7 +41,7 @@ def predict_photos(
         output: folder of the products.
         trainer: runs the networks, on its devices; a callback is added to it.
         shard: `3/16` for the third of 16 parts, `merge` to summarise finished parts, or None.
-        remake: whether masks made with other settings are made again, see `PredictionFolder.settle`.
+        remake: whether masks made with other settings are made again; see `PredictionFolder`.
 
     Returns:
         The summary; None in a part of the photos, and in every process but the first.
