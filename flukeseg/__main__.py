@@ -20,6 +20,12 @@ class Job(NamedTuple):
 
 JOBS = {
     "predict": Job("flukeseg.predict", "fluke masks of photos: source=PHOTOS output=DIR"),
+    "review": Job(
+        "flukeseg.review", "look at masks and correct them in the browser: source=PHOTOS output=DIR"
+    ),
+    "collect": Job(
+        "flukeseg.collect", "pairs of corrected masks, to train on: predictions=DIR output=DIR"
+    ),
     "train": Job("flukeseg.train", "train a network: +experiment=seresnet34"),
     "evaluate": Job(
         "flukeseg.evaluate", "judge masks against true ones: predictions=DIR truth=DIR output=DIR"

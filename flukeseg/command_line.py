@@ -31,7 +31,9 @@ def run(job: Callable[[], Any]) -> None:
     if not several:  # there a comma separates the values to try
         sys.argv[1:] = [quote_text(argument) for argument in sys.argv[1:]]
     sys.argv[1:] = _flags_first(sys.argv[1:])
-    name = re.split(r"[./\\]", sys.argv[0].removesuffix(".py"))[-1]
+    # a job with a folder of its own is that folder's __main__.py
+    path = re.sub(r"([/\\]__main__)?\.py$", "", sys.argv[0])
+    name = re.split(r"[./\\]", path)[-1]
     try:
         with stop_on_signals(), report_user_errors(Command(name, sys.argv[1:])):
             check_arguments(name, sys.argv[1:])

@@ -38,7 +38,7 @@ def predict(cfg: DictConfig) -> Counter[str]:
             raise InputError(f"{key}={cfg[key]} must not be empty")
     settings = read_settings(cfg)
     trainer = make_trainer(cfg.trainer, enable_progress_bar=False, enable_checkpointing=False)
-    tally = predict_photos(settings, cfg.source, cfg.output, trainer, cfg.shard)
+    tally = predict_photos(settings, cfg.source, cfg.output, trainer, cfg.shard, cfg.remake)
     if tally is None:
         return Counter()
     report(tally, Path(cfg.output))
@@ -94,8 +94,9 @@ def report(tally: Tally, folder: Path) -> None:
     if (more := tally.kinds["unreadable"] - len(tally.unreadable)) > 0:
         log.warning("and %d more, in the table", more)
     if tally.to_review:
-        log.info("%d to review: sort the table by confidence", tally.to_review)
+        log.info("%d to look at first: review_order 1 to %d", tally.to_review, tally.to_review)
     log.info("table: %s", folder / "predictions.csv")
+    log.info("look at: %s", tally.page)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="predict")

@@ -96,7 +96,11 @@ class Predictions:
         self._root = os.path.commonpath(parents)
 
     def __iter__(self) -> Iterator[PredictedPhoto]:
-        return (self._photo(row) for row in self._rows if "width" in row)
+        return (self._photo(row) for row in self.rows())
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Return the photos' lines of the journal, in the same order."""
+        return (row for row in self._rows if "width" in row)
 
     def _photo(self, row: Mapping[str, Any]) -> PredictedPhoto:
         return PredictedPhoto(

@@ -1,4 +1,4 @@
-"""What is made of a photo and its mask: overlay, cut-out, white ground, fourth channel."""
+"""What is made of a photo and its mask: overlay, cut-out, white ground, thumbnail, RGBM."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from flukeseg.images.encoding import encode_jpeg
 from flukeseg.images.resizing import resize_mask, resize_photo
 from flukeseg.masks.geometry import Box, outlines
 
@@ -14,6 +15,8 @@ OUTLINE = (255, 0, 255)
 """RGB of a predicted outline: magenta keeps apart from sea, skin and snow."""
 FRAME = (255, 255, 0)
 """RGB of a box."""
+THUMBNAIL = (256, 192)
+"""Width and height in pixels that a thumbnail has at most."""
 
 
 def draw_outline(
@@ -62,3 +65,23 @@ def rgbm(photo: np.ndarray, mask: np.ndarray, size: tuple[int, int] | None = Non
     if size is not None:
         photo, mask = resize_photo(photo, size), 255 * resize_mask(mask // 255, size)
     return np.dstack([photo, mask])
+
+
+def draw_thumbnail(photo: np.ndarray, mask: np.ndarray) -> bytes:
+    """Draw a mask's outline on a small copy of its photo.
+
+    Args:
+        photo: h×w×3 uint8 RGB, of any size and shape; it is brought to the mask's.
+        mask: H×W uint8, 0 for what is no fluke.
+
+    Returns:
+        A JPEG.
+    """
+    scale = min(THUMBNAIL[0] / mask.shape[1], THUMBNAIL[1] / mask.shape[0])
+    height, width = (max(1, round(side * scale)) for side in mask.shape)
+    small = resize_photo(photo, (height, width))
+    # by area, and as bytes: an outline of 256 pixels shows no more, and large masks take long
+    fluke = np.where(mask > 0, np.uint8(255), np.uint8(0))
+    fluke = cv2.resize(fluke, (width, height), interpolation=cv2.INTER_AREA)
+    draw_outline(small, (fluke > 127).astype(np.uint8), OUTLINE)
+    return encode_jpeg(small)

@@ -79,23 +79,32 @@ def draw_sheet(rows: Mapping[str, Sequence[Cell]], path: Path) -> None:
         partial.write_bytes(encode(np.vstack(sheet)))
 
 
-def draw_gallery(cells: Sequence[Cell], rows: int = 6, columns: int = 6) -> np.ndarray:
-    """Arrange up to rows × columns photos of any size on white, names below.
+CAPTION_LINE = 18
+"""Height in pixels of a line below a photo."""
+
+
+def draw_gallery(cells: Sequence[Cell], columns: int = 6) -> np.ndarray:
+    """Arrange photos of any size on white, captions of one line or several below.
 
     Returns:
-        H×W×3 uint8 RGB, of one size however few the photos.
+        H×W×3 uint8 RGB, with as many rows as it takes.
     """
     width, height = GALLERY_CELL
-    sheet = np.full((rows * (height + 18), columns * width, 3), 255, np.uint8)
-    for number, (caption, photo, *_) in enumerate(cells):
-        top, left = number // columns * (height + 18), number % columns * width
+    captions = [caption.split("\n") for caption, *_ in cells]
+    below = CAPTION_LINE * max(len(lines) for lines in captions)
+    rows = -(-len(cells) // columns)
+    sheet = np.full((rows * (height + below), columns * width, 3), 255, np.uint8)
+    for number, ((_, photo, *_), lines) in enumerate(zip(cells, captions, strict=True)):
+        top, left = number // columns * (height + below), number % columns * width
         scale = min((width - 8) / photo.shape[1], (height - 8) / photo.shape[0])
         fitted = resize_photo(
             photo, (max(1, round(photo.shape[0] * scale)), max(1, round(photo.shape[1] * scale)))
         )
         y, x = top + (height - fitted.shape[0]) // 2, left + (width - fitted.shape[1]) // 2
         sheet[y : y + fitted.shape[0], x : x + fitted.shape[1]] = fitted
-        _write_caption(sheet[top + height : top + height + 18, left : left + width], caption, 0)
+        for i, line in enumerate(lines):
+            start = top + height + i * CAPTION_LINE
+            _write_caption(sheet[start : start + CAPTION_LINE, left : left + width], line, 0)
     return sheet
 
 

@@ -12,11 +12,12 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from flukeseg.atomic_files import atomic_write, locked_folder
 from flukeseg.errors import InputError
 from flukeseg.prediction.inputs import stamp
+from flukeseg.prediction.kept_masks import KeptMasks
 
 STATE = ".flukeseg"
 """Folder inside the output for what is the program's own; shards each have their files in it."""
@@ -35,14 +36,17 @@ class PredictionFolder:
 
     def __init__(self, folder: str | Path, part: str = "all") -> None:
         self.folder, self.part = Path(folder), part
-        self._state = self.folder / STATE
-        self._partial = self._state / f"partial-{part}"
-        self._journal = self._state / f"journal-{part}.jsonl"
+        self.state = self.folder / STATE
+        self._partial = self.state / f"partial-{part}"
+        self._journal = self.state / f"journal-{part}.jsonl"
         self._lock = threading.Lock()
         self._number = 0
+        self.kept = KeptMasks(self.folder, self.state)
+        self.generation = 0
+        self._hashes: dict[str, str] = {}
         with self._writing(self.folder):
-            self._state.mkdir(parents=True, exist_ok=True)
-        self._check_inside(self._state)
+            self.state.mkdir(parents=True, exist_ok=True)
+        self._check_inside(self.state)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -54,8 +58,8 @@ class PredictionFolder:
         hint = "wait for it, or choose another output"
         with locked_folder(self.folder, f"{STATE}/lock-{self.part}", hint):
             try:
-                with self._writing(self._state):
-                    for path in self._state.iterdir():
+                with self._writing(self.state):
+                    for path in self.state.iterdir():
                         self._check_inside(path)
                     shutil.rmtree(self._partial, ignore_errors=True)
                     self._partial.mkdir()
@@ -64,41 +68,62 @@ class PredictionFolder:
             finally:
                 shutil.rmtree(self._partial, ignore_errors=True)
 
-    def settle(self, settings: Mapping[str, Any]) -> None:
-        """Write down what masks are made with, or see that it is what they were made with.
+    def settle(self, settings: Mapping[str, Any], remake: bool = False) -> None:
+        """Write down what masks are made with, or check that it is what they were made with.
+
+        Args:
+            settings: by the option's name.
+            remake: where they differ, masks are made again with the new ones, except those that
+                are a person's.
 
         Raises:
             InputError: the masks already there were made otherwise; each difference is named.
         """
-        path = self._state / "settings.json"
-        if not path.exists():
-            self.write(path, json.dumps(settings, indent=2).encode())
-            return
-        before = json.loads(path.read_text(encoding="utf-8"))
+        path = self.state / "settings.json"
+        before: dict[str, Any] = {}
+        if path.exists():
+            before = json.loads(path.read_text(encoding="utf-8"))
+            # counts how often they changed: which lines of the journal are of which settings
+            self.generation = before.pop("generation", 0)
         now = json.loads(json.dumps(settings))
         changed = [
             f"{key}={before.get(key)} (now {now.get(key)})"
             for key in {**before, **now}
             if before.get(key) != now.get(key)
         ]
-        if changed:
+        if before and changed and not remake:
             raise InputError(
                 f"output={self.folder} holds masks made with {', '.join(changed)}; name another "
-                "output, or give the same settings"
+                "output, give the same settings, or add remake=true to make masks again except "
+                "those that a person corrected or approved"
             )
+        if before and changed:
+            self.generation += 1
+        if changed:
+            content = {**settings, "generation": self.generation}
+            self.write(path, json.dumps(content, indent=2).encode())
 
     def rows(self) -> JournalRows:
         """Return the lines of all parts' journals."""
-        return JournalRows(sorted(self._state.glob("journal-*.jsonl")))
+        return JournalRows(sorted(self.state.glob("journal-*.jsonl")))
 
     def progress(self, products: Sequence[str]) -> tuple[dict[str, str], set[str]]:
-        """Return the names given so far, by key, and the keys of those that have these products."""
+        """Return the names given so far, by key, and the keys that need no network any more.
+
+        Those have these products, or their masks are a person's.
+        """
         names, done = {}, set()
         for row in self.rows():
             names[row["key"]] = row["name"]
-            if self.is_done(row, products):
+            if "mask_sha256" in row:
+                self._hashes[row["key"]] = row["mask_sha256"]
+            if self.is_done(row, products) or self.kept.is_kept(row):
                 done.add(row["key"])
         return names, done
+
+    def hash_written(self, key: str) -> dict[str, str]:
+        """Return the column of the hash that a photo's mask had when `progress` was asked for."""
+        return {"mask_sha256": self._hashes[key]} if key in self._hashes else {}
 
     def is_done(self, row: Mapping[str, Any], products: Sequence[str]) -> bool:
         """Tell whether a line of the journal has these products, and their files are there.
@@ -107,6 +132,8 @@ class PredictionFolder:
         """
         return (
             not row["status"].startswith("unreadable")
+            and row.get("generation", 0) == self.generation
+            and "made_from_sha256" not in row  # of a correction, and that was taken back
             and row.get("stamp") == stamp(row["key"])
             and set(products) <= set(row["products"])
             and all((self.folder / name).is_file() for name in row["files"])
@@ -185,8 +212,20 @@ class JournalRows:
         with ExitStack() as stack:
             files = [stack.enter_context(journal.open("rb")) for journal in self.journals]
             for _, number, start in self.places:
-                files[number].seek(start)
-                yield json.loads(files[number].readline())
+                yield _read_line(files[number], start)
+
+    def in_order(self, ranks: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Give the lines in another order: `ranks` has each line's place in it, from 1."""
+        with ExitStack() as stack:
+            files = [stack.enter_context(journal.open("rb")) for journal in self.journals]
+            for index in sorted(range(len(self.places)), key=ranks.__getitem__):
+                _, number, start = self.places[index]
+                yield _read_line(files[number], start)
+
+
+def _read_line(file: BinaryIO, start: int) -> dict[str, Any]:
+    file.seek(start)
+    return json.loads(file.readline())
 
 
 def _check_names(journal: Path, row: Mapping[str, Any]) -> None:

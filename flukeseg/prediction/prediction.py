@@ -69,7 +69,8 @@ class Prediction:
     `probability`: H×W float32 in 0..1. `labels`: H×W uint8, 0 where there is no fluke, 1 the
     largest, 2 the next, …. `areas`: their pixels. `look`: what it was made of. `confidence`: the
     Dice to be expected, 0..1. `reasons`: why to look at it, if any. `photo`: H×W×3 uint8 RGB, which
-    the pictures need; None where nobody asked for any.
+    the pictures need; None where nobody asked for any. `drawn`: H×W uint8, 0 or 1, where a person
+    drew the mask: it is the mask to the pixel, whatever of it is too small for a fluke.
     """
 
     probability: np.ndarray
@@ -79,6 +80,7 @@ class Prediction:
     confidence: float
     reasons: tuple[str, ...]
     photo: np.ndarray | None = None
+    drawn: np.ndarray | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -88,7 +90,8 @@ class Prediction:
     @cached_property
     def mask(self) -> np.ndarray:
         """All flukes: H×W uint8, 0 or 255."""
-        return np.where(self.labels > 0, np.uint8(255), np.uint8(0))
+        pixels = self.labels if self.drawn is None else self.drawn
+        return np.where(pixels > 0, np.uint8(255), np.uint8(0))
 
     @cached_property
     def uncertainty(self) -> np.ndarray:
@@ -103,7 +106,7 @@ class Prediction:
     @property
     def coverage(self) -> float:
         """Share of the photo that is fluke."""
-        return sum(self.areas) / self.labels.size
+        return np.count_nonzero(self.mask) / self.mask.size
 
     @cached_property
     def boxes(self) -> tuple[Box, ...]:

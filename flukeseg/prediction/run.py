@@ -14,6 +14,7 @@ from flukeseg.data.workers import loading_processes
 from flukeseg.errors import InputError
 from flukeseg.model.checkpoint_files import name_checkpoint
 from flukeseg.model.predictor import Predictor
+from flukeseg.prediction.corrected_products import follow_corrections
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import InputPhoto, find_inputs, name_inputs
 from flukeseg.prediction.loader import PhotoFiles, explain_loading_errors, photo_loader
@@ -30,6 +31,7 @@ def predict_photos(
     output: str | Path,
     trainer: pl.Trainer,
     shard: str | None = None,
+    remake: bool = False,
 ) -> Tally | None:
     """Predict every photo of a source that is not done yet, and summarise all of them.
 
@@ -39,6 +41,7 @@ def predict_photos(
         output: folder of the products.
         trainer: runs the networks, on its devices; a callback is added to it.
         shard: `3/16` for the third of 16 parts, `merge` to summarise finished parts, or None.
+        remake: whether masks made with other settings are made again; see `PredictionFolder`.
 
     Returns:
         The summary; None in a part of the photos, and in every process but the first.
@@ -56,7 +59,7 @@ def predict_photos(
     try:
         with folder.locked():
             made_with = {"checkpoint": checkpoint, "runtime": predictor.runtime}
-            folder.settle(made_with | settings.recorded())
+            folder.settle(made_with | settings.recorded(), remake)
             names, done = folder.progress(settings.products.products)
             own = share.photos(name_inputs(paths, names))
             missing = [photo for photo in own if photo.key not in done]
@@ -73,6 +76,7 @@ def predict_photos(
                 log.info("part %s is done; after all parts: the same with shard=merge", shard)
             if share.shards > 1 or share.rank > 0:
                 return None
+            follow_corrections(folder, settings.products, settings.max_pixels)
             return gather(folder, settings.summaries, settings.max_pixels)
     except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
         log.info("stopped; what is done is kept: start again to go on")

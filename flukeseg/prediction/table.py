@@ -6,6 +6,7 @@ import csv
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,18 +21,21 @@ from flukeseg.masks.geometry import tight_box
 from flukeseg.masks.sheets import Cell, draw_galleries
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.loader import PhotoFile
+from flukeseg.prediction.page import write_pages
 from flukeseg.prediction.prediction import Prediction
+from flukeseg.prediction.review_order import GROUPS, review_group, review_ranks
 
 Row = Mapping[str, Any]
 
 COLUMNS = (
-    "path", "status", "width", "height", "exif_orientation", "flukes",
+    "path", "review_order", "status", "width", "height", "exif_orientation", "flukes",
     "box_x", "box_y", "box_width", "box_height",
     "rotated_x", "rotated_y", "rotated_width", "rotated_height", "rotated_angle",
     "coverage", "confidence", "disagreement", "review",
     "mask", "checkpoint", "threshold", "seconds",
 )  # fmt: skip
-"""Of `predictions.csv`: pixels, degrees, shares of 0 to 1. The boxes are the largest fluke's."""
+"""Of `predictions.csv`: pixels, degrees, shares of 0 to 1. The boxes are the largest fluke's;
+`review_order` is 1 for the mask to look at first."""
 
 
 SHOWN = 10  # unreadable photos that are told at the end; the others are in the table
@@ -63,15 +67,19 @@ def describe(file: PhotoFile, prediction: Prediction | None) -> dict[str, Any]:
 
 
 class Tally(NamedTuple):
-    """What a run came to: photos by status, how many to review, and some that were unreadable."""
+    """What a run came to: photos by status, how many to review, and some that were unreadable.
+
+    `page`: where all of them can be looked at.
+    """
 
     kinds: Counter[str]
     to_review: int
     unreadable: list[Row]
+    page: Path
 
 
 def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -> Tally:
-    """Write `predictions.csv`, and `coco.json` and `gallery/` where wanted, from the journal.
+    """Write `predictions.csv` and `index.html`, and where wanted `coco.json` and `gallery/`.
 
     It can be done again at any time; nothing but the journal, the masks and the photos is read.
 
@@ -83,6 +91,7 @@ def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -
     Memory does not grow with the rows, but for where each stands.
     """
     rows = folder.rows()
+    ranks = review_ranks(rows)
     kinds, to_review, unreadable = Counter(), 0, []
     with (
         folder.writing(folder.folder / "predictions.csv") as partial,
@@ -91,19 +100,19 @@ def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -
     ):
         table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         table.writeheader()
-        for row in rows:
-            table.writerow(row)
+        for row, rank in zip(rows, ranks, strict=True):
+            table.writerow({**row, "review_order": rank})
             kind = row["status"].split(":")[0]
             kinds[kind] += 1
-            to_review += bool(row.get("review"))
+            to_review += review_group(row) == 0
             if kind == "unreadable" and len(unreadable) < SHOWN:
                 unreadable.append(row)
     if "coco" in products:
         with folder.writing(folder.folder / "coco.json") as partial:
             write_coco(partial, _images(rows), _annotations(folder, rows, max_pixels))
     if "gallery" in products:
-        _write_gallery(folder, _masked(rows), max_pixels)
-    return Tally(kinds, to_review, unreadable)
+        _write_gallery(folder, _masked(rows.in_order(ranks)), max_pixels)
+    return Tally(kinds, to_review, unreadable, write_pages(folder, ranks))
 
 
 def _masked(rows: Iterable[Row]) -> Iterator[Row]:
@@ -132,7 +141,8 @@ def _annotations(
 def _write_gallery(folder: PredictionFolder, rows: Iterator[Row], max_pixels: int) -> None:
     place = folder.folder / "gallery"
     made = set()
-    for name, sheet in draw_galleries(rows, lambda row: _cell(folder, row, max_pixels)):
+    numbered = enumerate(rows, start=1)  # what could not be read comes last in the order of review
+    for name, sheet in draw_galleries(numbered, lambda row: _cell(folder, *row, max_pixels)):
         folder.write(place / name, encode_jpeg(sheet))
         made.add(name)
     for path in place.glob("*.jpg"):
@@ -140,11 +150,14 @@ def _write_gallery(folder: PredictionFolder, rows: Iterator[Row], max_pixels: in
             path.unlink()
 
 
-def _cell(folder: PredictionFolder, row: Row, max_pixels: int) -> Cell:
+def _cell(folder: PredictionFolder, order: int, row: Row, max_pixels: int) -> Cell:
+    name, group = f"{order}. {row['name']}", review_group(row)
+    said = row["review"].replace("; ", ", ") if group == 0 else GROUPS[group]
     try:
         photo = read_photo(row["key"], max_pixels)
         mask = read_mask(folder.folder / row["mask"], max_pixels=max_pixels)
     except InputError:  # moved since
-        return Cell(f"{row['name']}: gone", np.full((1, 2, 3), 200, np.uint8))
+        return Cell(f"{name}: gone", np.full((1, 2, 3), 200, np.uint8))
     box = tight_box(mask)
-    return Cell(row["name"], photo if box is None else white(photo, mask, box))
+    caption = f"{name}\n{round(100 * row['confidence'])} %, {said}"
+    return Cell(caption, photo if box is None else white(photo, mask, box))

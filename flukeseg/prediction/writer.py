@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,14 +10,18 @@ from threading import BoundedSemaphore
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import BasePredictionWriter
 from tqdm import tqdm
 
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_photo
+from flukeseg.images.tensors import to_array
+from flukeseg.masks.drawing import draw_thumbnail
 from flukeseg.model.tta import BatchProbability
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.loader import PhotoBatch, PhotoFile
+from flukeseg.prediction.page import thumbnail_path
 from flukeseg.prediction.prediction import (
     MaskSettings,
     PhotoProbability,
@@ -87,11 +92,11 @@ class ProductWriter(BasePredictionWriter):
         """
         files = batch["files"]
         seconds = (time.perf_counter() - self.started) / len(files)
-        readable = iter(split_batch(prediction))
+        readable = zip(split_batch(prediction), batch["image"], strict=False)
         for file in files:
-            look = None if file.problem else next(readable)
+            look, small = (None, None) if file.problem else next(readable)
             self.room.acquire()
-            self.threads.submit(self._finish, file, look, seconds)
+            self.threads.submit(self._finish, file, look, small, seconds)
         if self.problem:
             raise self.problem
 
@@ -115,10 +120,16 @@ class ProductWriter(BasePredictionWriter):
             self.bar.close()
             self.threads = None
 
-    def _finish(self, file: PhotoFile, look: PhotoProbability | None, seconds: float) -> None:
+    def _finish(
+        self,
+        file: PhotoFile,
+        look: PhotoProbability | None,
+        small: torch.Tensor | None,
+        seconds: float,
+    ) -> None:
         try:
             if not self.problem:
-                self._make_and_enter(file, look, seconds)
+                self._make_and_enter(file, look, small, seconds)
                 self.bar.update()
         except BaseException as error:  # raised again where the batches are handed out
             self.problem = error
@@ -126,7 +137,11 @@ class ProductWriter(BasePredictionWriter):
             self.room.release()
 
     def _make_and_enter(
-        self, file: PhotoFile, look: PhotoProbability | None, seconds: float
+        self,
+        file: PhotoFile,
+        look: PhotoProbability | None,
+        small: torch.Tensor | None,
+        seconds: float,
     ) -> None:
         started = time.perf_counter()
         photo = prediction = None
@@ -136,19 +151,35 @@ class ProductWriter(BasePredictionWriter):
                 photo = read_photo(file.photo.path, self.max_pixels)
             except InputError as error:  # it was there a moment ago
                 file, look = file._replace(problem=str(error)), None
+        row: dict[str, Any] = {"key": file.photo.key, "name": file.photo.name}
+        row |= self.folder.hash_written(file.photo.key)
         names = []
         if look is not None:
             prediction = make_prediction(look, file.size, self.masks, photo)
             for name, content in encode_products(prediction, file.photo.name, self.products):
-                self.folder.write(self.folder.folder / name, content)
+                if not names and not self._write_mask(name, content, row):
+                    return  # a person changed it since the run began
+                if names:
+                    self.folder.write(self.folder.folder / name, content)
                 names.append(name)
-        row = describe(file, prediction) | self.constants
+            path = thumbnail_path(self.folder.state, file.photo.name)
+            self.folder.write(path, draw_thumbnail(to_array(small), prediction.mask))
+        row |= describe(file, prediction) | self.constants
         if names:
             row["mask"] = names[0]
         row["seconds"] = round(file.seconds + seconds + time.perf_counter() - started, 3)
         products = sorted({"mask", *self.products.products})
         self.folder.add_row(
             row
-            | {"key": file.photo.key, "name": file.photo.name}
+            | {"generation": self.folder.generation}
             | {"files": names, "products": products, "stamp": file.stamp, "written": time.time()}
         )
+
+    def _write_mask(self, name: str, content: bytes, row: dict[str, Any]) -> bool:
+        """Write a mask unless a person's is there, and note its hash in the row."""
+        with self.folder.kept.locked():
+            if self.folder.kept.is_kept(row):
+                return False
+            self.folder.write(self.folder.folder / name, content)
+        row["mask_sha256"] = hashlib.sha256(content).hexdigest()
+        return True

@@ -17,6 +17,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from flukeseg.atomic_files import atomic_write
 from flukeseg.data.dataset import FlukeDataset, Sample
 from flukeseg.data.sampling import seed_of
+from flukeseg.images.tensors import to_array
 from flukeseg.masks.sheets import Cell, draw_sheet
 from flukeseg.training.curves import draw_curves
 from flukeseg.training.loggers import log_picture
@@ -180,7 +181,7 @@ class PhotoSheets(pl.Callback):
             log_picture(logger, self.folder / name, trainer.global_step)
 
     def _cell(self, sample: Sample, i: int) -> Cell:
-        photo = (sample["image"] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        photo = to_array(sample["image"])
         truth = sample["mask"][0].numpy().astype(np.uint8)
         predicted = np.unpackbits(self.predicted[i], count=truth.size).reshape(truth.shape)
         return Cell(f"{sample['name']} {self.dice[i]:.3f}", photo, truth, predicted)

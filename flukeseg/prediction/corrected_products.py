@@ -1,0 +1,147 @@
+"""What is made of masks that a person changed: their rows and products follow them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from flukeseg.errors import InputError
+from flukeseg.images.reading import read_mask, read_photo
+from flukeseg.masks.cleaning import Cleaning, clean
+from flukeseg.masks.drawing import draw_thumbnail
+from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.inputs import InputPhoto, stamp
+from flukeseg.prediction.kept_masks import hash_file, mask_name
+from flukeseg.prediction.loader import PhotoFile
+from flukeseg.prediction.page import thumbnail_path
+from flukeseg.prediction.prediction import PhotoProbability, Prediction
+from flukeseg.prediction.products import ProductSettings, encode_products
+from flukeseg.prediction.table import describe
+
+COMPONENTS = Cleaning(island_share=0.01, hole_share=0, min_coverage=0)
+"""What is a fluke of a mask that is not to be cleaned: all but specks."""
+
+KEPT_COLUMNS = ("key", "name", "mask_sha256", "checkpoint", "threshold", "seconds", "generation")
+"""Of a line of the journal, those that a correction does not change."""
+
+
+def follow_corrections(
+    folder: PredictionFolder, settings: ProductSettings, max_pixels: int
+) -> None:
+    """Make rows and products anew from the masks that a person changed since they were made.
+
+    Masks that are a person's get the products that they lack too; no network is asked. What a
+    person drew counts as certain: probabilities are 0 and 1, and all views agree.
+
+    Args:
+        folder: locked by this process.
+        settings: which products are wanted; those that a photo has are kept up to date too.
+        max_pixels: photos with more are not decoded.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    for row in folder.rows():
+        if not folder.kept.is_kept(row):
+            _adopt(folder, row)
+        elif not _is_up_to_date(folder, row, settings):
+            _follow(folder, row, settings, max_pixels)
+
+
+def _adopt(folder: PredictionFolder, row: Mapping[str, Any]) -> None:
+    """Note the hash of a mask where an older version did not, so that changes are seen from now."""
+    if "mask" in row and "mask_sha256" not in row:
+        digest = hash_file(folder.folder / row["mask"])
+        if digest is not None:
+            folder.add_row({**row, "mask_sha256": digest, "written": time.time()})
+
+
+def _is_up_to_date(
+    folder: PredictionFolder, row: Mapping[str, Any], settings: ProductSettings
+) -> bool:
+    digest = hash_file(folder.folder / mask_name(row["name"]))
+    return (
+        row.get("made_from_sha256", row.get("mask_sha256")) == digest
+        and row.get("stamp") == stamp(row["key"])
+        and set(settings.products) <= set(row["products"])
+        and all((folder.folder / name).is_file() for name in row["files"])
+    )
+
+
+def _follow(
+    folder: PredictionFolder,
+    row: Mapping[str, Any],
+    settings: ProductSettings,
+    max_pixels: int,
+) -> None:
+    path = folder.folder / mask_name(row["name"])
+    photo = InputPhoto(row["path"], row["name"])
+    wanted = replace(
+        settings, products=tuple(sorted({*settings.products, *row["products"]} - {"mask"}))
+    )
+    with folder.kept.locked():  # not while the mask is being replaced by another correction
+        digest = hash_file(path)
+        problem, prediction = "", None
+        try:
+            prediction = prediction_from_mask(
+                read_mask(path, max_pixels=max_pixels), row, max_pixels
+            )
+        except InputError as error:
+            problem = str(error).removeprefix(row["key"]).strip()
+    names = [mask_name(row["name"])]
+    if prediction is not None:
+        for name, content in encode_products(prediction, row["name"], wanted):
+            if name != names[0]:
+                folder.write(folder.folder / name, content)
+                names.append(name)
+        thumbnail = draw_thumbnail(prediction.photo, prediction.mask)
+        folder.write(thumbnail_path(folder.state, row["name"]), thumbnail)
+        for name in {*row["files"]} - {*names}:  # cut-outs of flukes that are gone
+            (folder.folder / name).unlink(missing_ok=True)
+    made: dict[str, Any] = {key: row[key] for key in KEPT_COLUMNS if key in row}
+    height_width = (0, 0) if prediction is None else prediction.size
+    orientation = row.get("exif_orientation", 1)
+    file = PhotoFile(photo, height_width, orientation, problem, 0.0, stamp(row["key"]))
+    made |= describe(file, prediction)
+    if digest != row.get("mask_sha256"):
+        made["made_from_sha256"] = digest
+        if prediction is not None:
+            made["status"] = "corrected"
+    elif prediction is not None and "confidence" in row:
+        # approved as it was: what the network said of it still holds
+        made |= {k: row[k] for k in ("confidence", "disagreement", "review") if k in row}
+    made |= {"mask": names[0], "files": names if prediction else names[:1], "stamp": file.stamp}
+    made |= {"products": sorted({"mask", *wanted.products}), "written": time.time()}
+    folder.add_row(made)
+
+
+def prediction_from_mask(mask: np.ndarray, row: Mapping[str, Any], max_pixels: int) -> Prediction:
+    """Make a prediction of a mask H×W uint8, 0 or 1, as if a network had been sure of it.
+
+    Raises:
+        InputError: the photo cannot be read, or the mask is not of its size.
+    """
+    photo = read_photo(row["key"], max_pixels)
+    if photo.shape[:2] != mask.shape:
+        (height, width), (own_height, own_width) = mask.shape, photo.shape[:2]
+        raise InputError(
+            f"its corrected mask is {width} × {height}, the photo {own_width} × {own_height}: "
+            f"draw {mask_name(row['name'])} anew at the photo's size, or delete it to have it made"
+        )
+    probability = mask.astype(np.float32)
+    labels, areas, _ = clean(mask, COMPONENTS)
+    sure = PhotoProbability(probability, np.zeros_like(probability), float("nan"))
+    return Prediction(
+        probability=probability,
+        look=sure,
+        labels=labels,
+        areas=areas,
+        confidence=1.0,
+        reasons=(),
+        photo=photo,
+        drawn=mask,
+    )

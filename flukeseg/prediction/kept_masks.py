@@ -1,0 +1,144 @@
+"""Which masks of a prediction folder are a person's, and are therefore never overwritten."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock
+
+from flukeseg.errors import InputError
+
+FILE = "review.csv"
+
+VERDICTS = ("right", "corrected", "no_fluke", "undone")
+"""A mask was right, was corrected, the photo shows no fluke; the last takes a verdict back."""
+
+
+class Verdict(NamedTuple):
+    """One judgement.
+
+    `name`: of the photo's products. `verdict`: one of `VERDICTS`. `who`: gave it. `when`: ISO 8601,
+    with the time zone. `mask_sha256`: of the mask's file that it is about. `path`: the photo.
+    """
+
+    name: str
+    verdict: str
+    who: str
+    when: str
+    mask_sha256: str
+    path: str
+
+
+class Verdicts:
+    """The verdicts of a prediction folder; of several on one photo the last counts.
+
+    Args:
+        folder: the prediction folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        self._stamp: tuple[int, int] | None = None
+        self._latest: dict[str, Verdict] = {}
+
+    def latest(self) -> dict[str, Verdict]:
+        """Return the verdict that counts on each photo, by name; read again where it has changed.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return {}
+        if (found.st_size, found.st_mtime_ns) != self._stamp:
+            self._latest = self._read()
+            self._stamp = found.st_size, found.st_mtime_ns
+        return self._latest
+
+    def add(self, verdict: Verdict) -> None:
+        """Write a verdict's line.
+
+        Raises:
+            OSError: there is no room for it, or the file may not be written.
+        """
+        is_new = not self.path.exists()
+        with self.path.open("a+b") as file:
+            # a line that was being written when a program was killed is none
+            file.seek(0)
+            content = file.read()
+            file.truncate(content.rfind(b"\n") + 1)
+        with self.path.open("a", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            writer = csv.writer(file)
+            if is_new or not content:
+                writer.writerow(Verdict._fields)
+            writer.writerow(verdict)
+
+    def _read(self) -> dict[str, Verdict]:
+        content = self.path.read_bytes()
+        content = content[: content.rfind(b"\n") + 1]
+        rows = csv.DictReader(content.decode("utf-8-sig", errors="replace").splitlines())
+        if not set(Verdict._fields[:2]) <= set(rows.fieldnames or Verdict._fields):
+            raise InputError(f"{self.path} has no columns name and verdict; restore its first line")
+        latest = {}
+        for row in rows:
+            latest[row["name"]] = Verdict(*(row.get(field) or "" for field in Verdict._fields))
+        return {name: found for name, found in latest.items() if found.verdict != "undone"}
+
+
+def hash_file(path: Path) -> str | None:
+    """Return the SHA-256 of a file's bytes in hexadecimal digits; None where there is no file."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def mask_name(name: str) -> str:
+    """Return where the mask of a photo's name lies in a prediction folder."""
+    return f"mask/{name}.png"
+
+
+class KeptMasks:
+    """Tells a person's masks from the program's.
+
+    A mask is a person's where its file is not the one that the program wrote, whatever changed it,
+    or where `review.csv` has a verdict on it.
+
+    Args:
+        folder: the prediction folder.
+        state: the folder of the program's own files in it.
+    """
+
+    def __init__(self, folder: Path, state: Path) -> None:
+        self.folder = folder
+        self.verdicts = Verdicts(folder)
+        self._lock = state / "lock-masks"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other threads and processes from writing masks; held for moments only."""
+        with FileLock(self._lock, timeout=60):
+            yield
+
+    def is_changed(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether a person changed the mask of a line of the journal.
+
+        Lines of old journals hold no hash; their masks count as the program's.
+        """
+        written = row.get("mask_sha256")
+        if written is None:
+            return False
+        return hash_file(self.folder / mask_name(row["name"])) not in (None, written)
+
+    def is_kept(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether the mask of a line of the journal stays, whatever else is asked for."""
+        name = row["name"]
+        if name in self.verdicts.latest():
+            return (self.folder / mask_name(name)).exists()
+        return self.is_changed(row)

@@ -1,0 +1,1 @@
+"""Masks looked at, corrected and learnt from in a page of the browser."""

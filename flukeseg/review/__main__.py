@@ -1,0 +1,81 @@
+"""Masks in the browser: `python -m flukeseg.review source=PHOTOS output=MASKS`."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import webbrowser
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from flukeseg import command_line
+from flukeseg.errors import InputError, require_int
+from flukeseg.installation import CONF, how_to_install
+
+log = logging.getLogger(__name__)
+
+
+def review(cfg: DictConfig) -> None:
+    """Serve the page of a prediction folder until it is stopped; predict first what has no mask.
+
+    Raises:
+        InputError: the folder cannot be used, the port is taken, or the server is not installed.
+    """
+    try:
+        import uvicorn
+
+        from flukeseg.review.server import make_app
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is not installed: {how_to_install('review')}") from error
+    from flukeseg.prediction.inputs import find_inputs
+    from flukeseg.review.session import ReviewSession
+
+    output = Path(cfg.output)
+    if cfg.source is None and not (output / ".flukeseg").is_dir():
+        raise InputError(f"output={output} holds no masks yet; give source=PHOTOS")
+    if cfg.source is not None:
+        find_inputs(cfg.source, leave_out=output)
+    connection = _listen(require_int("port", cfg.port, least=0, most=65535))
+    address = f"http://127.0.0.1:{connection.getsockname()[1]}/"
+    session = ReviewSession(
+        output,
+        cfg.checkpoint,
+        OmegaConf.to_container(cfg.train_options),
+        OmegaConf.to_container(cfg.predict_options),
+    )
+    if cfg.source is not None:
+        session.predict(Path(cfg.source).absolute() if Path(cfg.source).exists() else cfg.source)
+    log.info("the masks are at %s (Ctrl-C ends)", address)
+    if cfg.open_browser:
+        webbrowser.open(address)
+    try:
+        server = uvicorn.Server(uvicorn.Config(make_app(session), log_level="warning"))
+        server.run(sockets=[connection])
+    finally:
+        session.close()
+
+
+def _listen(port: int) -> socket.socket:
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        connection.bind(("127.0.0.1", port))
+    except OSError as error:
+        connection.close()
+        raise InputError(
+            f"port={port} is taken, perhaps by another review; give port={port + 1}"
+        ) from error
+    return connection
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="review")
+def main(cfg: DictConfig) -> None:
+    """Review from the command line."""
+    with command_line.report_user_errors():
+        review(cfg)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,172 @@
+"""From corrected masks to a better network, and from that to better masks of the rest."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flukeseg.errors import InputError
+from flukeseg.exchange.corrections import write_corrections
+from flukeseg.images.reading import read_mask
+from flukeseg.masks.metrics import dice
+from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.inputs import write_list
+from flukeseg.prediction.kept_masks import mask_name
+from flukeseg.review.looked_at import read_looked_at
+from flukeseg.review.saving import MaskStore
+from flukeseg.review.work import Step, Work
+
+FEWEST = 5
+"""Masks that a network is fine-tuned on."""
+
+HELD_OUT = 4
+"""Of so many corrected masks one is not trained on, to see what training did."""
+
+
+class Learning:
+    """Fine-tunes the network on what people corrected, and predicts the other photos again.
+
+    Args:
+        folder: the prediction folder.
+        train_options: further options of `flukeseg.train`.
+    """
+
+    def __init__(self, folder: Path, train_options: list[str]) -> None:
+        self.predictions = PredictionFolder(folder)
+        self.store = MaskStore(folder)
+        self.train_options = train_options
+
+    def learnable(self) -> dict[str, Any]:
+        """Say whether there is enough to train on."""
+        count = len(self._kept_rows())
+        sentence = (
+            f"You have looked at {count} masks. A network is trained on them on this computer, "
+            "which takes minutes. Then the photos that nobody has looked at get new masks; those "
+            "you corrected or approved stay as they are."
+        )
+        if count < FEWEST:
+            sentence = f"Look at {FEWEST} photos or more first; so far it is {count}."
+        return {"possible": count >= FEWEST, "sentence": sentence}
+
+    def work(self) -> Work:
+        """Plan the steps.
+
+        Raises:
+            InputError: there is not enough to train on.
+        """
+        if not self.learnable()["possible"]:
+            raise InputError(self.learnable()["sentence"])
+        date = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        place = self.predictions.state.resolve() / "learning" / date
+        rows = sorted(self._kept_rows(), key=lambda row: row["name"])
+        corrected = [row for row in rows if self._is_corrected(row)]
+        count = len(corrected) // HELD_OUT
+        # spread over the names, which often go by date and place
+        held = [corrected[(2 * i + 1) * len(corrected) // (2 * count)] for i in range(count)]
+        run = place / "run"
+        options = self.settings()
+        write_list(place / "held_out.txt", [row["key"] for row in held])
+        write_list(place / "all.txt", [row["key"] for row in self.predictions.rows()])
+        train = ["flukeseg.train", "+experiment=few", f"root={place / 'pairs'}"]
+        train += [f"hydra.run.dir={run}", *self.train_options]
+        predict = ["flukeseg.predict", f"checkpoint={run}", *options]
+        again = [f"source={place / 'all.txt'}", f"output={self.predictions.folder}", "remake=true"]
+        check = [f"source={place / 'held_out.txt'}", f"output={place / 'held_out'}"]
+        steps = [
+            Step("Collecting pairs", lambda: self._collect(place, [row["name"] for row in held])),
+            Step("Training", train),
+        ]
+        if held:
+            steps += [
+                Step("Trying it on masks it has not seen", [*predict, *check]),
+                Step("Comparing", lambda: self._compare(place, held)),
+            ]
+        steps += [
+            Step("Predicting the other photos again", [*predict, *again, self._products()]),
+            Step("Noting which network it is", lambda: self._note(run)),
+        ]
+        return Work("learning", steps, place / "log.txt", lambda: self._result(place))
+
+    def settings(self) -> list[str]:
+        """Return the options that the folder's masks are made with, but for the checkpoint."""
+        path = self.predictions.state / "settings.json"
+        if not path.exists():
+            return []
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        return [
+            option
+            for key, value in settings.items()
+            if key not in ("checkpoint", "generation")
+            for option in _options(key, value)
+        ]
+
+    def checkpoint(self, default: str) -> str:
+        """Return the network that learnt last, or another where none has."""
+        path = self.predictions.state / "network.txt"
+        return path.read_text(encoding="utf-8") if path.exists() else default
+
+    def _kept_rows(self) -> list[Mapping[str, Any]]:
+        rows = self.predictions.rows()
+        return [row for row in rows if "width" in row and self.predictions.kept.is_kept(row)]
+
+    def _note(self, run: Path) -> None:
+        self.predictions.state.joinpath("network.txt").write_text(str(run), encoding="utf-8")
+
+    def _products(self) -> str:
+        products = {p for row in self.predictions.rows() for p in row["products"]}
+        places = {"coco": "coco.json", "gallery": "gallery"}
+        products |= {p for p, name in places.items() if (self.predictions.folder / name).exists()}
+        return f"products=[{','.join(sorted(products))}]"
+
+    def _is_corrected(self, row: Mapping[str, Any]) -> bool:
+        return self.predictions.kept.is_changed(row) and self.store.original(row["name"]).exists()
+
+    def _collect(self, place: Path, held: list[str]) -> None:
+        looked_at = read_looked_at(self.predictions.folder)
+        write_corrections(place / "pairs", (pair for pair in looked_at if pair[0].name not in held))
+
+    def _compare(self, place: Path, held: list[Mapping[str, Any]]) -> None:
+        made = {row["key"]: row for row in PredictionFolder(place / "held_out").rows()}
+        before, after = [], []
+        for row in held:
+            truth = read_mask(self.predictions.folder / mask_name(row["name"]))
+            new = place / "held_out" / mask_name(made[row["key"]]["name"])
+            before.append(dice(read_mask(self.store.original(row["name"])), truth))
+            after.append(dice(read_mask(new), truth))
+        means = [round(float(np.mean(values)), 3) for values in (before, after)]
+        result = {"count": len(held), "before": means[0], "after": means[1]}
+        (place / "result.json").write_text(json.dumps(result), encoding="utf-8")
+        if means[1] < means[0]:
+            raise InputError(
+                f"on {len(held)} corrected masks that it was not trained on, the new network has a "
+                f"Dice of {means[1]}, the old one {means[0]}: the masks stay as they are; correct "
+                "more photos and try again"
+            )
+
+    def _result(self, place: Path) -> str:
+        path = place / "result.json"
+        if not path.exists():
+            return (
+                f"Done. With {HELD_OUT} corrected masks or more, one in {HELD_OUT} is kept from "
+                "training to say by how much the network got better."
+            )
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return (
+            f"Done. On {found['count']} corrected masks that it was not trained on, the Dice (1 is "
+            f"perfect) was {found['before']} and is {found['after']} now."
+        )
+
+
+def _options(key: str, value: Any) -> list[str]:
+    """Write a setting as options of the command line."""
+    if isinstance(value, Mapping):
+        return [o for k, v in value.items() if k != "_target_" for o in _options(f"{key}.{k}", v)]
+    if isinstance(value, float) and math.isfinite(value):
+        return [f"{key}={value!r}"]
+    return [f"{key}={json.dumps(value).strip(chr(34))}"]

@@ -1,0 +1,34 @@
+"""Photos of a prediction folder whose masks a person corrected or approved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from flukeseg.exchange.predicted_photos import PredictedPhoto, Predictions
+from flukeseg.prediction.folder import PredictionFolder
+
+
+def read_looked_at(folder: str | Path) -> Iterator[tuple[PredictedPhoto, np.ndarray]]:
+    """Yield photos with the masks that a person corrected or approved, H×W uint8, 0 or 1.
+
+    Those are what `review.csv` has a verdict on, and masks that any program changed. A photo that
+    was judged to show no fluke has an empty mask.
+
+    Args:
+        folder: the output of the prediction.
+
+    Raises:
+        InputError: it is no such folder, or a mask cannot be read.
+    """
+    predictions = Predictions(folder)
+    kept = PredictionFolder(folder).kept
+    verdicts = kept.verdicts.latest()
+    for photo, row in zip(predictions, predictions.rows(), strict=True):
+        if kept.is_kept(row):
+            said = verdicts.get(photo.name)
+            mask = photo.read_mask()
+            is_empty = said is not None and said.verdict == "no_fluke"
+            yield photo, np.zeros_like(mask) if is_empty else mask

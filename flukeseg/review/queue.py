@@ -1,0 +1,88 @@
+"""The photos of a prediction folder in the order of review, as far as they are predicted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flukeseg.prediction.folder import STATE, JournalRows
+from flukeseg.prediction.kept_masks import Verdicts, hash_file, mask_name
+from flukeseg.prediction.review_order import review_group, review_ranks
+
+Row = Mapping[str, Any]
+
+
+def photo_id(name: str) -> str:
+    """Return what stands for a photo in addresses: of letters and digits, whatever its name."""
+    return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:20]
+
+
+class ReviewQueue:
+    """What there is to look at; read again where a run or a person has added something.
+
+    Args:
+        folder: the prediction folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.state = folder, folder / STATE
+        self.verdicts = Verdicts(folder)
+        self._stamps: list[tuple[str, int, int]] = []
+        self._rows: dict[str, Row] = {}
+
+    def rows(self) -> dict[str, Row]:
+        """Return the lines of the journal by the photo's id, in the order of review."""
+        journals = sorted(self.state.glob("journal-*.jsonl"))
+        stats = [(path, path.stat()) for path in journals]
+        stamps = [(path.name, found.st_size, found.st_mtime_ns) for path, found in stats]
+        if stamps != self._stamps:
+            lines = JournalRows(journals)
+            ordered = lines.in_order(review_ranks(lines))
+            self._rows, self._stamps = {photo_id(row["name"]): row for row in ordered}, stamps
+        return self._rows
+
+    @property
+    def version(self) -> str:
+        """What changes when there are other photos or verdicts."""
+        self.rows()
+        said = self.verdicts.latest()
+        text = f"{self._stamps} {len(said)} {hash(tuple(said.values()))}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def progress(self) -> dict[str, int]:
+        """Return how many photos there are that can be looked at, and how many were."""
+        said = self.verdicts.latest()
+        rows = [row for row in self.rows().values() if "width" in row]
+        return {"total": len(rows), "looked_at": sum(row["name"] in said for row in rows)}
+
+    def photo(self, row: Row) -> dict[str, Any]:
+        """Describe a photo for the page."""
+        verdict = self.verdicts.latest().get(row["name"])
+        mask = self.folder / mask_name(row["name"])
+        box = [row.get(f"box_{side}") for side in ("x", "y", "width", "height")]
+        is_as_predicted = not verdict or verdict.verdict == "right"
+        return {
+            "id": photo_id(row["name"]),
+            "name": row["name"].encode(errors="replace").decode(),
+            "status": row["status"].encode(errors="replace").decode(),
+            "group": review_group(row),
+            "reasons": row["review"].split("; ") if row.get("review") else [],
+            "confidence": row.get("confidence"),
+            "verdict": verdict.verdict if verdict else None,
+            "version": mask.stat().st_mtime_ns if mask.exists() else 0,
+            "box": dict(zip(("x", "y", "width", "height"), box, strict=True))
+            if is_as_predicted and None not in box
+            else None,
+            "points": [],
+        }
+
+    def photos(self) -> list[dict[str, Any]]:
+        """Describe every photo, the one to look at first being the first."""
+        return [self.photo(row) for row in self.rows().values()]
+
+    def etag(self, row: Row) -> str | None:
+        """Return what tells a mask's file from what it was, as HTTP writes it."""
+        digest = hash_file(self.folder / mask_name(row["name"]))
+        return None if digest is None else f'"{digest}"'

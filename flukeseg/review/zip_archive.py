@@ -1,0 +1,93 @@
+"""Everything of a prediction folder as one zip file, with tables that follow corrections."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+
+from flukeseg.errors import InputError
+from flukeseg.images.encoding import encode_png
+from flukeseg.images.reading import MAX_PIXELS, read_mask
+from flukeseg.prediction.corrected_products import follow_corrections, prediction_from_mask
+from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.kept_masks import mask_name
+from flukeseg.prediction.products import ProductSettings
+from flukeseg.prediction.table import gather
+
+TABLES = ("predictions.csv", "review.csv", "coco.json", "index.html")
+
+
+def bring_up_to_date(folder: PredictionFolder) -> None:
+    """Make tables, products and page follow what was corrected.
+
+    Raises:
+        InputError: a prediction run holds the folder, which does the same at its end; or a file
+            cannot be written.
+    """
+    with folder.locked():
+        settings = json.loads((folder.state / "settings.json").read_text(encoding="utf-8"))
+        size = settings.get("rgbm_size")
+        made = ProductSettings(
+            products=(),
+            crop_margin=settings.get("crop_margin", 0.05),
+            probability_bits=settings.get("probability_bits", 8),
+            rgbm_size=None if size is None else tuple(size),
+        )
+        follow_corrections(folder, made, MAX_PIXELS)
+        places = {"coco": "coco.json", "gallery": "gallery"}
+        there = [p for p, name in places.items() if (folder.folder / name).exists()]
+        gather(folder, there, MAX_PIXELS)
+
+
+def zip_chunks(folder: PredictionFolder) -> Iterator[bytes]:
+    """Give a zip file part by part: masks, crops and cut-outs of each photo, and the tables."""
+    sink = _Sink()
+    # PNG and JPEG do not get smaller, and a table is nothing beside them
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        for name in TABLES:
+            if (folder.folder / name).exists():
+                archive.write(folder.folder / name, name)
+                yield sink.take()
+        for row in folder.rows():
+            if "width" not in row:
+                continue
+            for name, content in _files(folder, row):
+                archive.writestr(name.encode(errors="replace").decode(), content)
+                yield sink.take()
+    yield sink.take()
+
+
+def _files(folder: PredictionFolder, row: dict) -> Iterator[tuple[str, bytes]]:
+    name, path = row["name"], folder.folder / mask_name(row["name"])
+    try:
+        mask = read_mask(path)
+        yield mask_name(name), path.read_bytes()
+        if not mask.any():
+            return
+        prediction = prediction_from_mask(mask, row, MAX_PIXELS)
+    except InputError:  # moved since: the tables say so
+        return
+    for index in range(len(prediction.areas)):
+        own = name if index == 0 else f"{name}.fluke{index + 1}"
+        yield f"crop/{own}.png", encode_png(prediction.crop(index))
+        yield f"cutout/{own}.png", encode_png(prediction.cutout(index))
+
+
+class _Sink(io.RawIOBase):
+    """Keeps what a zip file writes until it is taken; it cannot be sought in."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: bytes) -> int:  # type: ignore[override]
+        self.parts.append(bytes(content))
+        return len(content)
+
+    def take(self) -> bytes:
+        content, self.parts = b"".join(self.parts), []
+        return content
