@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,29 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
-from flukeseg.benchmarking.jobs import repeat, run_prediction
-from flukeseg.benchmarking.prediction import STAGES, gflop, loading_seconds, stage_seconds
-from flukeseg.benchmarking.runtimes import installed_ways, masks_against_torch
-from flukeseg.benchmarking.timing import Timing, copying, products, speed, table, take_turns
-from flukeseg.benchmarking.training import autocast_of, samples_a_second, step_seconds
+from flukeseg.atomic_files import atomic_write
+from flukeseg.benchmarking.predicting import (
+    STAGES,
+    compare_masks,
+    compute,
+    gflop,
+    installed_runtimes,
+    repeat_photos,
+    run_prediction,
+    stage_seconds,
+)
+from flukeseg.benchmarking.timing import (
+    log_table,
+    matrix_products,
+    memory_copy,
+    rate,
+    spread,
+    take_turns,
+)
+from flukeseg.benchmarking.training import samples_per_second, step_seconds
 from flukeseg.errors import InputError, require_int
 from flukeseg.installation import CONF
-from flukeseg.model.precision import choose_precision, processor_name
+from flukeseg.model.precision import processor_name
 from flukeseg.predict import read_settings
 from flukeseg.prediction.inputs import find_inputs, name_inputs
 from flukeseg.training.trainer import quiet_lightning
@@ -34,7 +48,7 @@ Report = dict[str, Any]
 
 
 def benchmark(cfg: DictConfig) -> Report:
-    """Measure the parts that are asked for, and leave `benchmark.json` in `cfg.output`.
+    """Measure the parts that are asked for, and write `benchmark.json` to `cfg.output`.
 
     Raises:
         InputError: something in the configuration, the photos or the data cannot be used.
@@ -53,101 +67,84 @@ def benchmark(cfg: DictConfig) -> Report:
     }
     if unknown := [part for part in cfg.parts if part not in parts]:
         raise InputError(f"parts={unknown[0]} is not one of {', '.join(parts)}")
-    # what is missing is told now, not after minutes of measuring
+    # an error in the input is reported now, not after minutes of measuring
     paths = find_inputs(cfg.source) if {"quality", "stages", "end_to_end"} & {*cfg.parts} else []
     if {"loading", "training"} & {*cfg.parts}:
         check_data(cfg)
     report: Report = {"processor": processor_name(), "threads": torch.get_num_threads()}
     for part in cfg.parts:
         report[part] = parts[part]()
-        (output / "benchmark.json").write_text(json.dumps(report, indent=2) + "\n")
-    log.info("all figures: %s", output / "benchmark.json")
+        with atomic_write(output / "benchmark.json") as partial:
+            partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    log.info("results: %s", output / "benchmark.json")
     return report
 
 
 def machine(turns: int) -> Report:
-    """What a plain matrix product and a plain copy reach."""
-    work = products()
-    copy, gigabytes = copying()
-    times = take_turns({**{name: do for name, (do, _) in work.items()}, "copy": copy}, turns)
-    rows = {name: speed(times[name], amount, "GFLOP/s") for name, (_, amount) in work.items()}
-    rows["copy"] = speed(times["copy"], gigabytes, "GB/s")
-    table("machine", rows)
+    """Measure matrix products and a copy in memory, for comparison with the network."""
+    products = matrix_products()
+    copy, gigabytes = memory_copy()
+    times = take_turns({**{name: do for name, (do, _) in products.items()}, "copy": copy}, turns)
+    rows = {name: rate(times[name], amount, "GFLOP/s") for name, (_, amount) in products.items()}
+    rows["copy"] = rate(times["copy"], gigabytes, "GB/s")
+    log_table("machine", rows)
     return rows
 
 
 def network(cfg: DictConfig, turns: int) -> Report:
-    """All views of a batch by each runtime that is installed, in turns with a plain product."""
+    """Measure all views of a batch by each installed runtime, in turns with matrix products."""
     settings = read_settings(cfg)
-    predictor = replace(settings, runtime="torch").load_predictor()
-    size = predictor.size
-    batch = torch.rand(settings.batch_size, 3, *size)
-    work = {name: partial(compute, batch) for name, compute in installed_ways(settings)}
-    photos = len(batch)
-    plain = {f"product {name}": product for name, product in products().items()}
+    runtimes = installed_runtimes(settings)
+    predictor = runtimes["torch float32"].predictor
+    (height, width), photos = predictor.size, settings.batch_size
+    batch = torch.rand(photos, 3, height, width)
+    work = {name: partial(compute, segmenter, batch) for name, segmenter in runtimes.items()}
+    plain = {f"product {name}": product for name, product in matrix_products().items()}
     times = take_turns({**work, **{name: do for name, (do, _) in plain.items()}}, turns)
     amount = gflop(predictor)
-    rows = {
-        name: {
-            "seconds a photo": times[name].median / photos,
-            "low": times[name].low / photos,
-            "high": times[name].high / photos,
-            "GFLOP/s": amount * photos / times[name].median,
-        }
-        for name in work
-    }
-    rows |= {name: speed(times[name], own, "GFLOP/s") for name, (_, own) in plain.items()}
-    table(
-        f"network, {cfg.tta}, {size[1]} × {size[0]}, batch {photos}, {amount:.1f} GFLOP a photo",
+    rows = {}
+    for name in work:
+        rows[name] = spread([seconds / photos for seconds in times[name]], "seconds a photo")
+        rows[name]["GFLOP/s"] = amount / rows[name]["seconds a photo"]
+    rows |= {name: rate(times[name], own, "GFLOP/s") for name, (_, own) in plain.items()}
+    log_table(
+        f"network, {cfg.tta}, {width} × {height}, batch {photos}, {amount:.1f} GFLOP per photo",
         rows,
     )
     return rows
 
 
 def quality(cfg: DictConfig, paths: Sequence[str]) -> Report:
-    """Masks by each runtime that is installed, against torch's in float32 and against the truth."""
-    sources = name_inputs(paths)
+    """Compare the masks of each installed runtime with torch's in float32 and with true ones."""
     count = require_int("renderings", cfg.renderings)
-    rows = masks_against_torch(read_settings(cfg), sources, count)
-    table(f"masks of {len(sources)} photos, and edges of {count} renderings", rows)
+    rows = compare_masks(read_settings(cfg), name_inputs(paths), count)
+    log_table(f"masks of {len(paths)} photos, and edges of {count} renderings", rows)
     return rows
 
 
 def stages(cfg: DictConfig, paths: Sequence[str], output: Path) -> Report:
-    """Each stage of prediction in one thread, milliseconds a photo."""
-    settings = read_settings(cfg)
-    predictor = settings.load_predictor()
-    sources = name_inputs(paths)
-    place = output / "stages"
-    place.mkdir(exist_ok=True)
-    autocast = autocast_of(choose_precision(settings.precision, "cpu"))
-    work = (predictor, sources, settings, place, autocast)
-    stage_seconds(*work)
-    seconds = stage_seconds(*work)
-    total = sum(float(np.mean(own)) for own in seconds.values())
+    """Measure each stage of prediction in one process, milliseconds per photo."""
+    settings, photos = read_settings(cfg), name_inputs(paths)
+    stage_seconds(settings, photos[: settings.batch_size], output / "stages")  # warm-up
+    seconds = stage_seconds(settings, photos, output / "stages")
+    means = {stage: float(np.mean(seconds[stage])) for stage in STAGES}
     rows = {
         stage: {
-            "ms a photo": 1e3 * float(np.mean(seconds[stage])),
+            "ms a photo": 1e3 * means[stage],
             "median": 1e3 * float(np.median(seconds[stage])),
             "high": 1e3 * max(seconds[stage]),
-            "share": float(np.mean(seconds[stage])) / total,
+            "share": means[stage] / sum(means.values()),
         }
         for stage in STAGES
     }
-    rows["loading alone"] = {
-        "ms a photo": 1e3 * loading_seconds(sources, predictor.size, settings, 1)
-    }
-    table(
-        f"stages of prediction by {predictor.runtime}, one after the other, {len(sources)} photos",
-        rows,
-    )
+    log_table(f"stages of prediction, one after the other, {len(photos)} photos", rows)
     return rows
 
 
 def end_to_end(cfg: DictConfig, paths: Sequence[str], output: Path, turns: int) -> Report:
-    """`flukeseg.predict` from start to end, as it is and in the settings to compare with."""
+    """Measure `flukeseg.predict` from start to end, plain and with the options to compare."""
     count = require_int("photos", cfg.photos)
-    place = repeat(paths, count, output / "photos")
+    folder = repeat_photos(paths, count, output / "photos")
     keys = ("checkpoint", "tta", "size", "threshold", "runtime", "batch_size", "num_workers")
     plain = OmegaConf.to_container(cfg)
     values = {key: "null" if plain[key] is None else plain[key] for key in keys}
@@ -156,50 +153,44 @@ def end_to_end(cfg: DictConfig, paths: Sequence[str], output: Path, turns: int) 
     for turn in range(turns):
         for name, options in cfg.compare.items():
             masks = output / "masks" / f"{name}-{turn}"
-            found[name].append(run_prediction(place, masks, [*given, *options], count))
+            found[name].append(run_prediction(folder, masks, [*given, *options], count))
     rows = {}
     for name, runs in found.items():
-        timing = Timing.of([run["seconds"] for run in runs])
-        rows[name] = speed(timing, count, "photos a second") | {
-            "peak memory, MB": max(run["megabytes"] for run in runs)
-        }
-    table(f"end to end, {count} photos, start of the program included", rows)
+        rows[name] = rate([run["seconds"] for run in runs], count, "photos a second")
+        if peaks := [run["megabytes"] for run in runs if "megabytes" in run]:
+            rows[name]["peak memory, MB"] = max(peaks)
+    log_table(f"end to end, {count} photos, with the start of the program", rows)
     return rows
 
 
 def loading(cfg: DictConfig) -> Report:
-    """Augmented samples from the cache, in one process."""
-    data = pairs(cfg)
-    rates = [samples_a_second(data, 500) for _ in range(5)]
-    rows = {
-        "one process": {
-            "samples a second": float(np.median(rates)),
-            "low": min(rates),
-            "high": max(rates),
-        }
-    }
-    table("augmented samples from the cache", rows)
+    """Measure augmented samples from the cache, in one process."""
+    data = load_data(cfg)
+    rates = [samples_per_second(data, 500) for _ in range(5)]
+    rows = {"one process": spread(rates, "samples a second")}
+    log_table("augmented samples from the cache", rows)
     return rows
 
 
 def training(cfg: DictConfig, turns: int) -> Report:
-    """The parts of a training step."""
-    data = pairs(cfg)
+    """Measure the parts of a training step."""
+    data = load_data(cfg)
     rows = {}
     for precision in cfg.precisions:
         module = hydra.utils.instantiate(cfg.model, encoder_weights=None, _convert_="all")
-        seconds = step_seconds(module, data, autocast_of(precision), turns)
-        step = np.sum([seconds[part] for part in seconds], axis=0)
+        seconds = step_seconds(module, data, precision, turns)
         rows[precision] = {f"{part}, s": float(np.median(own)) for part, own in seconds.items()}
-        rows[precision] |= {"step, s": float(np.median(step)), "low": min(step), "high": max(step)}
-        photos = len(data.train_set)
-        rows[precision]["epoch's steps, s"] = float(np.median(step)) * photos / data.batch_size
-    table(f"training step, {cfg.model.encoder}, batch {data.batch_size}", rows)
+        rows[precision] |= spread(
+            [sum(parts) for parts in zip(*seconds.values(), strict=True)], "step, s"
+        )
+        epoch = rows[precision]["step, s"] * len(data.train_set) / data.batch_size
+        rows[precision]["epoch's steps, s"] = epoch
+    log_table(f"training step, {cfg.model.encoder}, batch {data.batch_size}", rows)
     return rows
 
 
 def check_data(cfg: DictConfig) -> None:
-    """See that there is a folder of pairs, or renderings.
+    """Check that there is data to train on.
 
     Raises:
         InputError: there is none.
@@ -208,7 +199,7 @@ def check_data(cfg: DictConfig) -> None:
         raise InputError("data.root has no value; give a folder of pairs, or data=synthetic")
 
 
-def pairs(cfg: DictConfig) -> Any:
+def load_data(cfg: DictConfig) -> Any:
     """Return the training data, set up."""
     data = hydra.utils.instantiate(cfg.data, _convert_="all")
     data.setup()

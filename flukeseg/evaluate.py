@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from flukeseg.evaluation.results import Result, Table, judge_folders, write_metr
 from flukeseg.evaluation.statistics import compare
 from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint
-from flukeseg.predict import predict
+from flukeseg.predict import read_settings, report, several
+from flukeseg.prediction.run import predict_photos
+from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.sweeps.jobs import refuse_ddp
-from flukeseg.training.trainer import quiet_lightning
+from flukeseg.training.trainer import make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +53,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
             raise InputError("truth has no value; give the folder of true masks")
         results = judge_folders(several(cfg.predictions), cfg.truth, cfg.max_pixels)
     elif cfg.runs is not None:
-        cleaning = hydra.utils.instantiate(cfg.cleaning)
-        judged = judge_folds(predictor(cfg), Path(cfg.runs), output, cleaning, cfg.max_pixels)
+        judged = judge_folds(predictor(cfg), mask_settings(cfg), Path(cfg.runs), output)
         results, tables = [judged[0]], [judged[1]]
     else:
         results, tables = evaluate_checkpoint(cfg, output)
@@ -76,10 +77,18 @@ def evaluate_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], li
     """Judge a checkpoint on the photos of `data=`, under each setting and perhaps under stress."""
     if cfg.get("data") is None:
         raise InputError("data has no value; give data=folder data.root=DIR, or data=synthetic")
-    sizes = [cfg.size] if cfg.sizes is None else cfg.sizes
-    sizes = [None if size is None else require_size("sizes", size) for size in sizes]
-    settings = (sizes, several(cfg.tta), several(cfg.threshold))
-    if cfg.stress and any(len(values) > 1 for values in settings):
+    settings = mask_settings(cfg)
+    sizes = [settings.size]
+    if cfg.sizes is not None:
+        sizes = [require_size("sizes", size) for size in cfg.sizes]
+        settings = replace(settings, size=sizes[0])
+    masks = settings.masks
+    variants = {
+        "size": {f"{size[1]} × {size[0]}" if size else "": size for size in sizes},
+        "tta": {str(views): views for views in several(cfg.tta)},
+        "masks": {f"threshold {t}": replace(masks, threshold=t) for t in several(cfg.threshold)},
+    }
+    if cfg.stress and any(len(values) > 1 for values in variants.values()):
         raise InputError("stress=true takes one size, one tta and one threshold")
     truths = labelled_photos(
         hydra.utils.instantiate(cfg.data, augmentation=None, _convert_="all"),
@@ -90,23 +99,31 @@ def evaluate_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], li
         seed=cfg.seed,
     )
     run = predictor(cfg)
-    name = name_of(cfg.checkpoint)
-    results = judge_checkpoint(run, truths, output, name, *settings, cfg.max_pixels)
+    results = judge_checkpoint(run, settings, variants, truths, output, name_of(cfg.checkpoint))
     if not cfg.stress:
         return results, []
-    return results, [stress_table(run, truths, output, results[0], cfg.max_pixels)]
+    return results, [stress_table(run, settings, truths, output, results[0])]
 
 
 def predictor(cfg: DictConfig) -> Predict:
-    """Return what runs `flukeseg.predict` with the options of this job, some of them changed."""
+    """Return what predicts with the trainer of a configuration."""
 
-    def run(changes: Mapping[str, Any]) -> None:
-        for value in changes.values():
-            if isinstance(value, str) and "${" in value:  # a folder's name is not to be resolved
-                raise InputError(f"{value} has ${{ in its name; rename it")
-        predict(OmegaConf.merge(cfg, changes))
+    def run(settings: PredictionSettings, source: Path, output: Path) -> None:
+        trainer = make_trainer(cfg.trainer, enable_progress_bar=False, enable_checkpointing=False)
+        report(predict_photos(settings, source, output, trainer), output)
 
     return run
+
+
+def mask_settings(cfg: DictConfig) -> PredictionSettings:
+    """Return the settings of predictions of which the masks are judged.
+
+    Of several values of an option, the first; of folds, the checkpoint is each run's own.
+    """
+    first = {key: several(cfg[key])[0] for key in ("tta", "threshold")}
+    checkpoint = cfg.checkpoint if cfg.checkpoint is not None else cfg.get("runs")
+    own = OmegaConf.merge(cfg, first, {"products": ["mask"], "checkpoint": checkpoint})
+    return read_settings(own)
 
 
 def refuse_parts(cfg: DictConfig, job: str) -> None:
@@ -126,11 +143,6 @@ def name_of(checkpoint: Any) -> str:
         return f"mean of {len(checkpoint)} checkpoints"
     path = Path(checkpoint)
     return "/".join(path.resolve().parts[-2:]) if path.is_dir() else path.name
-
-
-def several(value: Any) -> list[Any]:
-    """Return the values of an option that takes one or a list."""
-    return list(value) if OmegaConf.is_list(value) else [value]
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="evaluate")

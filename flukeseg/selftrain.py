@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
 from flukeseg.errors import InputError, require_int, require_size
-from flukeseg.evaluate import predictor, refuse_parts, several
+from flukeseg.evaluate import mask_settings, predictor, refuse_parts
 from flukeseg.evaluation.labelled import render_pairs
 from flukeseg.evaluation.pairing import find_true_masks, predict_and_pair
 from flukeseg.evaluation.results import judge_pairs
@@ -24,7 +24,7 @@ from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_module
 from flukeseg.model.runtimes import SUFFIXES
-from flukeseg.predict import predict
+from flukeseg.predict import predict, several
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import find_inputs, write_list
 from flukeseg.train import train
@@ -160,7 +160,7 @@ def calibrate(cfg: DictConfig, folder: Path, gate: Gate) -> float:
         count = require_int("calibrate_count", cfg.calibrate_count)
         root = render_pairs(folder / "rendered", count, size, cfg.seed)
     truths = find_true_masks(root, key="calibrate_on")
-    pairs = predict_and_pair(predictor(cfg), truths, folder / "teacher")
+    pairs = predict_and_pair(predictor(cfg), mask_settings(cfg), truths, folder / "teacher")
     rows = [
         row
         for row in judge_pairs("teacher", pairs, cfg.max_pixels).rows

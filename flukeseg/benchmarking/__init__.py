@@ -1,1 +1,1 @@
-"""Where the time goes: measured by `python -m flukeseg.benchmark`."""
+"""Speed and quality of every part, measured by `python -m flukeseg.benchmark`."""

@@ -1,50 +1,38 @@
-"""Fair clocks: what is compared takes turns, and each figure comes with its spread."""
+"""Timing of alternatives in turns, with their spread; reference speeds of the machine."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.benchmark import Timer
 
 log = logging.getLogger(__name__)
 
-
-class Timing(NamedTuple):
-    """Seconds of several turns: median, least and most."""
-
-    median: float
-    low: float
-    high: float
-    turns: int
-
-    @classmethod
-    def of(cls, seconds: list[float]) -> Timing:
-        """Sum up turns."""
-        return cls(float(np.median(seconds)), min(seconds), max(seconds), len(seconds))
+Work = Callable[[], Any]
 
 
-def take_turns(work: Mapping[str, Callable[[], Any]], turns: int) -> dict[str, Timing]:
-    """Time several things one after the other, again and again.
+def take_turns(work: Mapping[str, Work], turns: int) -> dict[str, list[float]]:
+    """Time several things in turns, each with warm-up; return the seconds of every turn.
 
-    On a shared machine a slow minute then hits all of them. The first turn, which fills caches, is
-    not counted.
+    In turns, since on a shared machine a slow minute then slows all of them.
     """
+    timers = {
+        name: Timer("work()", globals={"work": do}, num_threads=torch.get_num_threads())
+        for name, do in work.items()
+    }
     seconds: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(turns + 1):
-        for name, do in work.items():
-            started = time.perf_counter()
-            do()
-            if turn:
-                seconds[name].append(time.perf_counter() - started)
-    return {name: Timing.of(own) for name, own in seconds.items()}
+    for _ in range(turns):
+        for name, timer in timers.items():
+            seconds[name].append(timer.timeit(1).median)
+    return seconds
 
 
-def products() -> dict[str, tuple[Callable[[], Any], float]]:
-    """Plain matrix products by precision, each with its GFLOP: what a network could reach."""
+def matrix_products() -> dict[str, tuple[Work, float]]:
+    """Return matrix products by precision, each with its GFLOP: an upper bound for a network."""
     side = 2048
     work = {}
     for name, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
@@ -53,25 +41,25 @@ def products() -> dict[str, tuple[Callable[[], Any], float]]:
     return work
 
 
-def copying() -> tuple[Callable[[], Any], float]:
-    """A plain copy, with the GB it reads and writes."""
+def memory_copy() -> tuple[Work, float]:
+    """Return a copy in memory, and the GB that it reads and writes."""
     source = torch.rand(64 * 2**20)
     target = torch.empty_like(source)
     return lambda: target.copy_(source), 2 * source.numel() * 4 / 1e9
 
 
-def speed(timing: Timing, amount: float, unit: str) -> dict[str, float]:
-    """Return an amount a second: median, least and most."""
-    return {
-        unit: amount / timing.median,
-        "low": amount / timing.high,
-        "high": amount / timing.low,
-        "turns": timing.turns,
-    }
+def spread(values: Sequence[float], name: str) -> dict[str, float]:
+    """Return the median of values under a name, with the lowest and the highest."""
+    return {name: float(np.median(values)), "low": min(values), "high": max(values)}
 
 
-def table(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
-    """Say figures in columns."""
+def rate(seconds: Sequence[float], amount: float, unit: str) -> dict[str, float]:
+    """Return an amount per second: median, lowest and highest."""
+    return spread([amount / value for value in seconds], unit) | {"turns": len(seconds)}
+
+
+def log_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
+    """Log rows of values in columns."""
     log.info("\n%s", title)
     for name, row in rows.items():
         cells = "  ".join(f"{key} {value:.4g}" for key, value in row.items())

@@ -1,11 +1,12 @@
-"""The parts of a training step, and what the loaders deliver."""
+"""Speed of training: the parts of a step, and of making samples."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
 
-import torch
+import pytorch_lightning as pl
+from pytorch_lightning.profilers import SimpleProfiler
 
 from flukeseg.data.datamodule import FlukeDataModule
 from flukeseg.errors import InputError
@@ -13,66 +14,63 @@ from flukeseg.model.module import SegmentationModule
 
 PARTS = ("wait", "forward", "backward", "optimiser")
 
+WARM_UP = 2  # steps in which loaders start and memory is allocated
+
 
 def step_seconds(
-    module: SegmentationModule,
-    data: FlukeDataModule,
-    autocast: Callable[[], object],
-    steps: int,
+    module: SegmentationModule, data: FlukeDataModule, precision: str, steps: int
 ) -> dict[str, list[float]]:
-    """Return seconds of each part of each step; `wait` is for the loader.
+    """Train on the processor for some steps, timed by Lightning's profiler.
 
-    The first two steps, in which loaders start and memory is taken, are left out.
+    Returns:
+        Seconds of each part of each step that has a full batch, without the first steps; `wait` is
+        for the loader.
 
     Raises:
         InputError: the photos do not fill a batch.
     """
-    if len(data.train_set) < data.batch_size:
-        raise InputError(
-            f"{len(data.train_set)} photos to train on do not fill a batch: lower data.batch_size"
-        )
-    module.train()
-    optimizer = module.optimizer(module.parameters())
-    found: dict[str, list[float]] = {part: [] for part in PARTS}
-    sampler_epoch, done = 0, 0
-    while done < steps + 2:
-        loader = data.train_dataloader()
-        loader.sampler.set_epoch(sampler_epoch)
-        sampler_epoch += 1
-        batches = iter(loader)
-        while done < steps + 2:
-            clock = [time.perf_counter()]
-            batch = next(batches, None)
-            if batch is None:
-                break
-            clock.append(time.perf_counter())
-            with autocast():
-                loss = module.loss(module(batch["image"]), batch["mask"])["loss"]
-            clock.append(time.perf_counter())
-            optimizer.zero_grad()
-            loss.backward()
-            clock.append(time.perf_counter())
-            optimizer.step()
-            clock.append(time.perf_counter())
-            if done >= 2 and len(batch["image"]) == data.batch_size:
-                for part, began, ended in zip(PARTS, clock, clock[1:], strict=False):
-                    found[part].append(ended - began)
-            done += 1
-    return found
+    photos = len(data.train_set)
+    if photos < data.batch_size:
+        raise InputError(f"{photos} photos to train on do not fill a batch: lower data.batch_size")
+    profiler = SimpleProfiler()
+    trainer = pl.Trainer(
+        accelerator="cpu", precision=precision, profiler=profiler, limit_val_batches=0,
+        max_steps=_last_step(photos, data.batch_size, steps), max_epochs=-1, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(module, data)
+    times = profiler.recorded_durations
+    step = times["[LightningModule]SegmentationModule.optimizer_step"]
+    forward = times["[Strategy]SingleDeviceStrategy.training_step"]
+    backward = times["[Strategy]SingleDeviceStrategy.backward"]
+    wait = times["[_TrainingEpochLoop].train_dataloader_next"]
+    # the optimiser's step calls the other two
+    own = [s - f - b for s, f, b in zip(step, forward, backward, strict=True)]
+    full = [i for i in range(WARM_UP, len(step)) if _is_full(i, photos, data.batch_size)]
+    parts = zip(PARTS, (wait, forward, backward, own), strict=True)
+    return {part: [seconds[i] for i in full] for part, seconds in parts}
 
 
-def samples_a_second(data: FlukeDataModule, count: int) -> float:
+def samples_per_second(data: FlukeDataModule, count: int) -> float:
     """Return how many augmented samples one process makes in a second, from the cache."""
     dataset = data.train_set
-    length = len(dataset)
     dataset[(0, 0)]
     started = time.perf_counter()
     for number in range(count):
-        dataset[divmod(number, length)]
+        dataset[divmod(number, len(dataset))]
     return count / (time.perf_counter() - started)
 
 
-def autocast_of(precision: str) -> Callable[[], object]:
-    """Return the context of a trainer's precision, on the processor."""
-    enabled = precision == "bf16-mixed"
-    return lambda: torch.autocast("cpu", torch.bfloat16, enabled=enabled)
+def _last_step(photos: int, batch_size: int, steps: int) -> int:
+    """Number of steps after which so many were measured."""
+    number = WARM_UP
+    while steps:
+        steps -= _is_full(number, photos, batch_size)
+        number += 1
+    return number
+
+
+def _is_full(step: int, photos: int, batch_size: int) -> bool:
+    """Return whether a step has a full batch: the last one of an epoch may not."""
+    per_epoch = math.ceil(photos / batch_size)
+    return photos % batch_size == 0 or step % per_epoch < per_epoch - 1

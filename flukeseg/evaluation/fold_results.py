@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,21 +23,21 @@ from flukeseg.evaluation.statistics import choose_threshold
 from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.metrics import dice
+from flukeseg.prediction.settings import PredictionSettings
 
 THRESHOLDS = np.linspace(0.1, 0.9, 17)
 
 
 def judge_folds(
-    predict: Predict, runs: Path, output: Path, cleaning: Cleaning, max_pixels: int
+    predict: Predict, settings: PredictionSettings, runs: Path, output: Path
 ) -> tuple[Result, Table]:
     """Judge each photo by the run whose validation fold it was in.
 
     Args:
         predict: runs a prediction.
+        settings: of the predictions; the checkpoint is replaced by each run.
         runs: a folder with a run for each fold.
         output: the folder for predictions.
-        cleaning: of masks, for every threshold that is tried.
-        max_pixels: photos with more are refused.
 
     Returns:
         The result over all folds, and a table of thresholds.
@@ -47,6 +48,7 @@ def judge_folds(
     folders = sorted(path.parent for path in runs.glob("*/config.yaml"))
     if not folders:
         raise InputError(f"runs={runs} holds no runs; name the folder of a sweep over data.fold")
+    products = replace(settings.products, products=("mask", "probability"))
     truths: dict[str, TrueMask] = {}
     pairs: MatchedMasks = {}
     fold_of: dict[str, int] = {}
@@ -64,10 +66,9 @@ def judge_folds(
             )
         pairs |= predict_and_pair(
             predict,
+            replace(settings, checkpoints=(str(folder),), products=products),
             {name: truths[name] for name in names},
             output / "predictions" / f"fold_{data.fold}",
-            checkpoint=str(folder),
-            products=["mask", "probability"],
         )
         fold_of |= dict.fromkeys(names, data.fold)
     if missing := sorted(truths.keys() - pairs.keys()):
@@ -75,8 +76,9 @@ def judge_folds(
             f"{len(missing)} photos are in no fold of {runs} (for example {missing[0]}); train "
             "the missing folds"
         )
-    judged = judge_pairs("out of fold", dict(sorted(pairs.items())), max_pixels)
-    return judged, threshold_table(judged.pairs, fold_of, cleaning, max_pixels)
+    judged = judge_pairs("out of fold", dict(sorted(pairs.items())), settings.max_pixels)
+    table = threshold_table(judged.pairs, fold_of, settings.masks.cleaning, settings.max_pixels)
+    return judged, table
 
 
 def threshold_table(

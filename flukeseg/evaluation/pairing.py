@@ -7,19 +7,20 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from flukeseg.errors import InputError
 from flukeseg.images.reading import IMAGE_SUFFIXES, MASK_THRESHOLD
 from flukeseg.prediction.inputs import InputPhoto, write_list
+from flukeseg.prediction.settings import PredictionSettings
 
 log = logging.getLogger(__name__)
 
 TABLE = "predictions.csv"
 """Of an output of `flukeseg.predict`."""
 
-Predict = Callable[[Mapping[str, Any]], object]
-"""Runs `flukeseg.predict` with these of its options changed."""
+Predict = Callable[[PredictionSettings, Path, Path], object]
+"""Predicts the photos of a list into a folder."""
 
 
 class TrueMask(NamedTuple):
@@ -101,15 +102,15 @@ def find_predicted(folder: str | Path) -> dict[str, PredictedMask]:
 
 
 def predict_and_pair(
-    predict: Predict, truths: Mapping[str, TrueMask], folder: Path, **changes: Any
+    predict: Predict, settings: PredictionSettings, truths: Mapping[str, TrueMask], folder: Path
 ) -> MatchedMasks:
     """Predict on labelled photos into a folder, and match.
 
     Args:
         predict: runs a prediction.
+        settings: of the prediction.
         truths: the photos with their true masks.
         folder: the output of the prediction.
-        **changes: options of the prediction.
 
     Raises:
         InputError: a mask has no photo, or the prediction fails.
@@ -119,7 +120,7 @@ def predict_and_pair(
     folder.mkdir(parents=True, exist_ok=True)
     photos = folder / "photos.txt"
     write_list(photos, [truth.photo for truth in truths.values()])
-    predict({"source": str(photos), "output": str(folder), "products": ["mask"], **changes})
+    predict(settings, photos, folder)
     # as the table writes a path
     names = {
         InputPhoto(str(truth.photo), name).key.encode(errors="backslashreplace").decode(): name

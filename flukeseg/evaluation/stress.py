@@ -1,7 +1,7 @@
-"""The same photos under what the field does to them, to tell what each condition costs.
+"""Photos under conditions of the field, to measure what each condition costs.
 
-Nothing is drawn but from (VERSION, condition, key): a photo meets the same glare on every machine,
-whatever else is evaluated and in whatever order. The mask changes only where the geometry does.
+Random numbers depend only on (VERSION, condition, key): a photo has the same glare on every
+machine, whatever else is evaluated and in whatever order. The mask changes only with the geometry.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from flukeseg.errors import InputError
 from flukeseg.images.resizing import resize_mask, resize_photo
 
 VERSION = 1
-"""Figures compare between equal versions only; a transform that changes raises it."""
+"""Results can be compared within one version; a change to a transform raises it."""
 
 Pair = tuple[np.ndarray, np.ndarray]
 Condition = Callable[[np.ndarray, np.ndarray, np.random.Generator], Pair]
 
 _LONGEST = 32_766  # the longest side that OpenCV warps, in pixels
 
-# Light adds up in linear values, not in the photo's own: sRGB's curve, to and fro. 16 bits hold
-# its darkest steps apart.
+# Light is additive in linear values, not in a photo's levels: sRGB's curve and its inverse, in 16
+# bits, which keep the darkest levels distinct.
 _LEVEL, _LIGHT = np.arange(256) / 255, np.arange(65536) / 65535
 _TO_LIGHT = np.where(_LEVEL <= 0.04045, _LEVEL / 12.92, ((_LEVEL + 0.055) / 1.055) ** 2.4)
 _TO_LIGHT = _TO_LIGHT.astype(np.float32)
@@ -41,7 +41,7 @@ def stress(name: str, photo: np.ndarray, mask: np.ndarray, key: str) -> Pair:
         name: one of CONDITIONS.
         photo: sides of 1 to 32,766 pixels.
         mask: may be empty, or full.
-        key: the photo's stem; decides, with the name, all that is random.
+        key: the photo's stem; seeds the random numbers, together with the name.
 
     Raises:
         InputError: there is no such condition, or the photo is too long.
@@ -50,7 +50,7 @@ def stress(name: str, photo: np.ndarray, mask: np.ndarray, key: str) -> Pair:
         raise InputError(f"there is no condition {name!r}: choose from {', '.join(CONDITIONS)}")
     if max(photo.shape) > _LONGEST:
         raise InputError(f"photo {key} has a side of over {_LONGEST} pixels: make it smaller")
-    # macOS spells é as two characters; stems that are no Unicode at all hold surrogates
+    # macOS writes é as two characters; stems that are not valid Unicode have surrogates
     text = unicodedata.normalize("NFC", f"{VERSION}/{name}/{key}").encode("utf-8", "surrogatepass")
     seed = int.from_bytes(hashlib.sha256(text).digest(), "big")
     changed = CONDITIONS[name](photo, mask, np.random.default_rng(seed))
@@ -63,11 +63,11 @@ def grey(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
 
 
 def glare(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
-    """Low sun on wet skin and water: blown-out patches, glitter about them, and a faint veil.
+    """Low sun on wet skin and water: overexposed patches, glitter around them, and a faint veil.
 
-    Three soft patches of 300 flat sparks each, most of them brighter than white, lie about a point
-    of the fluke (without one, of the frame). All sizes go with the fluke's longer side, so that a
-    part of it is lost, and a part only, whatever its share of the frame.
+    Three soft patches of 300 flat sparks each, most of them brighter than white, lie around a point
+    of the fluke (without one, of the frame). All sizes scale with the fluke's longer side, so that
+    part of the fluke is lost, whatever its share of the frame.
     """
     lit = mask if mask.any() else np.ones_like(mask)
     spots = np.flatnonzero(lit)
@@ -89,7 +89,7 @@ def glare(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair
             a = reach * 0.0006 * 10 ** rng.uniform(0, 0.9)
             b = a * rng.uniform(0.15, 0.4)
             x, y, *axes = (round(16 * float(value)) for value in (*at, a, b))
-            # OpenCV draws no ellipse smaller than a pixel: such a one is weaker instead
+            # OpenCV draws no ellipse smaller than a pixel: it is made darker instead
             level = rng.integers(60, 256) * min(1, np.pi * a * b)
             cv2.ellipse(sparks, (x, y), axes, 0, 0, 360, float(level), -1, cv2.LINE_AA, shift=4)
     light += cv2.GaussianBlur(sparks, (0, 0), 0.3 + 0.0005 * reach) / 100
@@ -97,7 +97,7 @@ def glare(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair
 
 
 def motion_blur(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
-    """A boat that moves under a slow shutter: smeared along a line of 2 % of the width."""
+    """A moving boat and a slow shutter: blurred along a line of 2 % of the width."""
     half = 0.01 * photo.shape[1]
     angle = rng.uniform(0, np.pi)
     ends = int(half) + 1
@@ -110,24 +110,23 @@ def motion_blur(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -
 
 
 def jpeg_20(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
-    """A photo that went round by messenger: JPEG at quality 20, and back."""
+    """A photo sent by a messenger: JPEG of quality 20."""
     _, data = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 20])
     return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1], mask
 
 
 def quarter_size(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
-    """A thumbnail, or a fluke far off: a quarter of each side, both by area; at least 1 pixel."""
+    """A thumbnail, or a distant fluke: a quarter of each side, by area; at least 1 pixel."""
     size = tuple(max(1, round(side / 4)) for side in mask.shape)
     return resize_photo(photo, size), resize_mask(mask, size)
 
 
 def tilt_15(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
-    """A camera held askew: turned by 15° either way about the centre, in a frame of the same size.
+    """A tilted camera: rotated by 15° either way around the centre, in a frame of the same size.
 
-    Zoomed until the photo fills the frame (1.35 times at 3:2, 1.74 at 3:1), so that nothing has to
-    be made up: a reflected border would show parts of flukes that no whale has, right or wrong in
-    the mask alike. The price is that tips of wide flukes leave the frame, as they do at sea. A side
-    of 1 pixel cannot turn.
+    Zoomed until the photo fills the frame (1.35 times at 3:2, 1.74 at 3:1), so that nothing is
+    invented: a reflected border would show parts of flukes that do not exist. In return, tips of
+    wide flukes leave the frame, as they do at sea. A photo with a side of 1 pixel is not rotated.
     """
     angle = np.deg2rad(15) * rng.choice((-1, 1))
     extent = np.array(photo.shape[1::-1]) - 1.0  # between the middles of the outermost pixels
@@ -147,16 +146,16 @@ def tilt_15(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pa
 
 
 def cut(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
-    """A fluke partly out of the frame: cropped from one side, through the fluke.
+    """A fluke partly outside the frame: cropped from one side, through the fluke.
 
-    Outside are 25 to 35 % of its columns (left, right) or rows (top, bottom); without a fluke, a
-    quarter of the frame. A fluke of one column or row stays, at the new edge.
+    25 to 35 % of its columns (left, right) or rows (top, bottom) are outside; without a fluke, a
+    quarter of the frame. A fluke of one column or row is kept, at the new edge.
     """
     axis, far, share = rng.integers(2), rng.integers(2), rng.uniform(0.25, 0.35)
     held = mask.any(axis=1 - axis)
     if not held.any():
         held, share = np.ones_like(held), 0.25
-    # seen from the side that goes; the new edge is a line that holds fluke
+    # counted from the side that is cropped; the new edge is a line with fluke
     lines = np.flatnonzero(held[::-1] if far else held)
     outside = min(max(1, round(share * lines.size)), lines.size - 1)
     kept = slice(lines[outside], None) if not far else slice(None, held.size - lines[outside])
@@ -165,9 +164,10 @@ def cut(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
 
 
 def dark(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
-    """Against the light, or at dusk: 2 to 3 stops under, with the sensor's noise.
+    """Against the light, or at dusk: 2 to 3 stops underexposed, with sensor noise.
 
-    The noise's deviation, of full white in linear light: .002 of reading, and .02 √light.
+    Standard deviations of the noise, in linear light with white as 1: 0.002 of reading and
+    0.02 √light of photons.
     """
     light = _TO_LIGHT[photo] * np.float32(2 ** -rng.uniform(2, 3))
     noise = rng.standard_normal(light.shape, np.float32)
@@ -177,7 +177,7 @@ def dark(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
 def text_card(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
     """A scanned catalogue card: a typed strip, 14 to 20 % of the height, above or below the photo.
 
-    It is added to the photo, so that it hides no fluke; the mask is 0 there.
+    It is added beside the photo, so that it hides no fluke; the mask is 0 there.
     """
     height, width = max(1, round(mask.shape[0] * rng.uniform(0.14, 0.20))), mask.shape[1]
     above, number = rng.integers(2), rng.integers(1000, 10_000)
@@ -185,7 +185,7 @@ def text_card(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> 
     month = rng.choice(["JAN", "MAR", "MAY", "JUL", "AUG", "OCT"])
     place = rng.choice(["GULF OF MAINE", "SILVER BANK", "ICY STRAIT", "TONGA", "DISKO BAY"])
     lines = f"NO. {number} MEGAPTERA NOVAEANGLIAE", f"{day:02d} {month} {year} {place}"
-    pitch = min(0.26 * height, width / (max(map(len, lines)) + 1))  # as much room for each letter
+    pitch = min(0.26 * height, width / (max(map(len, lines)) + 1))  # equal space for each letter
     ink = Image.new("L", (width, height))
     if pitch >= 2:
         # Pillow's own font: OpenCV 4 and 5 draw theirs differently
@@ -203,7 +203,7 @@ def text_card(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> 
 
 
 def _developed(light: np.ndarray) -> np.ndarray:
-    """Give linear light, 1 being white, as sRGB levels uint8."""
+    """Convert linear light, with white as 1, to sRGB levels uint8."""
     return _TO_LEVEL[(light.clip(0, 1) * 65535 + 0.5).astype(np.uint16)]
 
 

@@ -1,1 +1,1 @@
-"""Probabilities -> clean masks, what is made of them, and how good they are."""
+"""Probabilities -> clean masks, their boxes, drawings, annotations and metrics."""

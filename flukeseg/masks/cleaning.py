@@ -1,4 +1,4 @@
-"""A thresholded mask -> its flukes: islands removed, holes filled, each fluke told apart."""
+"""A thresholded mask -> its flukes: islands removed, holes filled, each fluke labelled."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 from flukeseg.errors import require_number
 from flukeseg.masks.geometry import tight_box
 
-MOST = 255
-"""Flukes of a photo, as labels have 8 bits; nobody has seen as many."""
+MAX_FLUKES = 255
+"""Of a photo, as labels have 8 bits."""
 
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What is kept of a mask.
+    """Which parts of a mask are kept.
 
     Args:
-        island_share: components below this share of the largest one's area go; larger ones are
-            flukes of their own. 0.01 to 1.
+        island_share: components below this share of the largest one's area are removed; larger
+            ones are separate flukes. 0.01 to 1.
         hole_share: holes up to this share of the flukes' area are filled; 0 fills none.
-        min_coverage: below this share of the photo, what is left is no fluke.
+        min_coverage: if the rest covers less than this share of the photo, there is no fluke.
 
     Raises:
         InputError: a share is out of range.
@@ -42,7 +42,7 @@ class Cleaned(NamedTuple):
     """Flukes of a photo.
 
     `labels`: H×W uint8, 0 where there is none, 1 for the largest fluke, 2 for the next, …
-    `areas`: their pixels, in that order. `removed`: pixels of islands that went.
+    `areas`: their pixels, in that order. `removed`: pixels of removed islands.
     """
 
     labels: np.ndarray
@@ -51,13 +51,13 @@ class Cleaned(NamedTuple):
 
 
 def clean(mask: np.ndarray, cleaning: Cleaning) -> Cleaned:
-    """Fill a mask's holes, tell its flukes apart and drop what is none.
+    """Fill the holes of a mask, remove islands and label the flukes.
 
-    Pixels are of one component if they touch at a side or a corner. An empty mask has no flukes.
+    Pixels that touch at a side or a corner belong to one component. An empty mask has no flukes.
 
     Args:
         mask: H×W uint8, 0 or 1.
-        cleaning: what is kept.
+        cleaning: which parts are kept.
     """
     labels = np.zeros(mask.shape, np.uint8)
     box = tight_box(mask)
@@ -67,10 +67,10 @@ def clean(mask: np.ndarray, cleaning: Cleaning) -> Cleaned:
     _, components, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
     areas[0] = 0  # the background
-    # of two equal ones the upper, then the left
+    # of two equal ones the upper first, then the left
     left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
     order = np.lexsort((left, top, -areas))
-    kept = order[areas[order] >= max(1.0, cleaning.island_share * areas.max())][:MOST]
+    kept = order[areas[order] >= max(1.0, cleaning.island_share * areas.max())][:MAX_FLUKES]
     total = int(areas[kept].sum())
     if total < cleaning.min_coverage * mask.size:
         return Cleaned(labels, (), int(areas.sum()))
@@ -81,9 +81,9 @@ def clean(mask: np.ndarray, cleaning: Cleaning) -> Cleaned:
 
 
 def _filled(mask: np.ndarray, share: float) -> np.ndarray:
-    """Fill holes up to a share of the mask's area. Pixels of a hole touch at their sides."""
+    """Fill holes up to a share of the mask's area. Holes are 4-connected."""
     ground = np.pad((mask == 0).astype(np.uint8), 1, constant_values=1)
     _, holes, stats, _ = cv2.connectedComponentsWithStats(ground, connectivity=4)
     fill = stats[:, cv2.CC_STAT_AREA] <= share * np.count_nonzero(mask)
-    fill[[0, holes[0, 0]]] = False  # the mask, and what is outside it
+    fill[[0, holes[0, 0]]] = False  # the mask itself, and the outside
     return mask | fill[holes[1:-1, 1:-1]].astype(np.uint8)

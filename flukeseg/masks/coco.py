@@ -16,20 +16,20 @@ CATEGORY = {"id": 1, "name": "fluke", "supercategory": "whale"}
 
 
 def annotations(labels: np.ndarray, count: int) -> list[dict[str, Any]]:
-    """Describe each fluke of a photo as a COCO annotation, ids left out.
+    """Describe each fluke of a photo as a COCO annotation, without ids.
 
-    `segmentation` is exact: COCO's run lengths, not compressed. `polygons` is beside it for tools
-    that want these: through the centres of the outermost pixels, so half a pixel inside.
+    `segmentation` is exact: COCO's uncompressed run lengths. `polygons` is for tools that need
+    them: through the centres of the outermost pixels, so half a pixel inside the mask's outline.
 
     Args:
         labels: H×W uint8, 1 to `count`; 0 where there is no fluke.
-        count: of flukes.
+        count: number of flukes.
     """
     return [_annotation((labels == label).astype(np.uint8)) for label in range(1, count + 1)]
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
-    """Count the pixels of each run down the columns, first those of 0, of a mask 0 or 1."""
+    """Return the run lengths of a mask 0 or 1, column by column, the first of zeros."""
     flat = mask.ravel(order="F")
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     lengths = np.diff(changes, prepend=0, append=flat.size).tolist()
@@ -42,10 +42,10 @@ def write_coco(
     found: Iterable[dict[str, Any]],
     category: str = CATEGORY["name"],
 ) -> None:
-    """Write a COCO file image by image, so that memory does not grow with their number.
+    """Write a COCO file entry by entry, so that memory does not grow with their number.
 
     Args:
-        path: of the JSON.
+        path: of the JSON file.
         images: entries with `id`, `file_name`, `width`, `height`.
         found: annotations with `image_id`, as `annotations` gives them.
         category: name of what they are.

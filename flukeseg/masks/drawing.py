@@ -1,4 +1,4 @@
-"""What is made of a photo and its mask: overlay, cut-out, white ground, thumbnail, RGBM."""
+"""Pictures of a photo and its mask: overlay, cut-out, white background, thumbnail, RGBM."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from flukeseg.images.resizing import resize_mask, resize_photo
 from flukeseg.masks.geometry import Box, outlines
 
 OUTLINE = (255, 0, 255)
-"""RGB of a predicted outline: magenta keeps apart from sea, skin and snow."""
+"""RGB of a predicted outline: magenta contrasts with sea, skin and snow."""
 FRAME = (255, 255, 0)
 """RGB of a box."""
 THUMBNAIL = (256, 192)
-"""Width and height in pixels that a thumbnail has at most."""
+"""Largest width and height of a thumbnail, in pixels."""
 
 
 def draw_outline(
@@ -50,7 +50,7 @@ def cutout(photo: np.ndarray, mask: np.ndarray, box: Box) -> np.ndarray:
 
 
 def white(photo: np.ndarray, mask: np.ndarray, box: Box) -> np.ndarray:
-    """Put a fluke on white: RGB uint8 of the box."""
+    """Put a fluke on a white background: RGB uint8 of the box."""
     return np.where(box.cut(mask)[..., None] > 0, box.cut(photo), np.uint8(255))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Box(NamedTuple):
-    """Whole pixels: columns x to x + width - 1 and rows y to y + height - 1."""
+    """A box in whole pixels: columns x to x + width - 1 and rows y to y + height - 1."""
 
     x: int
     y: int
@@ -21,11 +21,11 @@ class Box(NamedTuple):
         return image[self.y : self.y + self.height, self.x : self.x + self.width]
 
     def grow(self, margin: float, size: tuple[int, int]) -> Box:
-        """Return a box wider by `margin` of its sides on each side, inside (height, width)."""
+        """Return the box enlarged on each side by `margin` of its sides, inside (height, width)."""
         return self.pad(round(margin * self.width), round(margin * self.height), size)
 
     def pad(self, across: int, down: int, size: tuple[int, int]) -> Box:
-        """Return a box wider by so many pixels on each side, inside (height, width)."""
+        """Return the box enlarged on each side by so many pixels, inside (height, width)."""
         left, top = max(0, self.x - across), max(0, self.y - down)
         right = min(size[1], self.x + self.width + across)
         bottom = min(size[0], self.y + self.height + down)
@@ -33,9 +33,9 @@ class Box(NamedTuple):
 
 
 class RotatedBox(NamedTuple):
-    """The smallest rectangle of any direction about all of a mask's pixels.
+    """The smallest rectangle at any angle around a mask's pixels.
 
-    `x`, `y`: its centre; `width`: the longer side; `angle`: of that side, in degrees, in -90 < a ≤
+    `x`, `y`: its centre; `width`: the longer side; `angle`: of that side, in degrees, -90 < angle ≤
     90, positive where its right end is lower, as the y axis points down.
     """
 
@@ -47,17 +47,17 @@ class RotatedBox(NamedTuple):
 
 
 def tight_box(mask: np.ndarray) -> Box | None:
-    """Return the box about a mask H×W uint8, 0 or more; None where it is empty."""
+    """Return the bounding box of a mask or labels H×W uint8; None where it is empty."""
     box = Box(*cv2.boundingRect(mask))
     return box if box.width else None
 
 
 def rotated_box(mask: np.ndarray) -> RotatedBox | None:
-    """Return the smallest rectangle about a mask H×W uint8; None where it is empty."""
+    """Return the smallest rotated rectangle of a mask H×W uint8; None where it is empty."""
     box = tight_box(mask)
     if box is None:
         return None
-    # the ends of each row are all of the convex hull; pixels count with their corners
+    # the ends of the rows determine the convex hull; pixels count with their corners
     part = box.cut(mask) > 0
     rows = np.flatnonzero(part.any(1))
     left = part[rows].argmax(1)
@@ -72,12 +72,12 @@ def rotated_box(mask: np.ndarray) -> RotatedBox | None:
 
 
 def outlines(mask: np.ndarray, holes: bool = True) -> list[np.ndarray]:
-    """Return the closed outlines of a mask H×W uint8, those of holes too, each K×2 int32 x, y.
+    """Return the closed outlines of a mask H×W uint8, of holes too, each K×2 int32 x, y.
 
-    They run through the outermost pixels, as whole numbers of columns and rows.
+    They run through the outermost pixels, in whole columns and rows.
     """
-    which = cv2.RETR_LIST if holes else cv2.RETR_EXTERNAL
-    lines, _ = cv2.findContours(mask, which, cv2.CHAIN_APPROX_NONE)
+    mode = cv2.RETR_LIST if holes else cv2.RETR_EXTERNAL
+    lines, _ = cv2.findContours(mask, mode, cv2.CHAIN_APPROX_NONE)
     return [line[:, 0] for line in lines]
 
 

@@ -1,4 +1,4 @@
-"""Which masks to distrust: a confidence for sorting, and reasons to look."""
+"""Which masks a person should check: a confidence to sort by, and reasons."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from flukeseg.masks.geometry import touches_frame
 
 @dataclass(frozen=True)
 class Review:
-    """When a mask needs a person's eye; every value is a share of 0 to 1.
+    """When a mask should be reviewed; every value is from 0 to 1.
 
     Args:
-        islands: of the flukes' area, in islands that cleaning removed.
-        disagreement: of views, one less their mean Dice with the mean.
-        frame: pixels along one side of the photo, by the square root of the fluke's area.
-        tiny: coverage below it.
-        large: coverage above it.
+        islands: removed islands above this share of the flukes' area.
+        disagreement: 1 minus the mean Dice of the views with their mean, above this value.
+        frame: pixels along one side of the photo, over the square root of the flukes' area, above
+            this value.
+        tiny: coverage below this value.
+        large: coverage above this value.
+
+    Raises:
+        InputError: a value is out of range.
     """
 
     islands: float = 0.02
@@ -34,11 +38,11 @@ class Review:
             require_number(f"review.{name}", value)
 
     def reasons(self, cleaned: Cleaned, disagreement: float) -> tuple[str, ...]:
-        """Say why to look at a mask; nothing where there is no reason.
+        """Return the reasons to review a mask, if any.
 
         Args:
             cleaned: the flukes.
-            disagreement: see `flukeseg.model.tta.BatchProbability`; NaN after a single look.
+            disagreement: see `flukeseg.model.tta.BatchProbability`; NaN for a single view.
         """
         area = sum(cleaned.areas)
         coverage = area / cleaned.labels.size
@@ -51,15 +55,15 @@ class Review:
             "covers the frame": coverage > self.large,
             "tiny": 0 < coverage < self.tiny,
         }
-        return tuple(reason for reason, is_so in found.items() if is_so)
+        return tuple(reason for reason, applies in found.items() if applies)
 
 
 def confidence(probability: np.ndarray, mask: np.ndarray) -> float:
-    """Return the Dice to be expected of a mask if the probabilities are right, in 0..1.
+    """Return the expected Dice of a mask, in 0..1, if the probabilities are right.
 
-    For each pixel being fluke with its probability, that is nearly 2 Σ p over the mask / (pixels of
-    the mask + Σ p): the soft Dice confidence of Borges et al. 2024. An empty mask is right where
-    the photo has no fluke, so its confidence is 1 less the highest probability.
+    If each pixel is fluke with its probability, that is about 2 Σ p over the mask / (pixels of the
+    mask + Σ p): the soft Dice confidence of Borges et al. 2024. An empty mask is right where the
+    photo has no fluke, so its confidence is 1 minus the highest probability.
 
     Args:
         probability: H×W float32 in 0..1.

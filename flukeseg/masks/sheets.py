@@ -1,4 +1,4 @@
-"""Sheets and curves."""
+"""Contact sheets of photos with outlined masks."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from flukeseg.masks.drawing import OUTLINE, draw_outline
 T = TypeVar("T")
 
 TRUTH = (0, 255, 0)
-"""RGB of a true outline: green beside a prediction's magenta, for most colour-blind eyes too."""
+"""RGB of a true outline: most colour-blind readers can tell it from a prediction's magenta."""
 
 SHEET_CELL = 384
-"""Width in pixels that photos on a sheet are enlarged to about, so that captions fit."""
+"""Approximate width in pixels of photos on a sheet: small ones are enlarged for the caption."""
 
 
 def draw_contours(
@@ -50,7 +50,7 @@ GALLERY_CELL = 256, 160
 
 
 class Cell(NamedTuple):
-    """One photo of a sheet: H×W×3 uint8 RGB, with masks H×W uint8 0 or 1 to outline, or None."""
+    """One photo of a sheet, H×W×3 uint8 RGB, and masks to outline, H×W uint8 0 or 1, or None."""
 
     caption: str
     photo: np.ndarray
@@ -59,11 +59,11 @@ class Cell(NamedTuple):
 
 
 def draw_sheet(rows: Mapping[str, Sequence[Cell]], path: Path) -> None:
-    """Write a sheet of photos with truth and prediction as contours, a row under each title.
+    """Write a sheet of photos with true and predicted outlines, a row for each title.
 
     Args:
-        rows: by title, the photos of a row; all photos of one size.
-        path: of the JPEG or PNG.
+        rows: the photos of each row, by title; all photos have one size.
+        path: of the JPEG or PNG file.
     """
     width = next(photo.shape[1] for cells in rows.values() for _, photo, *_ in cells)
     scale = max(1, round(SHEET_CELL / width))
@@ -84,7 +84,7 @@ CAPTION_LINE = 18
 
 
 def draw_gallery(cells: Sequence[Cell], columns: int = 6) -> np.ndarray:
-    """Arrange photos of any size on white, captions of one line or several below.
+    """Arrange photos of any size on white, with captions of one or more lines below.
 
     Returns:
         H×W×3 uint8 RGB, with as many rows as it takes.
@@ -111,7 +111,10 @@ def draw_gallery(cells: Sequence[Cell], columns: int = 6) -> np.ndarray:
 def draw_galleries(
     rows: Iterable[T], cell: Callable[[T], Cell]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Draw as many galleries as rows fill, each with its file's name; their cells in threads."""
+    """Draw galleries until the rows are used up, and yield each with its file name.
+
+    Cells are made in threads.
+    """
     rows = iter(rows)
     with ThreadPoolExecutor(2) as threads:
         for number in itertools.count(1):
@@ -122,7 +125,7 @@ def draw_galleries(
 
 
 def _enlarge(image: np.ndarray, scale: int) -> np.ndarray:
-    # whole pixels, so that the contour still shows the very mask
+    # by whole pixels, so that the outline is exactly that of the mask
     return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
 
 
@@ -133,5 +136,7 @@ def _captioned(photo: np.ndarray, caption: str) -> np.ndarray:
 
 
 def _write_caption(strip: np.ndarray, caption: str, grey: int) -> None:
-    caption = caption.encode(errors="replace").decode()  # OpenCV 5 crashes on what is no UTF-8
+    caption = caption.encode(
+        errors="replace"
+    ).decode()  # OpenCV 5 crashes on other text
     cv2.putText(strip, caption, (3, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (grey,) * 3, 1, cv2.LINE_AA)

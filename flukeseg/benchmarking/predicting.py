@@ -1,0 +1,213 @@
+"""Speed and quality of prediction: its stages, every installed runtime, and entire jobs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from flukeseg.errors import InputError
+from flukeseg.images.reading import read_photo
+from flukeseg.masks.metrics import dice, photo_metrics
+from flukeseg.model.predictor import Predictor
+from flukeseg.model.runtimes import choose_runtime
+from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.inputs import InputPhoto
+from flukeseg.prediction.loader import PhotoFiles, photo_loader
+from flukeseg.prediction.prediction import make_prediction, split_batch
+from flukeseg.prediction.products import encode_products
+from flukeseg.prediction.segmenter import Segmenter
+from flukeseg.prediction.settings import PredictionSettings
+from flukeseg.rendering import render
+
+STAGES = ("load", "network", "mask", "encode", "write")
+
+COMPARED = (
+    ("torch float32", "torch", "32-true"),
+    ("torch bfloat16", "torch", "bf16-mixed"),
+    ("openvino float32", "openvino", "32-true"),
+    ("openvino bfloat16", "openvino", "bf16-mixed"),
+    ("onnx float32", "onnx", "32-true"),
+)
+"""Name, runtime and precision; the others are compared with the first."""
+
+EDGE_METRICS = ("dice", "boundary_iou_05", "assd", "trailing_mean")
+"""Metrics that are sensitive to the edge, see `flukeseg.masks.metrics`."""
+
+
+def stage_seconds(
+    settings: PredictionSettings, photos: Sequence[InputPhoto], output: Path
+) -> dict[str, list[float]]:
+    """Run the stages of prediction one after the other, in one process.
+
+    Returns:
+        Seconds per photo of each stage, a value for each batch: `load` reads, decodes and resizes,
+        `network` computes all views, `mask` enlarges, thresholds, cleans and reviews, `encode`
+        makes the products' files in memory, and `write` writes them. Photos that cannot be read are
+        left out.
+    """
+    segmenter = Segmenter(settings)
+    files = PhotoFiles(photos, segmenter.predictor.size, settings.max_pixels)
+    batches = iter(photo_loader(files, settings.batch_size, num_workers=0))
+    folder = PredictionFolder(output)
+    found: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    with folder.locked():
+        while True:
+            clock = [time.perf_counter()]
+            batch = next(batches, None)
+            if batch is None:
+                return found
+            clock.append(time.perf_counter())
+            probabilities = split_batch(compute(segmenter, batch["image"]))
+            clock.append(time.perf_counter())
+            readable = [file for file in batch["files"] if not file.problem]
+            predictions = [
+                make_prediction(probability, file.size, settings.masks)
+                for probability, file in zip(probabilities, readable, strict=False)
+            ]
+            clock.append(time.perf_counter())
+            encoded = [
+                product
+                for prediction, file in zip(predictions, readable, strict=True)
+                for product in encode_products(prediction, file.photo.name, settings.products)
+            ]
+            clock.append(time.perf_counter())
+            for name, content in encoded:
+                folder.write(output / name, content)
+            clock.append(time.perf_counter())
+            for stage, began, ended in zip(STAGES, clock, clock[1:], strict=False):
+                if readable:
+                    found[stage].append((ended - began) / len(readable))
+
+
+def compute(segmenter: Segmenter, image: Tensor) -> Any:
+    """Compute a batch N×3×H×W in the precision of a segmenter, on the processor."""
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=segmenter.in_bf16):
+        return segmenter.predictor(image)
+
+
+def gflop(predictor: Predictor) -> float:
+    """Return GFLOP (two for each multiply-add) of one photo: all networks and views."""
+    photo = torch.zeros(1, 3, *predictor.size)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        for network in predictor.networks:
+            network(photo)
+    return len(predictor.views) * counter.get_total_flops() / 1e9
+
+
+def installed_runtimes(settings: PredictionSettings) -> dict[str, Segmenter]:
+    """Load a checkpoint by every runtime that is installed."""
+    found = {}
+    for name, runtime, precision in COMPARED:
+        try:
+            choose_runtime(runtime, "torch")
+        except InputError:
+            continue
+        found[name] = Segmenter(replace(settings, runtime=runtime, precision=precision))
+    return found
+
+
+def compare_masks(
+    settings: PredictionSettings, photos: Sequence[InputPhoto], renderings: int
+) -> dict[str, dict[str, float]]:
+    """Compare each runtime's masks with those of torch in float32, and with true ones.
+
+    Args:
+        settings: of prediction; runtime and precision are replaced.
+        photos: those that cannot be read are left out.
+        renderings: number of rendered flukes of 700 × 1050 pixels, whose edges are known.
+
+    Returns:
+        By runtime: of the photos, mean and lowest Dice with torch's masks; of the renderings, the
+        mean of each of `EDGE_METRICS`.
+    """
+    runtimes = installed_runtimes(settings)
+    same: dict[str, list[float]] = {name: [] for name in runtimes}
+    edges: dict[str, list[dict[str, float]]] = {name: [] for name in runtimes}
+    for photo in _readable(photos, settings.max_pixels):
+        masks = {name: segmenter(photo).mask for name, segmenter in runtimes.items()}
+        for name, mask in masks.items():
+            same[name].append(dice(mask, masks[COMPARED[0][0]]))
+    for number in range(renderings):
+        picture = render((77, number), (700, 1050))
+        if len(picture.trailing_edge):
+            for name, segmenter in runtimes.items():
+                mask = segmenter(picture.image).mask
+                edges[name].append(photo_metrics(mask, picture.mask, picture.trailing_edge))
+    return {
+        name: {"Dice with torch": float(np.mean(same[name])), "least": min(same[name])}
+        | {
+            metric: float(np.nanmean([one[metric] for one in edges[name]]))
+            for metric in EDGE_METRICS
+        }
+        for name in runtimes
+    }
+
+
+def repeat_photos(paths: Sequence[str], count: int, folder: Path) -> Path:
+    """Fill a folder with so many photos, by links to a few; copies where links are not allowed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for number in range(count):
+        source = Path(paths[number % len(paths)]).resolve()
+        place = folder / f"{number:06d}{source.suffix}"
+        try:
+            place.symlink_to(source)
+        except OSError:  # Windows, without the right to make links
+            shutil.copyfile(source, place)
+    return folder
+
+
+def run_prediction(
+    source: Path, output: Path, options: Sequence[str], count: int
+) -> dict[str, float]:
+    """Run `flukeseg.predict` in a new folder.
+
+    Returns:
+        `seconds`, and the peak memory of its main process in `megabytes` (not on Windows).
+
+    Raises:
+        InputError: it fails, or does not make a mask of each photo.
+    """
+    shutil.rmtree(output, ignore_errors=True)  # or it would resume an earlier benchmark
+    command = [
+        sys.executable, "-m", "flukeseg.predict", f"source={source}", f"output={output}", *options
+    ]  # fmt: skip
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as said:
+        job = subprocess.Popen(command, stdout=said, stderr=said)
+        memory = {}
+        if hasattr(os, "wait4"):
+            _, status, used = os.wait4(job.pid, 0)
+            job.returncode = os.waitstatus_to_exitcode(status)
+            # in bytes on macOS, in KiB elsewhere
+            memory["megabytes"] = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        else:
+            job.wait()
+        seconds = time.perf_counter() - started
+        made = len(list((output / "mask").rglob("*.png")))
+        if job.returncode or made != count:
+            said.seek(0)
+            end = said.read()[-300:]
+            raise InputError(f"{' '.join(command)} made {made} of {count} masks: {end}")
+    return {"seconds": seconds} | memory
+
+
+def _readable(photos: Sequence[InputPhoto], max_pixels: int) -> Iterator[np.ndarray]:
+    for photo in photos:
+        try:
+            yield read_photo(photo.path, max_pixels)
+        except InputError:
+            continue
