@@ -108,3 +108,19 @@ def test_a_wrong_command_is_answered_with_what_to_write(tmp_path, monkeypatch, c
     (answer,) = capsys.readouterr().err.splitlines()
     assert answer.startswith("error: ")
     assert WRONG[line] in answer
+
+
+def test_an_output_that_takes_no_log_is_named(tmp_path, monkeypatch, capsys):
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="predict")
+    def main(cfg: DictConfig) -> None:
+        raise AssertionError("the job began")
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out/predict.log").mkdir(parents=True)  # as good as a folder that is read-only
+    monkeypatch.setattr(sys, "argv", ["flukeseg.predict", "source=photos", "output=out"])
+    GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(main)
+    assert ended.value.code == 1
+    (answer,) = capsys.readouterr().err.splitlines()
+    assert answer.endswith("predict.log cannot be written (Is a directory); name another folder")
