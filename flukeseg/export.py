@@ -1,4 +1,4 @@
-"""A checkpoint for other runtimes: `python -m flukeseg.export checkpoint=RUN format=onnx`."""
+"""Write a checkpoint for other runtimes: `python -m flukeseg.export checkpoint=RUN format=onnx`."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ LARGEST_DIFFERENCE = 1e-3
 
 
 def export(cfg: DictConfig) -> Path:
-    """Write a checkpoint's network with normalisation and sigmoid inside, and see that it agrees.
+    """Write a checkpoint's network, with normalisation and sigmoid, and check that it agrees.
 
     Returns:
         The file; OpenVINO's weights are in a `.bin` beside it.
 
     Raises:
-        InputError: something in the configuration cannot be used, or the file does not give the
-            probabilities that torch gives; it is then removed.
+        InputError: something in the configuration cannot be used, or the file's probabilities
+            differ from torch's; it is then removed.
     """
     if cfg.format not in FORMATS:
         raise InputError(f"format={cfg.format} must be one of {', '.join(FORMATS)}")
@@ -63,10 +63,10 @@ def export(cfg: DictConfig) -> Path:
         for part in (path, path.with_suffix(".bin")):
             part.unlink(missing_ok=True)
         raise InputError(
-            f"{path} gave probabilities that differ from torch's by {difference:.1e}, which is too "
-            f"far off; it was removed. Please report the encoder {facts.encoder}"
+            f"{path} gives probabilities that differ from torch's by {difference:.1e}, too "
+            f"much; it was removed: please report the encoder {facts.encoder}"
         )
-    log.info("%s: as torch to %.1e on rendered flukes of three sizes", path, difference)
+    log.info("%s: within %.1e of torch on rendered flukes of three sizes", path, difference)
     return path
 
 

@@ -1,4 +1,4 @@
-"""Masks of any photos: `python -m flukeseg.predict checkpoint=RUN source=PHOTOS output=DIR`."""
+"""Predict fluke masks of photos: `python -m flukeseg.predict source=PHOTOS output=DIR`."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def several(value: Any) -> list[Any]:
 
 
 def report(tally: Tally, folder: Path) -> None:
-    """Say how many photos came to what, and where to look."""
+    """Log how many photos have which status, and where the table is."""
     kinds = ", ".join(f"{number} {kind}" for kind, number in tally.kinds.items())
     log.info("%d photos: %s", tally.kinds.total(), kinds)
     for row in tally.unreadable:

@@ -1,4 +1,4 @@
-"""For those who train on photo and mask together: a network that can do without the mask."""
+"""For networks trained on photo and mask together: mask dropout, so that they do not rely on it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from flukeseg.errors import InputError
 
 
 class MaskDropout(nn.Module):
-    """Sets the fourth channel of training photos to 0, each with probability p.
+    """Sets the mask channel of a training photo to 0 with probability p.
 
-    A wrong mask then does no harm that the photo could not mend: as in the winning solution of
-    Kaggle's humpback challenge, with p = 0.5. In `eval()` it changes nothing.
+    The network then learns to cope with wrong masks, as in the winning solution of Kaggle's
+    humpback challenge, with p = 0.5. In `eval()` it changes nothing.
 
     Args:
         p: probability, 0 to 1.

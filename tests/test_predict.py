@@ -519,6 +519,13 @@ class SlowFiles(PhotoFiles):
         time.sleep(60)
 
 
+def test_a_loading_process_that_is_told_to_end_ends_the_job():
+    """Where a whole group of processes is: its end may be seen first."""
+    with pytest.raises(SystemExit) as ended, explain_loading_errors():
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Terminated. ")
+    assert ended.value.code == 143
+
+
 @pytest.mark.parametrize(("killed", "reason"), [(False, "timed out after 1"), (True, "Killed")])
 def test_loading_that_fails_says_how_to_go_on(sea, killed, reason):
     photos = SlowFiles(name_inputs(find_inputs(sea)), (32, 64), 10**6)

@@ -21,7 +21,7 @@ def find_checkpoint(path: str | Path, key: str = "checkpoint") -> Path:
     """Return a checkpoint file: itself, the best one of a run's folder, or one of flukeseg's own.
 
     The best is the one that the run's `result.json` names; where a run has not ended, the one that
-    its ModelCheckpoint had chosen so far.
+    its ModelCheckpoint has chosen so far.
 
     Args:
         path: file, folder or name. A name is flukeseg's own network, whatever else is called so.

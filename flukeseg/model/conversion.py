@@ -1,4 +1,4 @@
-"""A network of torch -> OpenVINO's, ONNX's or TorchScript's form, of any batch and size."""
+"""A torch network -> OpenVINO, ONNX or TorchScript, for any batch and size."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from flukeseg.installation import how_to_install
 from flukeseg.model.network import FlukeUNet, ProbabilityNetwork
 
 KEY = "flukeseg"
-"""Under which a file keeps its facts."""
+"""Key of the metadata in a file."""
 
 
 @cache
 def openvino_core() -> Any:
-    """Return OpenVINO's devices, once for the process: networks must not outlive them."""
+    """Return OpenVINO's core, one for the process: compiled networks must not outlive it."""
     import openvino
 
     return openvino.Core()
 
 
 def to_openvino(network: FlukeUNet) -> Any:
-    """Convert a network to OpenVINO's form, of any batch and size.
+    """Convert a network to OpenVINO, for any batch and size.
 
-    By way of ONNX: OpenVINO's own converter reports to its makers over the network.
+    Through ONNX: OpenVINO's own converter sends telemetry.
     """
     return openvino_core().read_model(to_onnx(network))
 
 
 def to_onnx(network: FlukeUNet) -> bytes:
-    """Convert a network to ONNX, of any batch and size."""
+    """Convert a network to ONNX, for any batch and size."""
     content = io.BytesIO()
     axes = {0: "batch", 2: "height", 3: "width"}
     with torch.inference_mode(), _quiet():
-        # the exporter by torch.export takes minutes over sides that are padded to a multiple
+        # the exporter that uses torch.export takes minutes where sides are padded to a multiple
         torch.onnx.export(
             _plain(network),
             (_example(),),
@@ -59,24 +59,24 @@ def to_onnx(network: FlukeUNet) -> bytes:
 
 
 def to_torchscript(network: FlukeUNet) -> torch.jit.ScriptModule:
-    """Convert a network to TorchScript, of any batch and size."""
+    """Convert a network to TorchScript, for any batch and size."""
     with torch.inference_mode(), _quiet():
         return torch.jit.trace(_plain(network), _example())
 
 
 def lacking(*packages: str) -> list[str]:
-    """Return those of some packages that are not installed."""
+    """Return the packages that are not installed."""
     return [package for package in packages if not find_spec(package)]
 
 
 def save(network: FlukeUNet, path: Path, form: str, facts: str) -> None:
-    """Write a network to a file, with facts about it.
+    """Write a network to a file, with metadata.
 
     Args:
         network: in eval mode.
         path: of the file.
         form: `onnx`, `openvino` or `torchscript`.
-        facts: text that the file keeps under `flukeseg`.
+        facts: text to store under `flukeseg`.
 
     Raises:
         InputError: the package that writes it is not installed.
@@ -107,13 +107,13 @@ def _plain(network: FlukeUNet) -> ProbabilityNetwork:
 
 
 def _example() -> Tensor:
-    # sides that have to be padded, so that padding is in the file
+    # of a size that needs padding, so that padding is traced
     return torch.rand(2, 3, 68, 132)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Tracing warns of every side that it reads, and the exporter of its own age."""
+    """Hide that tracing warns about every size it reads, and the exporter that it is deprecated."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

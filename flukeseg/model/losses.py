@@ -29,9 +29,9 @@ class BCEDiceLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return scalars `loss`, `bce` and `dice_loss` for logits and targets N×1×H×W.
 
-        Any loss put in its place returns a dict with `loss`; what else is in it is logged.
+        A loss that replaces this one returns a dict with `loss`; its other entries are logged.
         """
-        # sums over a million pixels need more than bf16's 8 bits
+        # bf16 has 8 bits, too few to sum a million pixels
         logits, target = logits.float(), target.float()
         known = (target != 0.5).float()
         bce = F.binary_cross_entropy_with_logits(logits, target, known, reduction="sum")

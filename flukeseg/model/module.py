@@ -34,9 +34,9 @@ class SegmentationModule(pl.LightningModule):
     Args:
         encoder: see `FlukeUNet`.
         encoder_weights: see `FlukeUNet`; a loaded checkpoint brings its own.
-        start_from: a run or checkpoint whose whole network is taken over to learn on from, say from
-            rendered flukes to real ones; `encoder_weights` is then not used.
-        size: (height, width) of the photos it learns from; kept for prediction.
+        start_from: a run or checkpoint whose network is fine-tuned, for example one trained on
+            rendered flukes; `encoder_weights` is then not used.
+        size: (height, width) of the training photos; stored in the checkpoint for prediction.
         loss: from logits and targets to a dict with `loss`; BCE + Dice by default.
         optimizer: from parameters to an optimiser; Adam by default.
         schedule: `plateau` halves the learning rate after 5 epochs without a better `val/score`,
@@ -149,12 +149,12 @@ class SegmentationModule(pl.LightningModule):
         self._log_scores("test", self.test_scores)
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any | None) -> None:
-        """Step any other schedule when Lightning says so."""
+        """Step any other schedule when Lightning does."""
         if not isinstance(scheduler, ReduceLROnPlateau):
             scheduler.step()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out what belonged to a loss of another kind: predicting needs none."""
+        """Drop the state of another loss: prediction needs none."""
         own = self.state_dict()
         for name in [n for n in checkpoint["state_dict"] if n.startswith("loss.") and n not in own]:
             del checkpoint["state_dict"][name]

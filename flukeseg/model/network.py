@@ -1,4 +1,4 @@
-"""Encoder name and weights -> a U-Net that gives logits, or probabilities."""
+"""Encoder name and weights -> a U-Net that returns logits, or probabilities."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ STRIDE = 32
 class FlukeUNet(nn.Module):
     """U-Net of one output channel that takes photos of any size.
 
-    Input normalisation belongs to the encoder's weights and so to the network: callers give plain
-    RGB. Sides that are no multiple of 32 are padded at the right and bottom by repeating the
-    border, and the logits are cut back.
+    Input normalisation belongs to the encoder's weights and so to the network: callers pass plain
+    RGB. Sides that are not a multiple of 32 are padded at the right and bottom by repeating the
+    border, and the logits are cropped.
 
     Args:
         encoder: a name of `segmentation_models_pytorch` or of timm, or `seresnet34`.
         encoder_weights: see `load_encoder_weights`; None for random ones.
 
     Raises:
-        InputError: no such encoder, or weights that cannot be had or do not fill it.
+        InputError: there is no such encoder, or its weights are not available or do not fit.
     """
 
     def __init__(self, encoder: str = "seresnet34", encoder_weights: str | None = None) -> None:
@@ -55,7 +55,7 @@ class FlukeUNet(nn.Module):
         height, width = image.shape[-2:]
         padding = (0, -width % STRIDE, 0, -height % STRIDE)
         image = (image - self.mean) / self.std
-        # what is traced for export pads by whatever the sides will be
+        # traced for export, the padding depends on the size of the input
         if torch.jit.is_tracing() or any(padding):
             image = F.pad(image, padding, mode="replicate")
         # the layout in which convolutions are fastest, on CPU and GPU alike
@@ -80,10 +80,10 @@ class ProbabilityNetwork(nn.Module):
 
 
 def resolve_encoder(encoder: str) -> str:
-    """Return smp's name for an encoder; smp knows timm's under `tu-`.
+    """Return smp's name for an encoder; it prefixes timm's with `tu-`.
 
     Raises:
-        InputError: neither library has it; the nearest names are given.
+        InputError: neither library has it; similar names are suggested.
     """
     name = ALIASES.get(encoder, encoder)
     if name in smp.encoders.encoders:
@@ -93,7 +93,7 @@ def resolve_encoder(encoder: str) -> str:
         return f"tu-{name}"
     known = {*ALIASES, *smp.encoders.encoders, *timm.list_models()}
     near = difflib.get_close_matches(encoder, sorted(known), n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else "take a name of smp or timm"
+    hint = f"did you mean {', '.join(near)}?" if near else "give a name that smp or timm has"
     raise InputError(f"model.encoder={encoder} is not known; {hint}")
 
 

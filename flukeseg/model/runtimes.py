@@ -1,4 +1,4 @@
-"""Networks as files, and what computes them: torch, OpenVINO or ONNX Runtime."""
+"""Exported networks, and the runtimes that compute networks: torch, OpenVINO or ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from flukeseg.model.precision import choose_precision
 
 RUNTIMES = ("auto", "torch", "openvino", "onnx")
 SUFFIXES = {".onnx": "onnx", ".xml": "openvino", ".pt": "torchscript"}
-"""Of exported files, and their formats."""
+"""Formats of exported files by suffix."""
 
 FORMATS = {form: suffix for suffix, form in SUFFIXES.items()}
 
@@ -30,7 +30,7 @@ Compute = Callable[[np.ndarray], np.ndarray]
 
 
 class Facts(NamedTuple):
-    """What a file says of its network: (height, width) it learnt at, encoder, threshold, name."""
+    """Metadata of an exported file: (height, width) of training, encoder, threshold, checkpoint."""
 
     size: tuple[int, int]
     encoder: str
@@ -38,7 +38,7 @@ class Facts(NamedTuple):
     name: str = ""
 
     def written(self) -> str:
-        """Return it as text to keep in a file."""
+        """Return it as text to store in a file."""
         return json.dumps(self._asdict())
 
     @classmethod
@@ -46,14 +46,14 @@ class Facts(NamedTuple):
         """Read what `written` wrote.
 
         Raises:
-            InputError: the file says nothing of the kind.
+            InputError: the file has no such metadata.
         """
         try:
             facts = cls(**json.loads(text or ""))
             return facts._replace(size=(int(facts.size[0]), int(facts.size[1])))
         except (TypeError, ValueError, IndexError) as error:
             raise InputError(
-                f"checkpoint={path} does not say what it was exported from; export it anew with "
+                f"checkpoint={path} has no metadata of flukeseg; export it again with "
                 "python -m flukeseg.export"
             ) from error
 
@@ -77,7 +77,7 @@ class RuntimeNetwork(nn.Module):
 def choose_runtime(runtime: str, form: str) -> str:
     """Return what computes a file of a format; `torch` is the format of checkpoints.
 
-    Of what is installed and can, `auto` takes the fastest: torch where there is a GPU, else
+    Of the installed runtimes that can, `auto` takes the fastest: torch where there is a GPU, else
     OpenVINO, else ONNX Runtime where the processor has no fast bf16, else torch.
 
     Raises:
@@ -116,12 +116,12 @@ def choose_runtime(runtime: str, form: str) -> str:
 
 
 def compute_network(network: FlukeUNet, runtime: str, precision: str = "auto") -> Compute:
-    """Turn a network of torch into one that another runtime computes, in memory.
+    """Convert a torch network for another runtime, in memory.
 
     Args:
         network: in eval mode.
         runtime: `openvino` or `onnx`.
-        precision: `auto` is bf16 where the processor gains from it, else `32-true`.
+        precision: `auto` is bf16 where that is faster, else `32-true`.
     """
     if runtime == "openvino":
         return _openvino(to_openvino(network), precision)
@@ -137,7 +137,7 @@ def load_exported(path: Path, runtime: str, precision: str = "auto") -> tuple[Co
         precision: see `compute_network`.
 
     Raises:
-        InputError: the file cannot be loaded, or is not one of flukeseg's.
+        InputError: the file cannot be loaded, or flukeseg did not write it.
     """
     try:
         if runtime == "openvino":
@@ -151,7 +151,7 @@ def load_exported(path: Path, runtime: str, precision: str = "auto") -> tuple[Co
             return partial(_by_onnx, session), Facts.read(path, facts)
         extra = {KEY: ""}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # TorchScript's, of its own age
+            warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated
             script = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
         return partial(_by_torch, script), Facts.read(path, extra[KEY])
     except InputError:
@@ -159,7 +159,7 @@ def load_exported(path: Path, runtime: str, precision: str = "auto") -> tuple[Co
     except Exception as error:  # each runtime raises its own on bytes that are no network
         reason = " ".join(str(error).split())[:150]
         raise InputError(
-            f"checkpoint={path} cannot be loaded ({reason}); export it anew with python -m "
+            f"checkpoint={path} cannot be loaded ({reason}); export it again with python -m "
             "flukeseg.export"
         ) from error
 
@@ -184,7 +184,7 @@ def _session(content: bytes) -> Any:
 
 
 def _by_openvino(compiled: Any, image: np.ndarray) -> np.ndarray:
-    # a copy: the next inference writes where this one's result is
+    # a copy: the next inference overwrites the result
     return np.array(compiled(image)[0])
 
 

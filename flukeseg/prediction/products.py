@@ -14,7 +14,7 @@ from flukeseg.prediction.prediction import Prediction
 FILE_PRODUCTS = (
     "mask", "probability", "uncertainty", "overlay", "cutout", "white", "crop", "rgbm",
 )  # fmt: skip
-"""Products that each photo has files of."""
+"""Products with files for each photo."""
 
 
 NEED_PHOTO = frozenset({"overlay", "cutout", "white", "crop", "rgbm"})
@@ -22,10 +22,10 @@ NEED_PHOTO = frozenset({"overlay", "cutout", "white", "crop", "rgbm"})
 
 @dataclass(frozen=True)
 class ProductSettings:
-    """Which products are made, and how.
+    """Which files are made of each photo, and how.
 
     Args:
-        products: names of `FILE_PRODUCTS`; `mask` is made in any case.
+        products: names of `FILE_PRODUCTS`; `mask` is always made.
         crop_margin: of `crop`, a share of the box's sides on each side.
         probability_bits: 8 or 16, of `probability` and `uncertainty`.
         rgbm_size: (height, width) of a second `rgbm`, resized; None for none.
@@ -50,11 +50,11 @@ def encode_products(
 ) -> Iterator[tuple[str, bytes]]:
     """Encode a photo's products one by one, each with its path inside the output folder.
 
-    Of several flukes, cut-outs and crops have a file each: `name.png`, `name.fluke2.png`, ….
-    Where there is no fluke there is nothing to cut out; the mask is then empty.
+    Cut-outs and crops have a file for each fluke: `name.png`, `name.fluke2.png`, ….
+    Where there is no fluke there are none, and the mask is empty.
 
     Args:
-        prediction: with its photo, if a product needs that.
+        prediction: with its photo, if a product needs it.
         name: of the photo's files, without suffix.
         settings: which products.
     """
@@ -62,11 +62,11 @@ def encode_products(
     wanted = set(settings.products)
     top = 2**settings.probability_bits - 1
     if "probability" in wanted:
-        yield f"probability/{name}.png", encode_png(_whole_numbers(prediction.probability, top))
+        yield f"probability/{name}.png", encode_png(_quantise(prediction.probability, top))
     if "uncertainty" in wanted:
-        # a standard deviation of values in 0..1 is at most 0.5; after a single view it is unknown
+        # a standard deviation of values in 0..1 is at most 0.5; of a single view it is NaN
         spread = np.nan_to_num(prediction.uncertainty * 2)
-        yield f"uncertainty/{name}.png", encode_png(_whole_numbers(spread, top))
+        yield f"uncertainty/{name}.png", encode_png(_quantise(spread, top))
     if "overlay" in wanted:
         yield f"overlay/{name}.jpg", encode_jpeg(prediction.overlay())
     for index in range(len(prediction.areas)):
@@ -85,6 +85,6 @@ def encode_products(
             yield f"rgbm_{width}x{height}/{name}.png", encode_png(small)
 
 
-def _whole_numbers(values: np.ndarray, top: int) -> np.ndarray:
+def _quantise(values: np.ndarray, top: int) -> np.ndarray:
     scaled = (values * np.float32(top)).round()
     return scaled.astype(np.uint8 if top == 255 else np.uint16)

@@ -1,4 +1,4 @@
-"""The callback that makes a prediction run's files while the network looks at the next photos."""
+"""The callback that writes a prediction's files while the network computes the next photos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_photo
-from flukeseg.images.tensors import to_array
 from flukeseg.masks.drawing import draw_thumbnail
 from flukeseg.model.tta import BatchProbability
 from flukeseg.prediction.folder import PredictionFolder
@@ -32,11 +31,11 @@ from flukeseg.prediction.products import NEED_PHOTO, ProductSettings, encode_pro
 from flukeseg.prediction.table import describe
 
 THREADS = 2
-"""That enlarge, clean, encode and write; all of these leave Python's lock to the others."""
+"""Threads that resize, clean, encode and write; all of these release Python's lock."""
 
 
 class ProductWriter(BasePredictionWriter):
-    """Makes the products of each photo and enters it in the journal, in threads of its own.
+    """Makes the products of each photo and adds its line to the journal, in threads.
 
     Args:
         folder: the output.
@@ -67,7 +66,7 @@ class ProductWriter(BasePredictionWriter):
     def on_predict_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Start threads and progress bar."""
         self.threads = ThreadPoolExecutor(THREADS)
-        # where writing is slower the network waits, and memory stays flat
+        # where writing is slower the network waits, and memory does not grow
         self.room = BoundedSemaphore(8 * THREADS)
         self.bar = tqdm(total=self.total, unit="photo", smoothing=0.05, dynamic_ncols=True)
 
@@ -94,9 +93,9 @@ class ProductWriter(BasePredictionWriter):
         seconds = (time.perf_counter() - self.started) / len(files)
         readable = zip(split_batch(prediction), batch["image"], strict=False)
         for file in files:
-            look, small = (None, None) if file.problem else next(readable)
+            coarse, small = (None, None) if file.problem else next(readable)
             self.room.acquire()
-            self.threads.submit(self._finish, file, look, small, seconds)
+            self.threads.submit(self._finish, file, coarse, small, seconds)
         if self.problem:
             raise self.problem
 
@@ -111,7 +110,7 @@ class ProductWriter(BasePredictionWriter):
             raise self.problem
 
     def on_exception(self, *_: Any) -> None:
-        """Let the threads end what they have begun, after Ctrl-C too."""
+        """Let the threads finish what they have begun, after Ctrl-C too."""
         self._wait()
 
     def _wait(self) -> None:
@@ -123,13 +122,13 @@ class ProductWriter(BasePredictionWriter):
     def _finish(
         self,
         file: PhotoFile,
-        look: PhotoProbability | None,
+        coarse: PhotoProbability | None,
         small: torch.Tensor | None,
         seconds: float,
     ) -> None:
         try:
             if not self.problem:
-                self._make_and_enter(file, look, small, seconds)
+                self._make_and_enter(file, coarse, small, seconds)
                 self.bar.update()
         except BaseException as error:  # raised again where the batches are handed out
             self.problem = error
@@ -139,23 +138,23 @@ class ProductWriter(BasePredictionWriter):
     def _make_and_enter(
         self,
         file: PhotoFile,
-        look: PhotoProbability | None,
+        coarse: PhotoProbability | None,
         small: torch.Tensor | None,
         seconds: float,
     ) -> None:
         started = time.perf_counter()
         photo = prediction = None
-        if look is not None and self.photo_is_needed:
+        if coarse is not None and self.photo_is_needed:
             try:
-                # read again, since waiting for the network all photos would fill the memory
+                # read again: photos kept until the network is done would fill the memory
                 photo = read_photo(file.photo.path, self.max_pixels)
             except InputError as error:  # it was there a moment ago
-                file, look = file._replace(problem=str(error)), None
+                file, coarse = file._replace(problem=str(error)), None
         row: dict[str, Any] = {"key": file.photo.key, "name": file.photo.name}
         row |= self.folder.hash_written(file.photo.key)
         names = []
-        if look is not None:
-            prediction = make_prediction(look, file.size, self.masks, photo)
+        if coarse is not None:
+            prediction = make_prediction(coarse, file.size, self.masks, photo)
             for name, content in encode_products(prediction, file.photo.name, self.products):
                 if not names and not self._write_mask(name, content, row):
                     return  # a person changed it since the run began
@@ -163,7 +162,9 @@ class ProductWriter(BasePredictionWriter):
                     self.folder.write(self.folder.folder / name, content)
                 names.append(name)
             path = thumbnail_path(self.folder.state, file.photo.name)
-            self.folder.write(path, draw_thumbnail(to_array(small), prediction.mask))
+            self.folder.write(
+                path, draw_thumbnail(small.permute(1, 2, 0).cpu().numpy(), prediction.mask)
+            )
         row |= describe(file, prediction) | self.constants
         if names:
             row["mask"] = names[0]

@@ -1,8 +1,8 @@
-"""The network that comes with flukeseg; what it is and is not good for: README.md beside it."""
+"""The network that comes with flukeseg; README.md beside it says what it is good for."""
 
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 
 NAMES = {"rendered": FOLDER / "rendered.ckpt"}
-"""What `checkpoint=` may be instead of a path."""
+"""Names that `checkpoint=` takes instead of a path."""
