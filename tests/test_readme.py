@@ -18,7 +18,8 @@ from flukeseg.installation import CONF
 
 JOBS = {
     "train": (), "predict": ("source", "output"), "evaluate": ("output",), "export": ("format",),
-    "selftrain": ("source", "output"), "benchmark": ("output",),
+    "selftrain": ("source", "output"), "benchmark": ("output",), "review": ("output",),
+    "collect": ("predictions", "output"),
     "tables": ("predictions", "output"), "annotations": ("direction", "format", "output"),
 }  # fmt: skip
 """Jobs with a configuration, and the options that each cannot do without."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
 from flukeseg.exchange.corrections import write_corrections
+from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.images.reading import read_mask
 from flukeseg.masks.metrics import dice
 from flukeseg.prediction.folder import PredictionFolder
@@ -125,11 +127,29 @@ class Learning:
         return f"products=[{','.join(sorted(products))}]"
 
     def _is_corrected(self, row: Mapping[str, Any]) -> bool:
-        return self.predictions.kept.is_changed(row) and self.store.original(row["name"]).exists()
+        """Tell whether a mask can be compared: one with a fluke, whose former self is kept."""
+        return (
+            self.predictions.kept.is_changed(row)
+            and self.store.original(row["name"]).exists()
+            and read_mask(self.predictions.folder / mask_name(row["name"])).any()
+        )
 
     def _collect(self, place: Path, held: list[str]) -> None:
-        looked_at = read_looked_at(self.predictions.folder)
-        write_corrections(place / "pairs", (pair for pair in looked_at if pair[0].name not in held))
+        """Write pairs; training validates on those held out, or else on the first with a fluke."""
+        with_fluke: list[str] = []
+
+        def looked_at() -> Iterator[tuple[PredictedPhoto, np.ndarray]]:
+            for photo, mask in read_looked_at(self.predictions.folder):
+                if mask.any():
+                    with_fluke.append(photo.name)
+                yield photo, mask
+
+        write_corrections(place / "pairs", looked_at())
+        if not with_fluke:
+            raise InputError("no mask that you looked at holds a fluke: look at some that do")
+        stems = [name.replace("/", "__") for name in held or with_fluke[:1]]
+        with atomic_write(place / "pairs" / "val.txt") as partial:
+            partial.write_text("\n".join(stems) + "\n", encoding="utf-8")
 
     def _compare(self, place: Path, held: list[Mapping[str, Any]]) -> None:
         made = {row["key"]: row for row in PredictionFolder(place / "held_out").rows()}
