@@ -16,7 +16,7 @@ from flukeseg.rendering.layout import beside, draw_frame
 from flukeseg.rendering.light import Light, draw_light, lit
 from flukeseg.rendering.mount import BARE, draw_mount
 from flukeseg.rendering.noise import smoothstep
-from flukeseg.rendering.pose import stock_in_front
+from flukeseg.rendering.pose import Pose, stock_in_front
 from flukeseg.rendering.sea import Water, draw_water, paint_sea
 from flukeseg.rendering.skin import albedo
 from flukeseg.rendering.splash import (
@@ -26,7 +26,14 @@ from flukeseg.rendering.splash import (
     paint_spray,
     reflect,
 )
-from flukeseg.rendering.whale import Whale, draw_whale, layers, trailing_edge
+from flukeseg.rendering.whale import (
+    EDGE,
+    TIP_NOTCH_TIP,
+    Whale,
+    draw_whale,
+    layers,
+    trailing_edge,
+)
 
 NO_FLUKE = 0.05  # share of pictures with only the sea: a network must learn to say "none"
 TWO_FLUKES = 0.03  # share with a second fluke, as rare as in catalogues
@@ -54,12 +61,16 @@ class Rendering:
     water before it do not count. `trailing_edge` is N × 2 float32: x, y in pixels (the top-left
     pixel's centre is at 0.5, 0.5) of the trailing edge from tip over notch to tip, where it bounds
     the mask; of two flukes one after the other; a row of NaN parts what is not joined; (0, 2) where
-    there is none.
+    there is none. `keypoints` is M × 3 × 2 float32, for each of M flukes the tip of its left lobe,
+    its notch and the tip of its right lobe, in the same coordinates; NaN where a point does not
+    bound the mask. `poses` are how those flukes are held.
     """
 
     image: np.ndarray
     mask: np.ndarray
     trailing_edge: np.ndarray
+    keypoints: np.ndarray
+    poses: tuple[Pose, ...]
 
 
 @dataclass(frozen=True)
@@ -128,8 +139,8 @@ def _paint_whale(
     return mask * (1 - solid), edge
 
 
-def _visible(path: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The parts of a trailing edge within two pixels of the mask's outline, NaN between them."""
+def _bounds(mask: np.ndarray, path: np.ndarray) -> np.ndarray:
+    """Which points of N × 2 lie within two pixels of the mask's outline."""
     outline = cv2.morphologyEx(
         mask,
         cv2.MORPH_GRADIENT,
@@ -141,8 +152,12 @@ def _visible(path: np.ndarray, mask: np.ndarray) -> np.ndarray:
     seen = np.isfinite(path[:, 0])
     x, y = np.floor(path[seen]).astype(int).T
     seen[seen] = near[y, x] > 0
-    # one row of NaN stands for a whole gap, and none at either end
-    path = np.where(seen[:, None], path, np.float32(np.nan))
+    return seen
+
+
+def _without_gaps(path: np.ndarray) -> np.ndarray:
+    """One row of NaN for a gap of any length, and none at either end."""
+    seen = np.isfinite(path[:, 0])
     after_one_seen = np.concatenate([[False], seen[:-1]])
     path = path[seen | after_one_seen]
     return path[:-1] if len(path) and np.isnan(path[-1, 0]) else path
@@ -187,15 +202,21 @@ def render(
         places.append((draw_whale(cast), beside(crop, frame)))
         places.sort(key=lambda place: place[1].contact[1])  # the farther first
     coverage = np.zeros(size, np.float32)
+    gap = np.full((1, 2), np.nan, np.float32)
     paths = [np.zeros((0, 2), np.float32)]
     for who, where in places:
         mask, path = _paint_whale(wet, who, where, around)
         coverage = np.maximum(coverage, mask)
-        paths += [path, np.full((1, 2), np.nan, np.float32)]
+        paths += [path, gap]
     photo, kept = photograph(
         lens, image, mount, frame.slope, frame.aspect, developed="camera" not in without
     )
     truth = (coverage > 0.5).astype(np.uint8)
     if kept is not None:
         truth *= kept
-    return Rendering(photo, truth, _visible(np.concatenate(paths), truth))
+    path = np.concatenate(paths)
+    path = np.where(_bounds(truth, path)[:, None], path, gap)
+    whole = path.reshape(len(places), 2 * EDGE, 2)  # each with its gap
+    poses = tuple(who.pose for who, _ in places)
+    keypoints = whole[:, TIP_NOTCH_TIP]
+    return Rendering(photo, truth, _without_gaps(path), keypoints, poses)

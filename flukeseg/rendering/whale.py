@@ -12,6 +12,9 @@ from flukeseg.rendering.raster import Layer, paint
 from flukeseg.rendering.skin import Skin, draw_skin
 
 STOCK = 3.2  # half-spans of tail stock and back that are modelled: enough to reach any waterline
+EDGE = 257  # points of a trailing edge from notch to tip
+TIP_NOTCH_TIP = (0, EDGE - 1, 2 * EDGE - 2)
+"""Where in a trailing edge the tips and the notch are."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,14 @@ class Whale:
     box: np.ndarray  # x0, y0, x1, y1 of what is above it
 
 
-def draw_whale(rng: np.random.Generator) -> Whale:
-    """Draw an animal and how deep it lies: mostly with its stock under water."""
+def draw_whale(rng: np.random.Generator, outline: Outline | None = None) -> Whale:
+    """Draw an animal and how deep it lies: mostly with its stock under water.
+
+    With an outline it is that individual, held as the generator has it.
+    """
     shape, hold, look, sink = rng.spawn(4)
-    outline = draw_outline(shape)
+    if outline is None:
+        outline = draw_outline(shape)
     pose = draw_pose(hold)
     parts = meshes(outline, pose, STOCK)
     # the lobes proper, without the hollow in which they run out into the stock
@@ -78,11 +85,11 @@ def layers(whale: Whale, frame: Frame) -> list[Layer]:
 
 
 def trailing_edge(whale: Whale, frame: Frame) -> np.ndarray:
-    """The trailing edge, tip to tip; NaN where it lies outside the picture."""
+    """The trailing edge, tip to tip, the notch in its middle; NaN outside the picture."""
     matrix = _to_pixels(whale, frame)
     halves = []
     for lobe, mesh in zip((whale.outline.left, whale.outline.right), whale.parts[:2], strict=True):
-        u = np.linspace(0, 1, 257)
+        u = np.linspace(0, 1, EDGE)
         column = u * (mesh.points.shape[1] - 1)
         at = np.arange(mesh.points.shape[1])
         rows = mesh.points.shape[0] - 1
