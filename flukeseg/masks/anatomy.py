@@ -153,9 +153,11 @@ def _runs_to_the_right(
 ) -> bool | None:
     """Whether the clockwise trailing edge runs from left to right, thus along an upper side."""
     known = [point.xy for point in (first, notch, last) if point.known]
-    ends = [*edge.points[:1], *edge.points[-1:]]
-    begin = first.xy if first.known else (ends or known or [None])[0]
-    end = last.xy if last.known else (ends or known or [None])[-1]
+    if len(known) < 2 and len(edge.points):
+        middle = known if notch.known else []
+        known = [*(known if first.known else edge.points[:1]), *middle]
+        known.append(last.xy if last.known else edge.points[-1])
+    begin, end = (known[0], known[-1]) if known else (None, None)
     if begin is None or begin[0] == end[0]:
         return None
     return bool(begin[0] < end[0])

@@ -85,17 +85,10 @@ def _extent(visible: np.ndarray, ends: np.ndarray) -> tuple[float, float]:
 
 def _longest_gap(visible: np.ndarray, ends: np.ndarray) -> tuple[int, int]:
     """Last visible point before the part of the outline that is no edge, and first after it."""
-    start, end = ends
     at = np.flatnonzero(visible)
-    if not np.isnan(start):  # the gap ends at the tip that is known
-        first = round(start * POINTS)
-        order = np.sort((at - first) % POINTS)
-        return int(order[-1] + first), first
-    if not np.isnan(end):
-        last = round(end * POINTS)
-        order = np.sort((last - at) % POINTS)
-        return last, int(last - order[-1])
-    gaps = np.diff(np.concatenate([at, at[:1] + POINTS]))
+    for tip in ends[np.isfinite(ends)]:  # an end of the edge, thus of a gap
+        at = np.unique(np.append(at, round(tip * POINTS) % POINTS))
+    gaps = np.diff(np.append(at, at[0] + POINTS))
     widest = int(gaps.argmax())
     return int(at[widest]), int(at[widest] + gaps[widest])
 

@@ -28,7 +28,6 @@ from flukeseg.rendering.splash import (
 )
 from flukeseg.rendering.whale import (
     EDGE,
-    TIP_NOTCH_TIP,
     Whale,
     draw_whale,
     layers,
@@ -37,6 +36,8 @@ from flukeseg.rendering.whale import (
 
 NO_FLUKE = 0.05  # share of pictures with only the sea: a network must learn to say "none"
 TWO_FLUKES = 0.03  # share with a second fluke, as rare as in catalogues
+
+SEEN_NEAR = 0.015  # of the trailing edge's extent: a tip is seen if its edge is, as near as this
 
 PARTS = ("waves", "backdrop", "company", "skin", "light", "splash", "mount", "camera", "empty")
 """What can be left out, to measure what it is worth; `empty` are the pictures with only the sea."""
@@ -155,6 +156,24 @@ def _bounds(mask: np.ndarray, path: np.ndarray) -> np.ndarray:
     return seen
 
 
+def _keypoints(path: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Tip, notch and tip of one trailing edge (2 `EDGE` − 1)×2, NaN where they are not seen."""
+    points = np.full((3, 2), np.nan)
+    finite = path[np.isfinite(path[:, 0])]
+    if not seen.any():
+        return points
+    reach = max(2.0, SEEN_NEAR * float(np.hypot(*np.ptp(finite, 0))))
+    at = np.flatnonzero(seen)
+    for number, tip, last in ((0, path[0], path[at[0]]), (2, path[-1], path[at[-1]])):
+        if np.hypot(*(tip - last)) <= reach:
+            points[number] = tip
+    left, right = at[at < EDGE], at[at >= EDGE - 1]
+    if len(left) and len(right) and np.hypot(*(path[left[-1]] - path[right[0]])) <= reach:
+        # of lobes that overlap, the notch is where their edges cross
+        points[1] = (path[left[-1]] + path[right[0]]) / 2
+    return points
+
+
 def _without_gaps(path: np.ndarray) -> np.ndarray:
     """One row of NaN for a gap of any length, and none at either end."""
     seen = np.isfinite(path[:, 0])
@@ -215,8 +234,16 @@ def render(
     if kept is not None:
         truth *= kept
     path = np.concatenate(paths)
-    path = np.where(_bounds(truth, path)[:, None], path, gap)
-    whole = path.reshape(len(places), 2 * EDGE, 2)  # each with its gap
-    poses = tuple(who.pose for who, _ in places)
-    keypoints = whole[:, TIP_NOTCH_TIP]
-    return Rendering(photo, truth, _without_gaps(path), keypoints, poses)
+    seen = _bounds(truth, path)
+    each = 2 * EDGE  # points of a fluke's trailing edge with the gap behind it
+    keypoints = [
+        _keypoints(path[start : start + each - 1], seen[start : start + each - 1])
+        for start in range(0, len(path), each)
+    ]
+    return Rendering(
+        photo,
+        truth,
+        _without_gaps(np.where(seen[:, None], path, gap)),
+        np.array(keypoints, np.float32).reshape(-1, 3, 2),
+        tuple(who.pose for who, _ in places),
+    )

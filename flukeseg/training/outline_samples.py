@@ -52,8 +52,8 @@ def _sample(picture: Rendering, fluke: np.ndarray) -> Sample:
     curve = resample(subpixel_outline(fluke))
     framed = on_frame(curve, fluke.shape)
     tree = cKDTree(curve)
-    off, ways = tree.query(np.nan_to_num(picture.keypoints[0], nan=-1e6))
-    ways = np.where(off < 4, ways / FINE, np.nan)
+    points = picture.keypoints[0]
+    ways = np.where(np.isnan(points[:, 0]), np.nan, tree.query(np.nan_to_num(points))[1] / FINE)
     edge = picture.trailing_edge
     a, b = edge[:-1], edge[1:]
     between = [a + (b - a) * share for share in np.linspace(0, 1, 8)]
