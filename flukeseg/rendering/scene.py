@@ -16,7 +16,7 @@ from flukeseg.rendering.layout import draw_frame, draw_frame_beside
 from flukeseg.rendering.light import Light, draw_light, shade_skin
 from flukeseg.rendering.mount import BARE, draw_mount
 from flukeseg.rendering.noise import smoothstep
-from flukeseg.rendering.pose import peduncle_in_front
+from flukeseg.rendering.pose import Pose, peduncle_in_front
 from flukeseg.rendering.sea import Water, draw_water, paint_sea
 from flukeseg.rendering.skin import compute_albedo
 from flukeseg.rendering.splash import (
@@ -26,10 +26,18 @@ from flukeseg.rendering.splash import (
     paint_splash,
     paint_spray,
 )
-from flukeseg.rendering.whale import Whale, build_layers, draw_whale, trace_trailing_edge
+from flukeseg.rendering.whale import (
+    EDGE,
+    Whale,
+    build_layers,
+    draw_whale,
+    trace_trailing_edge,
+)
 
 NO_FLUKE = 0.05  # share of pictures without a fluke, so that networks learn to find none
 TWO_FLUKES = 0.03  # share of pictures with a second fluke, about as rare as in catalogues
+
+SEEN_NEAR = 0.015  # of the trailing edge's extent: a tip is seen if its edge is, as near as this
 
 PARTS = ("waves", "backdrop", "company", "skin", "light", "splash", "mount", "camera", "empty")
 """Parts that can be left out, to measure their effect; `empty` is pictures without a fluke."""
@@ -54,12 +62,16 @@ class Rendering:
     not hide it. `trailing_edge` is N×2 float32: x, y in pixels (the centre of the top-left pixel is
     at 0.5, 0.5) from tip through notch to tip, where the edge bounds the mask. Several flukes
     follow one another, and a row of NaN separates pieces that are not connected; (0, 2) where no
-    edge is visible.
+    edge is visible. `keypoints` is M×3×2 float32 in the same coordinates: for each of M flukes the
+    tip of its left lobe, its notch and the tip of its right lobe; NaN where a point does not bound
+    the mask. `poses` are the poses of these flukes.
     """
 
     image: np.ndarray
     mask: np.ndarray
     trailing_edge: np.ndarray
+    keypoints: np.ndarray
+    poses: tuple[Pose, ...]
 
 
 @dataclass(frozen=True)
@@ -130,8 +142,8 @@ def _paint_whale(
     return mask * (1 - solid), edge
 
 
-def _keep_visible(path: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Keep what lies within two pixels of the mask's outline, with a row of NaN for each gap."""
+def _is_visible(path: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Tell which points of N×2 lie within two pixels of the mask's outline; returns N bool."""
     outline = cv2.morphologyEx(
         mask,
         cv2.MORPH_GRADIENT,
@@ -143,8 +155,30 @@ def _keep_visible(path: np.ndarray, mask: np.ndarray) -> np.ndarray:
     seen = np.isfinite(path[:, 0])
     x, y = np.floor(path[seen]).astype(int).T
     seen[seen] = near[y, x] > 0
-    # one row of NaN per gap, and none at either end
-    path = np.where(seen[:, None], path, np.float32(np.nan))
+    return seen
+
+
+def _keypoints(path: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return tip, notch and tip of one trailing edge, 3×2; NaN where they are not visible."""
+    points = np.full((3, 2), np.nan)
+    finite = path[np.isfinite(path[:, 0])]
+    if not seen.any():
+        return points
+    reach = max(2.0, SEEN_NEAR * float(np.hypot(*np.ptp(finite, 0))))
+    at = np.flatnonzero(seen)
+    for number, tip, last in ((0, path[0], path[at[0]]), (2, path[-1], path[at[-1]])):
+        if np.hypot(*(tip - last)) <= reach:
+            points[number] = tip
+    left, right = at[at < EDGE], at[at >= EDGE - 1]
+    if len(left) and len(right) and np.hypot(*(path[left[-1]] - path[right[0]])) <= reach:
+        # of lobes that overlap, the notch is where their edges cross
+        points[1] = (path[left[-1]] + path[right[0]]) / 2
+    return points
+
+
+def _merge_gaps(path: np.ndarray) -> np.ndarray:
+    """Keep one row of NaN for a gap of any length, and none at either end."""
+    seen = np.isfinite(path[:, 0])
     after_one_seen = np.concatenate([[False], seen[:-1]])
     path = path[seen | after_one_seen]
     return path[:-1] if len(path) and np.isnan(path[-1, 0]) else path
@@ -194,15 +228,29 @@ def render(
         places.append((draw_whale(cast), draw_frame_beside(crop, frame)))
         places.sort(key=lambda place: place[1].contact[1])  # the more distant one first
     coverage = np.zeros(size, np.float32)
+    gap = np.full((1, 2), np.nan, np.float32)
     paths = [np.zeros((0, 2), np.float32)]
     for who, where in places:
         mask, path = _paint_whale(wet, who, where, around)
         coverage = np.maximum(coverage, mask)
-        paths += [path, np.full((1, 2), np.nan, np.float32)]
+        paths += [path, gap]
     photo, kept = photograph(
         lens, image, mount, frame.slope, frame.aspect, developed="camera" not in without
     )
     truth = (coverage > 0.5).astype(np.uint8)
     if kept is not None:
         truth *= kept
-    return Rendering(photo, truth, _keep_visible(np.concatenate(paths), truth))
+    path = np.concatenate(paths)
+    seen = _is_visible(path, truth)
+    each = 2 * EDGE  # points of a fluke's trailing edge with the gap behind it
+    keypoints = [
+        _keypoints(path[start : start + each - 1], seen[start : start + each - 1])
+        for start in range(0, len(path), each)
+    ]
+    return Rendering(
+        photo,
+        truth,
+        _merge_gaps(np.where(seen[:, None], path, gap)),
+        np.array(keypoints, np.float32).reshape(-1, 3, 2),
+        tuple(who.pose for who, _ in places),
+    )

@@ -12,6 +12,9 @@ from flukeseg.rendering.raster import Layer, rasterise
 from flukeseg.rendering.skin import Skin, draw_skin
 
 PEDUNCLE = 3.2  # length in half-spans, long enough to reach any waterline
+EDGE = 257  # points of a trailing edge from notch to tip
+TIP_NOTCH_TIP = (0, EDGE - 1, 2 * EDGE - 2)
+"""Indices of tip, notch and tip in a trailing edge."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,14 @@ class Whale:
     box: np.ndarray  # x0, y0, x1, y1 of what is above the water, in half-spans
 
 
-def draw_whale(rng: np.random.Generator) -> Whale:
-    """Draw an animal and its depth in the water: mostly with the peduncle under water."""
+def draw_whale(rng: np.random.Generator, outline: Outline | None = None) -> Whale:
+    """Draw an animal and its depth in the water: mostly with the peduncle under water.
+
+    With `outline` it is that individual, in a pose that the generator draws.
+    """
     shape, hold, look, sink = rng.spawn(4)
-    outline = draw_outline(shape)
+    if outline is None:
+        outline = draw_outline(shape)
     pose = draw_pose(hold)
     parts = build_meshes(outline, pose, PEDUNCLE)
     # the lobes without the part that merges into the peduncle
@@ -78,11 +85,14 @@ def build_layers(whale: Whale, frame: Frame) -> list[Layer]:
 
 
 def trace_trailing_edge(whale: Whale, frame: Frame) -> np.ndarray:
-    """Trailing edge from tip to tip, N×2 float32 pixels; NaN where it is outside the picture."""
+    """Trailing edge from tip to tip, the notch in its middle; NaN where it is outside the picture.
+
+    Returns (2 `EDGE` − 1)×2 float32, x and y in pixels.
+    """
     matrix = _pixel_transform(whale, frame)
     halves = []
     for lobe, mesh in zip((whale.outline.left, whale.outline.right), whale.parts[:2], strict=True):
-        u = np.linspace(0, 1, 257)
+        u = np.linspace(0, 1, EDGE)
         column = u * (mesh.points.shape[1] - 1)
         at = np.arange(mesh.points.shape[1])
         rows = mesh.points.shape[0] - 1

@@ -1,0 +1,148 @@
+"""Tips, notch and trailing edges that are found, against those of rendered and labelled flukes.
+
+`python -m flukeseg.evaluation.keypoints --count 500` renders flukes in all poses and measures on
+their true masks; with `--checkpoint rendered` on masks that a network makes of the pictures.
+`--folder FOLDER` measures on a labelled folder with a `keypoints.csv`: stem, left_tip_x,
+left_tip_y, notch_x, notch_y, right_tip_x, right_tip_y. `--individuals 10` measures the alignment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from flukeseg.evaluation.alignment_spread import print_spread
+from flukeseg.evaluation.keypoint_figures import Figures, compare, pose_of, print_figures
+from flukeseg.images.reading import find_photos, read_mask, read_photo
+from flukeseg.masks.anatomy import Anatomy, find_anatomy
+from flukeseg.prediction.segmenter import Segmenter
+from flukeseg.rendering import Rendering, render
+
+NARROWEST = 150  # pixels: rendered flukes that are narrower are left out
+POINTS = ("left tip", "notch", "right tip")
+
+Predictor = Callable[[np.ndarray, np.ndarray], Anatomy]
+"""Anatomy of a photo H×W×3 uint8 and its true mask H×W, 0 or 1."""
+
+
+def rendered(count: int, seed: int, size: tuple[int, int], predict: Predictor) -> list[Figures]:
+    """Measure on so many rendered flukes of at least `NARROWEST` pixels, the largest of each."""
+    figures, number = [], 0
+    with tqdm(total=count, unit="fluke", leave=False) as bar:
+        while len(figures) < count:
+            picture = render((seed, 0xA7A7, number), size)
+            number += 1
+            fluke = largest(picture.mask)
+            if cv2.boundingRect(fluke)[2] < NARROWEST:
+                continue
+            index = _fluke_of(picture, fluke)
+            truth = picture.keypoints[index]
+            if np.isfinite(truth[[0, 2], 0]).all() and truth[0, 0] > truth[2, 0]:
+                truth = truth[::-1]
+            anatomy = predict(picture.image, fluke)
+            name = pose_of(picture.poses[index])
+            figures.append(compare(name, anatomy, truth, _edge_of(picture, fluke)))
+            bar.update()
+    return figures
+
+
+def largest(mask: np.ndarray) -> np.ndarray:
+    """The largest component of a mask H×W uint8 0 or 1."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    stats[0, cv2.CC_STAT_AREA] = 0
+    label = int(stats[:, cv2.CC_STAT_AREA].argmax())
+    return (labels == label).astype(np.uint8) if label else np.zeros_like(mask)
+
+
+def _near(fluke: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Which of N×2 points lie on a fluke's mask or within two pixels of it; NaN does not."""
+    near = cv2.dilate(fluke, np.ones((5, 5), np.uint8)) > 0
+    finite = np.isfinite(points[:, 0])
+    x, y = np.floor(points[finite]).astype(int).T
+    finite[finite] = near[y, x]
+    return finite
+
+
+def _fluke_of(picture: Rendering, fluke: np.ndarray) -> int:
+    """Which of the rendered flukes a component is: the one with most points on it."""
+    return int(np.argmax([_near(fluke, points).sum() for points in picture.keypoints]))
+
+
+def _edge_of(picture: Rendering, fluke: np.ndarray) -> np.ndarray:
+    """The trailing edge on one component; NaN elsewhere."""
+    edge = picture.trailing_edge
+    return np.where(_near(fluke, edge)[:, None], edge, np.float32(np.nan))
+
+
+def labelled(folder: Path, predict: Predictor) -> dict[str, np.ndarray]:
+    """Measure on a labelled folder: errors of left tip, notch and right tip in % of the span.
+
+    By the photos' names; NaN where a point was not found.
+    """
+    errors = {}
+    with (folder / "keypoints.csv").open(newline="", encoding="utf-8") as file:
+        marks = {
+            row.pop("stem"): np.array(list(row.values()), float) for row in csv.DictReader(file)
+        }
+    for path in find_photos(folder / "images"):
+        if path.stem not in marks:
+            continue
+        truth = marks[path.stem].reshape(3, 2)
+        mask = read_mask(folder / "masks" / f"{path.stem}.png")
+        anatomy = predict(read_photo(path), largest(mask))
+        given = np.array([point.xy for point in anatomy.keypoints.values()])
+        span = np.hypot(*(truth[2] - truth[0]))
+        errors[path.stem] = np.hypot(*(given - truth).T) / span * 100
+    return errors
+
+
+def on_true_mask(photo: np.ndarray, mask: np.ndarray) -> Anatomy:
+    """Find the anatomy on the true mask."""
+    return find_anatomy(mask)
+
+
+def by_network(checkpoint: str) -> Predictor:
+    """Return what finds the anatomy on a network's mask of the photo, of the same fluke."""
+    segmenter = Segmenter.from_checkpoint(checkpoint)
+
+    def predict(photo: np.ndarray, mask: np.ndarray) -> Anatomy:
+        prediction = segmenter(photo)
+        flukes = [prediction.fluke(index) for index in range(len(prediction.areas))]
+        overlap = [np.count_nonzero(fluke & mask) for fluke in flukes]
+        chosen = flukes[int(np.argmax(overlap))] if any(overlap) else np.zeros_like(mask)
+        return find_anatomy(chosen, prediction.probability, segmenter.settings.threshold)
+
+    return predict
+
+
+def main() -> None:
+    """Measure what the options ask for and print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=500, help="flukes to render")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 512), help="height width")
+    parser.add_argument("--folder", type=Path, help="labelled folder with a keypoints.csv")
+    parser.add_argument("--checkpoint", help="measure on this network's masks")
+    parser.add_argument("--individuals", type=int, default=0, help="measure the alignment on these")
+    options = parser.parse_args()
+    if options.individuals:
+        print_spread(options.individuals, options.seed)
+        return
+    predict = by_network(options.checkpoint) if options.checkpoint else on_true_mask
+    if options.folder is None:
+        print_figures(rendered(options.count, options.seed, tuple(options.size), predict))
+        return
+    errors = labelled(options.folder, predict)
+    print(f"{'% of the span':20}" + "".join(f"{name:>10}" for name in POINTS))
+    for stem, row in [*errors.items(), ("mean", np.nanmean(list(errors.values()), 0))]:
+        print(f"{stem:20}" + "".join(f"{value:10.2f}" for value in row))
+
+
+if __name__ == "__main__":
+    main()
