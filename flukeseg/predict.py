@@ -68,6 +68,7 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
             products=files,
             crop_margin=cfg.crop_margin,
             probability_bits=cfg.probability_bits,
+            aligned_size=require_size("aligned_size", cfg.aligned_size),
             rgbm_size=None if cfg.rgbm_size is None else require_size("rgbm_size", cfg.rgbm_size),
         ),
         summaries=summaries,

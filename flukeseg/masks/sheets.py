@@ -136,7 +136,5 @@ def _captioned(photo: np.ndarray, caption: str) -> np.ndarray:
 
 
 def _write_caption(strip: np.ndarray, caption: str, grey: int) -> None:
-    caption = caption.encode(
-        errors="replace"
-    ).decode()  # OpenCV 5 crashes on other text
+    caption = caption.encode(errors="replace").decode()  # OpenCV 5 crashes on other text
     cv2.putText(strip, caption, (3, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (grey,) * 3, 1, cv2.LINE_AA)

@@ -106,7 +106,7 @@ def _follow(
     height_width = (0, 0) if prediction is None else prediction.size
     orientation = row.get("exif_orientation", 1)
     file = PhotoFile(photo, height_width, orientation, problem, 0.0, stamp(row["key"]))
-    made |= describe(file, prediction)
+    made |= describe(file, prediction, wanted.with_anatomy)
     if digest != row.get("mask_sha256"):
         made["made_from_sha256"] = digest
         if prediction is not None:

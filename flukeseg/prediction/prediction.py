@@ -11,6 +11,9 @@ import numpy as np
 from flukeseg.errors import InputError
 from flukeseg.images.resizing import resize_map
 from flukeseg.masks import drawing
+from flukeseg.masks.alignment import SIZE, Alignment
+from flukeseg.masks.anatomy import Anatomy, find_anatomy
+from flukeseg.masks.anatomy_outputs import align_fluke, draw_anatomy
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.coco import annotations
 from flukeseg.masks.geometry import Box, RotatedBox, rotated_box, tight_box
@@ -70,7 +73,8 @@ class Prediction:
     largest, 2 the next, …. `areas`: their pixels. `coarse`: probabilities at the network's size.
     `confidence`: the expected Dice, 0..1. `reasons`: why a person should look at it, if any.
     `photo`: H×W×3 uint8 RGB, for pictures; None where none are made. `drawn`: H×W uint8, 0 or 1,
-    where a person drew the mask, which then has components too small for a fluke too.
+    where a person drew the mask, which then has components too small for a fluke too. `threshold`:
+    of the probabilities.
     """
 
     probability: np.ndarray
@@ -81,6 +85,7 @@ class Prediction:
     reasons: tuple[str, ...]
     photo: np.ndarray | None = None
     drawn: np.ndarray | None = None
+    threshold: float = 0.5
 
     @property
     def size(self) -> tuple[int, int]:
@@ -122,9 +127,33 @@ class Prediction:
         """Mask of one fluke, from 0: H×W uint8, 0 or 1."""
         return (self.labels == index + 1).astype(np.uint8)
 
-    def overlay(self) -> np.ndarray:
-        """Contours and boxes drawn on the photo, H×W×3 uint8 RGB."""
-        return drawing.overlay(self._photo, self.mask, self.boxes)
+    @cached_property
+    def anatomies(self) -> tuple[Anatomy, ...]:
+        """Tips, notch and trailing edge of each fluke, the largest fluke first."""
+        return tuple(
+            find_anatomy(self.fluke(i), self.probability, self.threshold)
+            for i in range(len(self.areas))
+        )
+
+    def overlay(self, anatomy: bool = False) -> np.ndarray:
+        """Contours and boxes drawn on the photo, H×W×3 uint8 RGB; trailing edges too if wanted."""
+        drawn = drawing.overlay(self._photo, self.mask, self.boxes)
+        for one in self.anatomies if anatomy else ():
+            draw_anatomy(drawn, one, max(1, round(drawn.shape[1] / 500)))
+        return drawn
+
+    def alignment(self, index: int = 0, size: tuple[int, int] = SIZE) -> Alignment | None:
+        """The transform that puts a fluke's tips on fixed points of (height, width), or None.
+
+        There is none where a tip is not known; `anatomies` says why.
+        """
+        self._box(index)
+        return align_fluke(self.anatomies[index], size)
+
+    def aligned(self, index: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray | None:
+        """One fluke set straight, photo and mask as four channels uint8; None as `alignment`."""
+        alignment = self.alignment(index, size)
+        return alignment and alignment.cut_rgbm(self._photo, self.fluke(index))
 
     def cutout(self, index: int = 0) -> np.ndarray:
         """One fluke, RGBA uint8 of its tight box, transparent around it."""
@@ -186,4 +215,5 @@ def make_prediction(
         confidence=confidence(probability, cleaned.labels),
         reasons=settings.review.reasons(cleaned, coarse.disagreement),
         photo=photo,
+        threshold=settings.threshold,
     )

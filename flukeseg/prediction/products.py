@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from flukeseg.errors import InputError, require_number
+from flukeseg.errors import InputError, require_number, require_size
 from flukeseg.images.encoding import encode_jpeg, encode_png
+from flukeseg.masks.alignment import SIZE
+from flukeseg.masks.anatomy_outputs import EDGE_COLUMNS, edge_rows
 from flukeseg.prediction.prediction import Prediction
 
 FILE_PRODUCTS = (
     "mask", "probability", "uncertainty", "overlay", "cutout", "white", "crop", "rgbm",
+    "edge", "aligned",
 )  # fmt: skip
 """Products with files for each photo."""
 
-
-NEED_PHOTO = frozenset({"overlay", "cutout", "white", "crop", "rgbm"})
+NEED_PHOTO = frozenset({"overlay", "cutout", "white", "crop", "rgbm", "aligned"})
+NEED_ANATOMY = frozenset({"edge", "aligned"})
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class ProductSettings:
         crop_margin: of `crop`, a share of the box's sides on each side.
         probability_bits: 8 or 16, of `probability` and `uncertainty`.
         rgbm_size: (height, width) of a second `rgbm`, resized; None for none.
+        aligned_size: (height, width) of `aligned`.
 
     Raises:
         InputError: a value is out of range.
@@ -38,11 +45,18 @@ class ProductSettings:
     crop_margin: float = 0.05
     probability_bits: int = 8
     rgbm_size: tuple[int, int] | None = (256, 512)
+    aligned_size: tuple[int, int] = SIZE
 
     def __post_init__(self) -> None:
         if self.probability_bits not in (8, 16):
             raise InputError(f"probability_bits={self.probability_bits} must be 8 or 16")
         require_number("crop_margin", self.crop_margin, most=2)
+        require_size("aligned_size", self.aligned_size)
+
+    @property
+    def with_anatomy(self) -> bool:
+        """Whether tips, notch and trailing edges are wanted."""
+        return bool(NEED_ANATOMY & {*self.products})
 
 
 def encode_products(
@@ -68,7 +82,7 @@ def encode_products(
         spread = np.nan_to_num(prediction.uncertainty * 2)
         yield f"uncertainty/{name}.png", encode_png(_quantise(spread, top))
     if "overlay" in wanted:
-        yield f"overlay/{name}.jpg", encode_jpeg(prediction.overlay())
+        yield f"overlay/{name}.jpg", encode_jpeg(prediction.overlay(anatomy=settings.with_anatomy))
     for index in range(len(prediction.areas)):
         own = name if index == 0 else f"{name}.fluke{index + 1}"
         if "cutout" in wanted:
@@ -77,6 +91,10 @@ def encode_products(
             yield f"white/{own}.png", encode_png(prediction.white(index))
         if "crop" in wanted:
             yield f"crop/{own}.png", encode_png(prediction.crop(index, settings.crop_margin))
+        if "aligned" in wanted:
+            yield from _encode_aligned(prediction, index, own, settings.aligned_size)
+    if "edge" in wanted and prediction.areas:
+        yield f"edge/{name}.edge.csv", _encode_edges(prediction)
     if "rgbm" in wanted:
         yield f"rgbm/{name}.png", encode_png(prediction.rgbm())
         if settings.rgbm_size is not None:
@@ -88,3 +106,25 @@ def encode_products(
 def _quantise(values: np.ndarray, top: int) -> np.ndarray:
     scaled = (values * np.float32(top)).round()
     return scaled.astype(np.uint8 if top == 255 else np.uint16)
+
+
+def _encode_edges(prediction: Prediction) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(EDGE_COLUMNS)
+    writer.writerows(edge_rows(prediction.anatomies))
+    return text.getvalue().encode()
+
+
+def _encode_aligned(
+    prediction: Prediction, index: int, name: str, size: tuple[int, int]
+) -> Iterator[tuple[str, bytes]]:
+    """A fluke set straight, as photo and with its mask, and the transform; none without tips."""
+    alignment = prediction.alignment(index, size)
+    if alignment is None:
+        return
+    rgbm = prediction.aligned(index, size)
+    yield f"aligned/{name}.png", encode_png(rgbm[..., :3])
+    yield f"aligned_rgbm/{name}.png", encode_png(rgbm)
+    transform = {"matrix": alignment.matrix.tolist(), "size": list(alignment.size)}
+    yield f"aligned/{name}.json", (json.dumps(transform) + "\n").encode()

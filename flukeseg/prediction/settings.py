@@ -10,6 +10,7 @@ from typing import Any
 from flukeseg.data.workers import loading_processes
 from flukeseg.errors import InputError, require_int, require_size
 from flukeseg.images.reading import MAX_PIXELS
+from flukeseg.masks.alignment import SIZE
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_predictor
 from flukeseg.model.predictor import Predictor
@@ -89,6 +90,12 @@ class PredictionSettings:
             "crop_margin": self.products.crop_margin,
             "probability_bits": self.products.probability_bits,
             "rgbm_size": self.products.rgbm_size,
+            # not in output folders of version 0.1.0
+            **(
+                {}
+                if self.products.aligned_size == SIZE
+                else {"aligned_size": self.products.aligned_size}
+            ),
         }
 
 

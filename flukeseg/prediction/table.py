@@ -14,6 +14,7 @@ import numpy as np
 from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_jpeg
 from flukeseg.images.reading import read_mask, read_photo
+from flukeseg.masks.anatomy_outputs import table_columns
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.coco import annotations, write_coco
 from flukeseg.masks.drawing import white
@@ -31,18 +32,30 @@ COLUMNS = (
     "path", "review_order", "status", "width", "height", "exif_orientation", "flukes",
     "box_x", "box_y", "box_width", "box_height",
     "rotated_x", "rotated_y", "rotated_width", "rotated_height", "rotated_angle",
+    *(
+        f"{point}_{value}"
+        for point in ("left_tip", "notch", "right_tip")
+        for value in ("x", "y", "quality", "reason")
+    ),
+    "span", "angle", "notch_depth", "left_lobe_height", "right_lobe_height", "view",
     "coverage", "confidence", "disagreement", "review",
     "mask", "checkpoint", "threshold", "seconds",
 )  # fmt: skip
-"""Of `predictions.csv`: pixels, degrees, shares of 0 to 1. The boxes are the largest fluke's;
+"""Of `predictions.csv`: pixels, degrees, shares of 0 to 1. Boxes, tips, notch and measures are
+the largest fluke's;
 `review_order` is 1 for the mask to look at first."""
 
 
 SHOWN = 10  # unreadable photos that are told at the end; the others are in the table
 
 
-def describe(file: PhotoFile, prediction: Prediction | None) -> dict[str, Any]:
-    """Put a photo's prediction in a row; None is one that could not be read."""
+def describe(
+    file: PhotoFile, prediction: Prediction | None, with_anatomy: bool = False
+) -> dict[str, Any]:
+    """Put a photo's prediction in a row; None is one that could not be read.
+
+    `with_anatomy` adds tips, notch and measures of the largest fluke, where they are known.
+    """
     row: dict[str, Any] = {"path": file.photo.path}
     if prediction is None:
         return row | {"status": f"unreadable: {file.problem}"}
@@ -63,6 +76,9 @@ def describe(file: PhotoFile, prediction: Prediction | None) -> dict[str, Any]:
         row |= {f"box_{k}": v for k, v in prediction.boxes[0]._asdict().items()}
         rotated = prediction.rotated_boxes[0]._asdict()
         row |= {f"rotated_{k}": round(v, 2) for k, v in rotated.items()}
+        if with_anatomy:
+            found = table_columns(prediction.anatomies[0])
+            row |= {k: v for k, v in found.items() if v == v and v != ""}  # NaN is not known
     return row
 
 

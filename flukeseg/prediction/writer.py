@@ -165,7 +165,7 @@ class ProductWriter(BasePredictionWriter):
             self.folder.write(
                 path, draw_thumbnail(small.permute(1, 2, 0).cpu().numpy(), prediction.mask)
             )
-        row |= describe(file, prediction) | self.constants
+        row |= describe(file, prediction, self.products.with_anatomy) | self.constants
         if names:
             row["mask"] = names[0]
         row["seconds"] = round(file.seconds + seconds + time.perf_counter() - started, 3)
