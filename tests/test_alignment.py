@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from flukeseg.anatomy.alignment import LINE_AT, NOTCH_AT, TIPS_IN, align
 from flukeseg.errors import InputError
-from flukeseg.masks.alignment import LINE_AT, NOTCH_AT, TIPS_IN, align
 
 LEFT, RIGHT, NOTCH = np.array([100.0, 80.0]), np.array([500.0, 140.0]), np.array([290.0, 190.0])
 

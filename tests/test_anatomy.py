@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from flukeseg.anatomy.anatomy import CUT, EMPTY, HIDDEN, SMALL, UNCLEAR, Anatomy, find_anatomy
+from flukeseg.anatomy.contour import signed_area, subpixel_outline
+from flukeseg.anatomy.measures import measure
 from flukeseg.evaluation import keypoints
 from flukeseg.masks import anatomy_outputs, outline_network
-from flukeseg.masks.anatomy import CUT, EMPTY, HIDDEN, SMALL, UNCLEAR, Anatomy, find_anatomy
-from flukeseg.masks.contour import signed_area, subpixel_outline
-from flukeseg.masks.measures import measure
 from flukeseg.rendering import render
 from flukeseg.training import outlines
 from flukeseg.training.outline_samples import draw_sample
@@ -230,7 +230,7 @@ def test_script_measures_rendered_flukes(monkeypatch, capsys):
 
 
 def test_aligned_points_of_one_individual_lie_closer_than_boxed_ones(monkeypatch, capsys):
-    monkeypatch.setattr("flukeseg.evaluation.alignment_spread.POSES", 5)
+    monkeypatch.setattr("flukeseg.evaluation.anatomy.alignment_spread.POSES", 5)
     monkeypatch.setattr("sys.argv", ["keypoints", "--individuals", "1"])
     keypoints.main()
     tips = capsys.readouterr().out.splitlines()[0].split()

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flukeseg.masks.alignment import Alignment
+from flukeseg.anatomy.alignment import Alignment
 from flukeseg.prediction.inputs import InputPhoto
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.prediction import MaskSettings, PhotoProbability, make_prediction
@@ -52,7 +52,7 @@ def test_the_edge_is_written_from_tip_to_tip(fluke):
 
 
 def test_the_aligned_fluke_and_its_transform_agree(fluke):
-    picture, prediction = fluke
+    _, prediction = fluke
     made = dict(encode_products(prediction, "a", BOTH))
     photo = cv2.imdecode(np.frombuffer(made["aligned/a.png"], np.uint8), cv2.IMREAD_UNCHANGED)
     rgbm = cv2.imdecode(np.frombuffer(made["aligned_rgbm/a.png"], np.uint8), cv2.IMREAD_UNCHANGED)

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from flukeseg.anatomy.alignment import SIZE, Alignment
+from flukeseg.anatomy.anatomy import Anatomy, find_anatomy
+from flukeseg.anatomy.anatomy_outputs import align_fluke, draw_anatomy
 from flukeseg.errors import InputError
 from flukeseg.images.resizing import resize_map
 from flukeseg.masks import drawing
-from flukeseg.masks.alignment import SIZE, Alignment
-from flukeseg.masks.anatomy import Anatomy, find_anatomy
-from flukeseg.masks.anatomy_outputs import align_fluke, draw_anatomy
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.coco import annotations
 from flukeseg.masks.geometry import Box, RotatedBox, rotated_box, tight_box

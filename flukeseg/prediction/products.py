@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flukeseg.anatomy.alignment import SIZE
+from flukeseg.anatomy.anatomy_outputs import EDGE_COLUMNS, edge_rows
 from flukeseg.errors import InputError, require_number, require_size
 from flukeseg.images.encoding import encode_jpeg, encode_png
-from flukeseg.masks.alignment import SIZE
-from flukeseg.masks.anatomy_outputs import EDGE_COLUMNS, edge_rows
 from flukeseg.prediction.prediction import Prediction
 
 FILE_PRODUCTS = (

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from flukeseg.anatomy.anatomy_outputs import table_columns
 from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_jpeg
 from flukeseg.images.reading import read_mask, read_photo
-from flukeseg.masks.anatomy_outputs import table_columns
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.coco import annotations, write_coco
 from flukeseg.masks.drawing import white

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from flukeseg.errors import InputError
@@ -26,6 +25,7 @@ from flukeseg.rendering.splash import (
     paint_splash,
     paint_spray,
 )
+from flukeseg.rendering.visible_edge import is_visible, merge_gaps, visible_keypoints
 from flukeseg.rendering.whale import (
     EDGE,
     Whale,
@@ -37,7 +37,6 @@ from flukeseg.rendering.whale import (
 NO_FLUKE = 0.05  # share of pictures without a fluke, so that networks learn to find none
 TWO_FLUKES = 0.03  # share of pictures with a second fluke, about as rare as in catalogues
 
-SEEN_NEAR = 0.015  # of the trailing edge's extent: a tip is seen if its edge is, as near as this
 
 PARTS = ("waves", "backdrop", "company", "skin", "light", "splash", "mount", "camera", "empty")
 """Parts that can be left out, to measure their effect; `empty` is pictures without a fluke."""
@@ -142,48 +141,6 @@ def _paint_whale(
     return mask * (1 - solid), edge
 
 
-def _is_visible(path: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Tell which points of N×2 lie within two pixels of the mask's outline; returns N bool."""
-    outline = cv2.morphologyEx(
-        mask,
-        cv2.MORPH_GRADIENT,
-        np.ones((3, 3), np.uint8),
-        borderType=cv2.BORDER_CONSTANT,
-        borderValue=0,
-    )
-    near = cv2.dilate(outline, np.ones((3, 3), np.uint8))
-    seen = np.isfinite(path[:, 0])
-    x, y = np.floor(path[seen]).astype(int).T
-    seen[seen] = near[y, x] > 0
-    return seen
-
-
-def _keypoints(path: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Return tip, notch and tip of one trailing edge, 3×2; NaN where they are not visible."""
-    points = np.full((3, 2), np.nan)
-    finite = path[np.isfinite(path[:, 0])]
-    if not seen.any():
-        return points
-    reach = max(2.0, SEEN_NEAR * float(np.hypot(*np.ptp(finite, 0))))
-    at = np.flatnonzero(seen)
-    for number, tip, last in ((0, path[0], path[at[0]]), (2, path[-1], path[at[-1]])):
-        if np.hypot(*(tip - last)) <= reach:
-            points[number] = tip
-    left, right = at[at < EDGE], at[at >= EDGE - 1]
-    if len(left) and len(right) and np.hypot(*(path[left[-1]] - path[right[0]])) <= reach:
-        # of lobes that overlap, the notch is where their edges cross
-        points[1] = (path[left[-1]] + path[right[0]]) / 2
-    return points
-
-
-def _merge_gaps(path: np.ndarray) -> np.ndarray:
-    """Keep one row of NaN for a gap of any length, and none at either end."""
-    seen = np.isfinite(path[:, 0])
-    after_one_seen = np.concatenate([[False], seen[:-1]])
-    path = path[seen | after_one_seen]
-    return path[:-1] if len(path) and np.isnan(path[-1, 0]) else path
-
-
 def render(
     seed: int | Sequence[int], size: tuple[int, int] = (192, 384), without: Collection[str] = ()
 ) -> Rendering:
@@ -241,16 +198,16 @@ def render(
     if kept is not None:
         truth *= kept
     path = np.concatenate(paths)
-    seen = _is_visible(path, truth)
+    seen = is_visible(path, truth)
     each = 2 * EDGE  # points of a fluke's trailing edge with the gap behind it
     keypoints = [
-        _keypoints(path[start : start + each - 1], seen[start : start + each - 1])
+        visible_keypoints(path[start : start + each - 1], seen[start : start + each - 1])
         for start in range(0, len(path), each)
     ]
     return Rendering(
         photo,
         truth,
-        _merge_gaps(np.where(seen[:, None], path, gap)),
+        merge_gaps(np.where(seen[:, None], path, gap)),
         np.array(keypoints, np.float32).reshape(-1, 3, 2),
         tuple(who.pose for who, _ in places),
     )

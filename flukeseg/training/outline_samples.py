@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from flukeseg.masks.contour import arc_length, on_frame, points_at, subpixel_outline
-from flukeseg.masks.outline_network import FINE, POINTS, SMOOTHING, features, resample, smooth
+from flukeseg.anatomy.contour import arc_length, on_frame, points_at, subpixel_outline
+from flukeseg.anatomy.outline_network import FINE, POINTS, SMOOTHING, features, resample, smooth
 from flukeseg.rendering import Rendering, render
 
 WITHOUT = ("waves", "backdrop", "company", "skin", "light", "camera", "empty")

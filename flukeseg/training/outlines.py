@@ -1,6 +1,6 @@
 """Fit the outline network to rendered flukes: `python -m flukeseg.training.outlines weights.npz`.
 
-The weights of `flukeseg/masks/outline_network.npz` are made so. On one core of a laptop: about
+The weights of `flukeseg/anatomy/outline_network.npz` are made so. On one core of a laptop: about
 0.05 s for a rendering and 0.1 s for a step.
 """
 
@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 from tqdm import trange
 
-from flukeseg.masks.outline_network import COARSE, FIRST, LAST, POINTS, POOL, STEM_REACH
+from flukeseg.anatomy.outline_network import COARSE, FIRST, LAST, POINTS, POOL, STEM_REACH
 from flukeseg.training.outline_samples import Sample, described, draw_sample
 
 CHANNELS = 32
@@ -26,7 +26,7 @@ RATE = 4e-3
 
 
 class OutlineNetwork(nn.Module):
-    """The network of `flukeseg.masks.outline_network`, with the same names, for fitting it."""
+    """The network of `flukeseg.anatomy.outline_network`, with the same names, for fitting it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from flukeseg.masks.alignment import SIZE, align
-from flukeseg.masks.anatomy import find_anatomy
+from flukeseg.anatomy.alignment import SIZE, align
+from flukeseg.anatomy.anatomy import find_anatomy
 from flukeseg.masks.geometry import tight_box
 from flukeseg.rendering.layout import draw_frame
 from flukeseg.rendering.mount import BARE

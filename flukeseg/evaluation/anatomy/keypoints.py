@@ -1,7 +1,7 @@
 """Tips, notch and trailing edges that are found, against those of rendered and labelled flukes.
 
-`python -m flukeseg.evaluation.keypoints --count 500` renders flukes in all poses and measures on
-their true masks; with `--checkpoint rendered` on masks that a network makes of the pictures.
+`python -m flukeseg.evaluation.anatomy.keypoints --count 500` renders flukes in all poses and
+measures on their true masks; with `--checkpoint rendered` on masks that a network makes of the pictures.
 `--folder FOLDER` measures on a labelled folder with a `keypoints.csv`: stem, left_tip_x,
 left_tip_y, notch_x, notch_y, right_tip_x, right_tip_y. `--individuals 10` measures the alignment.
 """
@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from flukeseg.evaluation.alignment_spread import print_spread
-from flukeseg.evaluation.keypoint_figures import Figures, compare, pose_of, print_figures
+from flukeseg.anatomy.anatomy import Anatomy, find_anatomy
+from flukeseg.evaluation.anatomy.alignment_spread import print_spread
+from flukeseg.evaluation.anatomy.keypoint_figures import Figures, compare, pose_of, print_figures
 from flukeseg.images.reading import find_photos, read_mask, read_photo
-from flukeseg.masks.anatomy import Anatomy, find_anatomy
 from flukeseg.prediction.segmenter import Segmenter
 from flukeseg.rendering import Rendering, render
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flukeseg.masks.contour import arc_length, on_frame, points_at
-from flukeseg.masks.outline_network import POINTS, OutlineReading
+from flukeseg.anatomy.contour import arc_length, on_frame, points_at
+from flukeseg.anatomy.outline_network import POINTS, OutlineReading
 
 STEP = 0.5  # pixels between the points of a trailing edge
 LIKELY = 0.5  # a place on the outline is trailing edge from this probability on

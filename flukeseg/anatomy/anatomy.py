@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flukeseg.masks.contour import arc_length, on_frame, points_at, subpixel_outline
-from flukeseg.masks.outline_network import POINTS, OutlineReading, read_outline
-from flukeseg.masks.trailing_edge import NO_EDGE, TrailingEdge, trace_trailing_edge
+from flukeseg.anatomy.contour import arc_length, on_frame, points_at, subpixel_outline
+from flukeseg.anatomy.outline_network import POINTS, OutlineReading, read_outline
+from flukeseg.anatomy.trailing_edge import NO_EDGE, TrailingEdge, trace_trailing_edge
 
 SURE = 0.6
 """Certainty from which a point is given."""

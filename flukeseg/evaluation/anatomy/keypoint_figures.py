@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from flukeseg.masks.anatomy import Anatomy
+from flukeseg.anatomy.anatomy import Anatomy
 from flukeseg.rendering.pose import Pose
 
 NEAR = 0.5  # % of the span: edges this near are the same

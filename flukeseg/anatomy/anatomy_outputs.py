@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from flukeseg.masks.alignment import SIZE, Alignment, align
-from flukeseg.masks.anatomy import Anatomy
-from flukeseg.masks.measures import measure
+from flukeseg.anatomy.alignment import SIZE, Alignment, align
+from flukeseg.anatomy.anatomy import Anatomy
+from flukeseg.anatomy.measures import measure
 
 EDGE = (0, 255, 255)
 """RGB of a visible trailing edge."""

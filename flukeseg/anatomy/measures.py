@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flukeseg.masks.anatomy import Anatomy, Keypoint
+from flukeseg.anatomy.anatomy import Anatomy, Keypoint
 
 STEEP = 45.0  # degrees: a line between the tips that is steeper is a tilted fluke
 FLAT = 0.1  # of the span: lobes lower than this are seen nearly along their plane

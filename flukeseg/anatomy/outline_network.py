@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flukeseg.masks.contour import arc_length, on_frame, points_at
+from flukeseg.anatomy.contour import arc_length, on_frame, points_at
 
 POINTS = 256  # along the outline
 FINE = 2048  # points in which the outline is smoothed before `POINTS` of them are taken
@@ -116,7 +116,7 @@ def _peak(likely: np.ndarray) -> tuple[float, float]:
 
 @cache
 def _weights() -> dict[str, np.ndarray]:
-    with (files("flukeseg.masks") / WEIGHTS).open("rb") as file, np.load(file) as arrays:
+    with (files("flukeseg.anatomy") / WEIGHTS).open("rb") as file, np.load(file) as arrays:
         return {name: arrays[name].astype(np.float32) for name in arrays}
 
 

@@ -1,0 +1,1 @@
+"""How far tips, notch and trailing edges are from true ones."""
