@@ -1,7 +1,7 @@
 """Tips, notch and trailing edges that are found, against those of rendered and labelled flukes.
 
 `python -m flukeseg.evaluation.anatomy.keypoints --count 500` renders flukes in all poses and
-measures on their true masks; with `--checkpoint rendered` on masks that a network makes of the pictures.
+measures on their true masks; with `--checkpoint rendered`, on masks that a network predicts.
 `--folder FOLDER` measures on a labelled folder with a `keypoints.csv`: stem, left_tip_x,
 left_tip_y, notch_x, notch_y, right_tip_x, right_tip_y. `--individuals 10` measures the alignment.
 """
