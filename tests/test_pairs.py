@@ -83,11 +83,11 @@ def test_val_list_is_followed_and_checked(tmp_path):
 def test_a_val_list_that_divides_copies_is_reported(tmp_path, caplog):
     write_pairs(tmp_path, 4)
     for folder, suffix in (("images", "jpg"), ("masks", "png")):
-        original = tmp_path / folder / f"fluke_00.{suffix}"
+        original = tmp_path / folder / f"fluke_01.{suffix}"
         (tmp_path / folder / f"copy.{suffix}").write_bytes(original.read_bytes())
     (tmp_path / "val.txt").write_text("copy\n", encoding="utf-8")
     FolderDataModule(tmp_path, size=(32, 64)).setup()
-    assert "copy, fluke_00" in caplog.text
+    assert "copy, fluke_01" in caplog.text
 
 
 def test_folds_keep_individuals_and_copies_together(tmp_path):
