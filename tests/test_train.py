@@ -391,7 +391,7 @@ ERRORS = {
     "no such device": (["trainer.accelerator=gpu"], "trainer.accelerator=gpu, trainer.devices"),
     "no rate": (["model.optimizer.lr=abc"], "model.optimizer.lr=abc must be a number"),
     "a rate below nothing": (["model.optimizer.lr=-1"], "model.optimizer: Invalid learning rate"),
-    "no plus": (["experiment=demo"], "added with a plus: +experiment=NAME"),
+    "no plus": (["experiment=demo"], "added with a plus: +experiment=demo"),
     "another job's": (
         ["+experiment=wild", "root=x"],
         "experiment=wild is not for flukeseg.train; run: python -m flukeseg.selftrain",
