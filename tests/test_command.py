@@ -34,7 +34,7 @@ def test_it_tells_its_version():
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("pedict", "there is no job pedict; did you mean predict?"), ("x", "jobs: predict, train,")],
+    [("pedict", "there is no job pedict; did you mean predict?"), ("x", "jobs: predict, review,")],
 )
 def test_an_unknown_job_is_answered_with_the_nearest(name, advice):
     done = run(name)
