@@ -34,7 +34,10 @@ def test_it_tells_its_version():
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("pedict", "there is no job pedict; did you mean predict?"), ("x", "jobs: predict, review,")],
+    [
+        ("pedict", "there is no job pedict; did you mean predict?"),
+        ("x", "there is no job x; jobs: predict, "),
+    ],
 )
 def test_an_unknown_job_is_answered_with_the_nearest(name, advice):
     done = run(name)
