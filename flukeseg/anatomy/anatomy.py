@@ -11,8 +11,9 @@ from flukeseg.anatomy.contour import arc_length, on_frame, points_at, subpixel_o
 from flukeseg.anatomy.outline_network import POINTS, OutlineReading, read_outline
 from flukeseg.anatomy.trailing_edge import NO_EDGE, TrailingEdge, trace_trailing_edge
 
-SURE = 0.6
+SURE = 0.7
 """Certainty from which a point is given."""
+TIPS_APART = 0.15  # of the fluke's extent: tips closer than this are corners of something else
 NEARBY = 0.005  # of the outline: how far the network's places are from corners
 SIDES = 0.025  # of the outline: from how far on either side a corner is seen as one
 SMALLEST = 40  # pixels: outlines of smaller flukes show no corners
@@ -88,18 +89,24 @@ def find_anatomy(
     if np.ptp(outline, 0).max() < SMALLEST:
         return _nothing(outline, SMALL)
     reading = read_outline(outline, mask.shape)
-    known = _consistent(reading)
     length = arc_length(outline)
-    ways = [
-        _sharpest(outline, length, way, inward)
-        for way, inward in zip(reading.ways, (False, True, False), strict=True)
-    ]
-    ways = np.array(ways)
-    edge = trace_trailing_edge(outline, reading, np.where(known, ways, np.nan)[[0, 2]], mask.shape)
+    turns = zip(reading.ways, (False, True, False), strict=True)
+    ways = np.array([_sharpest(outline, length, way, inward) for way, inward in turns])
     places = points_at(outline, length, ways * length[-1])
-    near = 2 * length[-1] / POINTS  # the network's points are this far from each other, or less
+    near = length[-1] / POINTS  # the network's points are this far from each other
     framed = outline[on_frame(outline, mask.shape)]
-    cut = [_is_near(edge.points[:1], framed, near), False, _is_near(edge.points[-1:], framed, near)]
+    # where the frame cuts a lobe, the corner that is left is not its tip; a tip may touch it
+    cut = np.array([_near(place, framed, near) > near / 2 for place in places])
+    known = _consistent(reading) & (~cut | [False, True, False])
+    apart = np.hypot(*(places[2] - places[0])) / np.ptp(outline, 0).max()
+    if known[[0, 2]].all() and apart < TIPS_APART:
+        known[[0, 2]] = False
+    ends = np.where(known, ways, np.nan)[[0, 2]]
+    edge = trace_trailing_edge(outline, reading, ends, mask.shape)
+    if len(edge.points):
+        for tip, end in ((0, 0), (2, -1)):
+            cut[tip] |= _near(edge.points[end], framed, 2 * near) > 0
+    cut[1] = False
     first, notch, last = (
         Keypoint(*map(float, place), float(quality))
         if is_known
@@ -137,9 +144,9 @@ def _consistent(reading: OutlineReading) -> np.ndarray:
     return known
 
 
-def _is_near(point: np.ndarray, others: np.ndarray, distance: float) -> bool:
-    """Whether a point, if there is one, has one of N×2 others within a distance."""
-    return bool((np.hypot(*(others - point).T) < distance).any()) if len(point) else False
+def _near(point: np.ndarray, others: np.ndarray, distance: float) -> int:
+    """How many of N×2 others, about a pixel from each other, lie within a distance of a point."""
+    return int(np.count_nonzero(np.hypot(*(others - point).T) < distance))
 
 
 def _reason(is_cut: bool, hidden: float) -> str:
