@@ -120,10 +120,9 @@ def _encode_aligned(
     prediction: Prediction, index: int, name: str, size: tuple[int, int]
 ) -> Iterator[tuple[str, bytes]]:
     """A fluke set straight, as photo and with its mask, and the transform; none without tips."""
-    alignment = prediction.alignment(index, size)
-    if alignment is None:
+    alignment, rgbm = prediction.alignment(index, size), prediction.aligned(index, size)
+    if alignment is None or rgbm is None:
         return
-    rgbm = prediction.aligned(index, size)
     yield f"aligned/{name}.png", encode_png(rgbm[..., :3])
     yield f"aligned_rgbm/{name}.png", encode_png(rgbm)
     transform = {"matrix": alignment.matrix.tolist(), "size": list(alignment.size)}

@@ -113,10 +113,11 @@ def by_network(checkpoint: str) -> Predictor:
 
     def predict(photo: np.ndarray, mask: np.ndarray) -> Anatomy:
         prediction = segmenter(photo)
-        flukes = [prediction.fluke(index) for index in range(len(prediction.areas))]
-        overlap = [np.count_nonzero(fluke & mask) for fluke in flukes]
-        chosen = flukes[int(np.argmax(overlap))] if any(overlap) else np.zeros_like(mask)
-        return find_anatomy(chosen, prediction.probability, segmenter.settings.threshold)
+        found = range(len(prediction.areas))
+        overlap = [np.count_nonzero(prediction.fluke(index) & mask) for index in found]
+        if not any(overlap):
+            return find_anatomy(np.zeros_like(mask))
+        return prediction.anatomies[int(np.argmax(overlap))]
 
     return predict
 
