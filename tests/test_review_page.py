@@ -58,6 +58,7 @@ def opened(browser, out):
     session = ReviewSession(out)
     with serving(session) as address:
         context = browser.new_context(viewport={"width": 1280, "height": 800})
+        context.set_default_timeout(120_000)  # machines that run tests can be busy
         seen = SimpleNamespace(requests=[], problems=[], answers=[])
         context.on("request", lambda request: seen.requests.append(request.url))
         context.on("response", lambda r: seen.answers.append((r.request.method, r.status)))
@@ -195,7 +196,7 @@ def test_every_photo_of_any_size_is_saved_as_it_is_shown(opened, out):
         box = page.locator("#view").bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         page.keyboard.press("l")
-        drag(page, (x - 60, y - 50), (x + 70, y - 40), (x + 20, y + 55), (x - 60, y + 30))
+        drag(page, (x - 300, y - 200), (x + 310, y - 190), (x + 150, y + 205), (x - 280, y + 180))
         shown = seen_mask(page, before.shape)
         page.keyboard.press("ArrowRight")
         page.wait_for_function("text => document.getElementById('message').textContent === text",

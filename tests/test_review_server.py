@@ -22,6 +22,7 @@ from review_helpers import SIZES, predict_photos  # noqa: E402
 
 from flukeseg.exchange.corrections import write_corrections  # noqa: E402
 from flukeseg.prediction.folder import PredictionFolder  # noqa: E402
+from flukeseg.prediction.kept_masks import hash_file  # noqa: E402
 from flukeseg.review.edge_following import follow_edge  # noqa: E402
 from flukeseg.review.learning import Learning  # noqa: E402
 from flukeseg.review.looked_at import read_looked_at  # noqa: E402
@@ -301,3 +302,29 @@ def test_a_click_for_more_takes_the_region_up_to_its_edge():
     too_much = truth.copy()
     too_much[20:60, 80:88] = 255
     assert (follow_edge(photo, too_much, (84, 40), 4, False) != truth).mean() < 0.01
+
+
+def test_learning_trains_compares_and_predicts_the_others_again(tiny_runs, out):
+    tiny = ["model.encoder=test_resnet", f"model.start_from={tiny_runs[0]}", "data.size=[32,64]",
+            "data.train_count=4", "data.batch_size=2", "data.num_workers=0",
+            "trainer.max_epochs=1", "trainer.accelerator=cpu"]  # fmt: skip
+    session = ReviewSession(out, train_options=tiny)
+    rows = list(PredictionFolder(out).rows())
+    for row in rows:
+        before = read(out / row["mask"])
+        changed = before.copy()
+        changed[2:12, 3:15] = 255 - changed[2:12, 3:15]
+        digest = hash_file(out / row["mask"])
+        session.store.save(row, digest, changed, "right", "Ann")
+    masks = {row["name"]: read(out / row["mask"]) for row in rows}
+    session.learn()
+    deadline = time.monotonic() + 500
+    while session.work.is_running:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    status = session.work.status()
+    trained = (
+        "new network has a Dice" in status["problem"] or "it was not trained on" in status["result"]
+    )
+    assert trained, status
+    assert all(np.array_equal(read(out / row["mask"]), masks[row["name"]]) for row in rows)
