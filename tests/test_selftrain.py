@@ -161,7 +161,7 @@ def test_the_student_goes_on_from_its_teacher_and_predicts(wild, tiny_runs):
 def test_only_where_a_fluke_is_found_is_its_confidence_calibrated(wild):
     rows = read_rows(wild / "round-1/calibration/teacher/predictions.csv")
     found = sum(row["status"] == "ok" for row in rows)
-    assert 5 <= found < len(rows) == 12
+    assert 5 <= found <= len(rows) == 12  # all of them on some processors
     told = (wild / "selftrain.log").read_text(encoding="utf-8")
     assert f"round-1/calibration/rendered: {found} of {found} masks kept" in told
 
