@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -224,6 +225,26 @@ def test_a_checkpoint_names_no_function_and_no_other_file(here, tiny_runs):
     write_pairs(photos, 1)
     run_job(predict, "checkpoint=named.ckpt", f"source={photos}/images", "output=o", *CPU)
     assert Path("o/mask/fluke_00.png").is_file()
+
+
+class Overwrites(torch.nn.Module):
+    """A network that writes to a file while it computes."""
+
+    def forward(self, image):
+        mapped = torch.from_file("../outside/text", True, 8, dtype=torch.uint8)
+        return image[:, :1] + mapped.fill_(65).float().sum()
+
+
+@pytest.mark.parametrize("job", ["predict", "evaluate"])
+def test_an_exported_file_computes_only(here, capsys, shared_pairs, job):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript's, of its own age
+        facts = '{"size": [32, 64], "encoder": "test_resnet"}'
+        script = torch.jit.script(Overwrites())
+        torch.jit.save(script, "file.pt", _extra_files={"flukeseg": facts})
+    run, *options = JOBS[job]
+    said = run_refused(capsys, run, *(o.format("file.pt", shared_pairs) for o in options))
+    assert "calls from_file, which no network does" in said
 
 
 def test_a_run_that_is_resumed_runs_nothing(here, capsys, shared_pairs):

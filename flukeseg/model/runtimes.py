@@ -18,6 +18,7 @@ from flukeseg.installation import how_to_install
 from flukeseg.model.conversion import KEY, lacking, openvino_core, to_onnx, to_openvino
 from flukeseg.model.network import FlukeUNet
 from flukeseg.model.precision import choose_precision
+from flukeseg.model.torchscript import check_torchscript
 
 RUNTIMES = ("auto", "torch", "openvino", "onnx")
 SUFFIXES = {".onnx": "onnx", ".xml": "openvino", ".pt": "torchscript"}
@@ -149,6 +150,7 @@ def load_exported(path: Path, runtime: str, precision: str = "auto") -> tuple[Co
             session = _session(path.read_bytes())
             facts = session.get_modelmeta().custom_metadata_map.get(KEY)
             return partial(_by_onnx, session), Facts.read(path, facts)
+        check_torchscript(path)
         extra = {KEY: ""}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated
