@@ -22,7 +22,7 @@ audit:
 # the versions that the tests passed on; leave the constraints out to take the newest
 $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[dev,heic,offline,onnx,openvino,sweep,tensorboard]"
+	.venv/bin/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[dev,heic,offline,onnx,openvino,review,sweep,tensorboard]"
 	touch $@
 
 .PHONY: demo test lint audit
