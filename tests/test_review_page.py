@@ -17,7 +17,9 @@ from review_helpers import predict_photos, serving  # noqa: E402
 
 from flukeseg.review.session import ReviewSession  # noqa: E402
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt install chromium")
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-background-networking",

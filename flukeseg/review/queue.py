@@ -13,6 +13,9 @@ from flukeseg.prediction.review_order import review_group, review_ranks
 
 Row = Mapping[str, Any]
 
+POINTS = ("left_tip", "notch", "right_tip")
+"""Of the largest fluke, where the prediction looked for them."""
+
 
 def photo_id(name: str) -> str:
     """Return what stands for a photo in addresses: of letters and digits, whatever its name."""
@@ -75,7 +78,11 @@ class ReviewQueue:
             "box": dict(zip(("x", "y", "width", "height"), box, strict=True))
             if is_as_predicted and None not in box
             else None,
-            "points": [],
+            "points": [
+                {"x": row[f"{point}_x"], "y": row[f"{point}_y"]}
+                for point in POINTS
+                if is_as_predicted and isinstance(row.get(f"{point}_x"), int | float)
+            ],
         }
 
     def photos(self) -> list[dict[str, Any]]:

@@ -28,12 +28,16 @@ def bring_up_to_date(folder: PredictionFolder) -> None:
     """
     with folder.locked():
         settings = json.loads((folder.state / "settings.json").read_text(encoding="utf-8"))
-        size = settings.get("rgbm_size")
+        sizes = {
+            key: tuple(settings[key])
+            for key in ("rgbm_size", "aligned_size")
+            if settings.get(key) is not None
+        }
         made = ProductSettings(
             products=(),
             crop_margin=settings.get("crop_margin", 0.05),
             probability_bits=settings.get("probability_bits", 8),
-            rgbm_size=None if size is None else tuple(size),
+            **{"rgbm_size": None, **sizes},
         )
         follow_corrections(folder, made, MAX_PIXELS)
         places = {"coco": "coco.json", "gallery": "gallery"}
