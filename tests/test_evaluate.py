@@ -163,7 +163,7 @@ def test_the_truths_threshold_is_that_of_the_data(run_evaluate, tiny_runs, tmp_p
 @pytest.mark.parametrize(
     ("option", "told"),
     [
-        ("trainer.devices=2", "do not go with flukeseg.evaluate"),
+        ("trainer.devices=2", "do not work with flukeseg.evaluate"),
         ("shard=1/2", "shard=1/2 is an option of flukeseg.predict"),
     ],
 )

@@ -112,9 +112,12 @@ class PredictionFolder:
 
         Those have these products, or their masks are a person's.
         """
-        names, done = {}, set()
+        names, done, folders = {}, set(), set()
         for row in self.rows():
             names[row["key"]] = row["name"]
+            for folder in {(self.folder / name).parent for name in row["files"]} - folders:
+                self._check_inside(folder)  # before anything in it is read
+                folders.add(folder)
             if "mask_sha256" in row:
                 self._hashes[row["key"]] = row["mask_sha256"]
             if self.is_done(row, products) or self.kept.is_kept(row):
