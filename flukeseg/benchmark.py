@@ -38,6 +38,7 @@ from flukeseg.benchmarking.training import samples_per_second, step_seconds
 from flukeseg.errors import InputError, require_int
 from flukeseg.installation import CONF
 from flukeseg.model.precision import processor_name
+from flukeseg.model_config import build_module
 from flukeseg.predict import read_settings
 from flukeseg.prediction.inputs import find_inputs, name_inputs
 from flukeseg.training.trainer import quiet_lightning
@@ -177,7 +178,7 @@ def training(cfg: DictConfig, turns: int) -> Report:
     data = load_data(cfg)
     rows = {}
     for precision in cfg.precisions:
-        module = hydra.utils.instantiate(cfg.model, encoder_weights=None, _convert_="all")
+        module = build_module(cfg, encoder_weights=None)
         seconds = step_seconds(module, data, precision, turns)
         rows[precision] = {f"{part}, s": float(np.median(own)) for part, own in seconds.items()}
         rows[precision] |= spread(

@@ -64,7 +64,8 @@ def export(cfg: DictConfig) -> Path:
             part.unlink(missing_ok=True)
         raise InputError(
             f"{path} gives probabilities that differ from torch's by {difference:.1e}, too "
-            f"much; it was removed: please report the encoder {facts.encoder}"
+            f"much; it was removed: please report "
+            f"{module.hparams['architecture']} with {facts.encoder}"
         )
     log.info("%s: within %.1e of torch on rendered flukes of three sizes", path, difference)
     return path

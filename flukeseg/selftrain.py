@@ -71,7 +71,8 @@ def selftrain(cfg: DictConfig) -> Path:
     first = find_checkpoint(several(teacher)[0])
     if first.suffix.lower() in SUFFIXES:
         raise InputError(f"checkpoint={first} is exported and cannot be fine-tuned; give a .ckpt")
-    encoder = load_module(first).hparams["encoder"]
+    built = load_module(first).hparams
+    network = {key: built[key] for key in ("encoder", "architecture", "decoder")}
     sources = list_photos(cfg, output)
     for number in range(1, rounds + 1):
         folder = output / f"round-{number}"
@@ -81,7 +82,7 @@ def selftrain(cfg: DictConfig) -> Path:
             make_labels(own, sources, folder, gate, number)
         if not (output / "config.yaml").exists():  # not before: a mistake can be tried again
             provenance.write_provenance(cfg, output)
-        teacher = train_student(own, labels, folder / "student", encoder)
+        teacher = train_student(own, labels, folder / "student", network)
     log.info("to use it: python -m flukeseg.predict checkpoint=%s source=… output=…", teacher)
     return Path(teacher)
 
@@ -174,16 +175,16 @@ def calibrate(cfg: DictConfig, folder: Path, gate: Gate) -> float:
     return confidence
 
 
-def train_student(cfg: DictConfig, labels: Path, folder: Path, encoder: str) -> str:
+def train_student(cfg: DictConfig, labels: Path, folder: Path, network: dict[str, Any]) -> str:
     """Train the student of a round, or resume it; return its best checkpoint."""
     if read_result(folder) is None:
         last = "last" if (folder / "checkpoints" / "last.ckpt").exists() else None
-        train(student_config(cfg, labels, folder, encoder, last))
+        train(student_config(cfg, labels, folder, network, last))
     return str(find_checkpoint(folder))
 
 
 def student_config(
-    cfg: DictConfig, labels: Path, folder: Path, encoder: str, last: str | None
+    cfg: DictConfig, labels: Path, folder: Path, network: dict[str, Any], last: str | None
 ) -> DictConfig:
     """Return a student's configuration: it fine-tunes the first teacher's network."""
     first = find_checkpoint(several(cfg.checkpoint)[0])
@@ -193,7 +194,7 @@ def student_config(
         "data": {"sources": {"pseudo_labelled": {"labels": str(labels)}}},
         "model": {
             "start_from": str(first),
-            "encoder": encoder,
+            **network,
         },
     }
     resolved = OmegaConf.to_container(OmegaConf.merge(cfg, changes), resolve=True)

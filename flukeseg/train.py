@@ -20,7 +20,10 @@ from flukeseg import command_line
 from flukeseg.atomic_files import locked_folder
 from flukeseg.errors import InputError, require_int
 from flukeseg.installation import CONF
+from flukeseg.model.losses import compute_loss
 from flukeseg.model.module import SegmentationModule
+from flukeseg.model.network import fixed_size
+from flukeseg.model_config import build_module
 from flukeseg.sweeps.jobs import run_job
 from flukeseg.sweeps.runs import METRIC
 from flukeseg.training.callbacks import SeededSteps
@@ -68,7 +71,7 @@ def _train(cfg: DictConfig) -> dict[str, float]:
             refuse_changed_photos(datamodule.split, folder)
         write_split(datamodule.split, folder)
         (folder / "result.json").unlink(missing_ok=True)
-    module = hydra.utils.instantiate(cfg.model, _convert_="all")
+    module = build_module(cfg)
     check_network_runs(module)
     callbacks = [hydra.utils.instantiate(c, _convert_="all") for c in cfg.callbacks.values() if c]
     callbacks += [SeededSteps(cfg.seed), StopOnDivergence(folder), CheckPaths()]
@@ -139,19 +142,32 @@ def last_checkpoint(cfg: DictConfig, folder: Path) -> str | None:
 
 
 def check_network_runs(module: SegmentationModule) -> None:
-    """Run the network on an empty photo.
+    """Run network and loss on an empty photo.
 
     Raises:
-        InputError: it cannot process photos of its size.
+        InputError: it cannot process photos of its size, or the loss takes no logits and targets.
     """
     module.eval()
+    photo = torch.zeros(1, 3, *module.size)
     try:
         with torch.inference_mode():
-            module(torch.zeros(1, 3, *module.size))
+            logits = module(photo)
     except (AssertionError, RuntimeError, ValueError) as error:
+        fixed = fixed_size(module.hparams["encoder"])
+        instead = f"; it takes data.size={list(fixed)} only" if fixed else ""
         raise InputError(
+            f"model.architecture={module.hparams['architecture']} with "
             f"model.encoder={module.hparams['encoder']} cannot process photos of "
-            f"data.size={list(module.size)}: {error}"
+            f"data.size={list(module.size)}: {error}{instead}"
+        ) from error
+    try:
+        compute_loss(module.loss, logits.clone().requires_grad_(), torch.zeros_like(logits))
+    except InputError:
+        raise
+    except Exception as error:  # a loss of any library raises what it likes
+        raise InputError(
+            f"model.loss={type(module.loss).__name__} cannot be computed from logits and targets "
+            f"N×1×H×W: {error}"
         ) from error
     module.train()
 

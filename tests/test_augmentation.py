@@ -1,5 +1,6 @@
 import random
 
+import albumentations as A
 import numpy as np
 import pytest
 import torch
@@ -151,3 +152,35 @@ def test_rendered_training_photos_are_new_in_every_epoch():
     assert len(pictures) == 6
     assert len(held_out) == 6
     assert not pictures & held_out
+
+
+def extended(**options):
+    return Augmentation(0, extra=[A.Rotate(limit=(90, 90), p=1), A.InvertImg(p=0.5)], **options)
+
+
+def test_further_transforms_move_photo_and_mask_and_repeat_themselves():
+    photo, mask = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+    photo[0], mask[0] = 255, 1
+    turned, moved = extended()(photo, mask, (1, 2))
+    assert moved[:, 0].all() or moved[:, -1].all()
+    again, _ = extended()(photo, mask, (1, 2))
+    assert np.array_equal(turned, again)
+    levels = {extended()(photo, mask, (1, i))[0].mean() > 127 for i in range(20)}
+    assert levels == {True, False}
+
+
+def test_further_transforms_come_after_or_before():
+    own = training_transform(1)
+    for first in (False, True):
+        both = Augmentation(1, [A.InvertImg(p=1)], extra_first=first).transform.transforms
+        inverting = [isinstance(transform, A.InvertImg) for transform in both]
+        assert inverting == ([True, False] if first else [False, True])
+        assert len(both[int(first)].transforms) == len(own.transforms)
+
+
+@pytest.mark.filterwarnings("ignore:Argument")
+def test_further_transform_with_a_typo_is_an_error():
+    with pytest.raises(InputError, match=r"augmentation\.extra.*clip_limits"):
+        Augmentation(1, [A.CLAHE(clip_limits=3)])
+    with pytest.raises(InputError, match=r"augmentation\.extra"):
+        Augmentation(1, ["CLAHE"])

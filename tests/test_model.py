@@ -23,8 +23,9 @@ from flukeseg.masks.metrics import boundary_iou
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_module
 from flukeseg.model.losses import BCEDiceLoss
-from flukeseg.model.module import SegmentationModule, cosine_with_warmup
-from flukeseg.model.network import FlukeUNet, _skip_rather_than_stride, resolve_encoder
+from flukeseg.model.module import SegmentationModule
+from flukeseg.model.network import FlukeNetwork, _skip_rather_than_stride, resolve_encoder
+from flukeseg.model.optimisation import cosine_with_warmup
 from flukeseg.model.training_metrics import SoftDice, photo_boundary_iou, photo_dice
 from flukeseg.pretrained import NAMES
 from flukeseg.rendering import render
@@ -92,13 +93,13 @@ def test_soft_dice_of_nothing_is_one():
 @settings(deadline=None, max_examples=8)
 @given(st.integers(33, 100), st.integers(33, 100))
 def test_network_takes_any_size(height, width):
-    network = FlukeUNet("test_resnet").eval()
+    network = FlukeNetwork("test_resnet").eval()
     with torch.inference_mode():
         assert network(torch.rand(2, 3, height, width)).shape == (2, 1, height, width)
 
 
 def test_padding_does_not_touch_sizes_that_fit():
-    network = FlukeUNet("test_resnet").eval()
+    network = FlukeNetwork("test_resnet").eval()
     image = torch.rand(1, 3, 64, 96)
     with torch.inference_mode():
         expected = network.unet((image - network.mean) / network.std)
@@ -106,10 +107,10 @@ def test_padding_does_not_touch_sizes_that_fit():
 
 
 def test_normalisation_follows_the_encoder():
-    assert FlukeUNet("test_resnet").mean.flatten().tolist() == pytest.approx(
+    assert FlukeNetwork("test_resnet").mean.flatten().tolist() == pytest.approx(
         list(timm.get_pretrained_cfg("test_resnet").mean)
     )
-    lite = FlukeUNet("tf_efficientnet_lite0")
+    lite = FlukeNetwork("tf_efficientnet_lite0")
     assert lite.mean.flatten().tolist() == [0.5] * 3
 
 
@@ -129,7 +130,7 @@ def test_classifier_weights_fill_the_encoder(tmp_path, suffix):
         torch.save({"state_dict": classifier.state_dict()}, path)
     else:
         save_file(classifier.state_dict(), path)
-    encoder = FlukeUNet("test_resnet", str(path)).unet.encoder.model
+    encoder = FlukeNetwork("test_resnet", str(path)).unet.encoder.model
     own = dict(encoder.named_parameters())
     assert len(own) > 10
     for name, tensor in classifier.named_parameters():
@@ -194,7 +195,7 @@ def test_weights_of_the_efficientnet_package_fill_the_encoder(tmp_path):
             renamed[f"{outer[parts[0]]}.{parts[1]}"] = tensor
     path = tmp_path / "lite0.pth"
     torch.save(renamed, path)
-    own = FlukeUNet("tf_efficientnet_lite0", str(path)).unet.encoder.model.state_dict()
+    own = FlukeNetwork("tf_efficientnet_lite0", str(path)).unet.encoder.model.state_dict()
     assert all(torch.equal(tensor, timm_state[name]) for name, tensor in own.items())
 
 
@@ -203,10 +204,10 @@ def test_weights_that_do_not_fill_are_an_error(tmp_path):
     del state["layer2.0.conv1.weight"]
     torch.save(state, tmp_path / "holed.pth")
     with pytest.raises(InputError, match=r"1 of \d+ tensors .*layer2\.0\.conv1"):
-        FlukeUNet("test_resnet", str(tmp_path / "holed.pth"))
+        FlukeNetwork("test_resnet", str(tmp_path / "holed.pth"))
     torch.save(timm.create_model("test_efficientnet").state_dict(), tmp_path / "other.pth")
     with pytest.raises(InputError, match="unfilled"):
-        FlukeUNet("test_resnet", str(tmp_path / "other.pth"))
+        FlukeNetwork("test_resnet", str(tmp_path / "other.pth"))
 
 
 class Hostile:
@@ -217,27 +218,32 @@ class Hostile:
 def test_files_that_are_no_weights_are_an_error(tmp_path, capsys):
     path = tmp_path / "w.pth"
     with pytest.raises(InputError, match="not a file"):
-        FlukeUNet("test_resnet", str(path))
+        FlukeNetwork("test_resnet", str(path))
     path.write_text("text")
     with pytest.raises(InputError, match="cannot be loaded"):
-        FlukeUNet("test_resnet", str(path))
+        FlukeNetwork("test_resnet", str(path))
     torch.save({"a": 1}, path)
     with pytest.raises(InputError, match="holds no weights"):
-        FlukeUNet("test_resnet", str(path))
+        FlukeNetwork("test_resnet", str(path))
     torch.save({"state_dict": Hostile()}, path)
     with pytest.raises(InputError, match="cannot be loaded"):
-        FlukeUNet("test_resnet", str(path))
+        FlukeNetwork("test_resnet", str(path))
     assert "ran" not in capsys.readouterr().out
 
 
 def test_encoder_without_imagenet_weights_says_so():
     with pytest.raises(InputError, match="no ImageNet weights"):
-        FlukeUNet("tu-seresnet34", "imagenet")
+        FlukeNetwork("tu-seresnet34", "imagenet")
 
 
 def test_module_hyperparameters_are_plain():
     module = SegmentationModule("test_resnet", size=[32, 64])
-    assert dict(module.hparams) == {"encoder": "test_resnet", "size": (32, 64)}
+    assert dict(module.hparams) == {
+        "encoder": "test_resnet",
+        "size": (32, 64),
+        "architecture": "unet",
+        "decoder": {},
+    }
     with pytest.raises(InputError, match=r"model\.schedule"):
         SegmentationModule("test_resnet", schedule="linear")
 
@@ -277,7 +283,7 @@ def test_a_convolution_of_single_pixels_skips_as_it_strode(stride):
 def backward_in_a_program(network: str) -> int:
     """Exit code of a few training steps; a corrupted memory ends the program."""
     program = (
-        "import torch; from flukeseg.model.network import FlukeUNet\n"
+        "import torch; from flukeseg.model.network import FlukeNetwork\n"
         f"network = {network}.to(memory_format=torch.channels_last)\n"
         "image = torch.rand(32, 3, 32, 32).contiguous(memory_format=torch.channels_last)\n"
         "for _ in range(3): network(image).square().mean().backward()\n"
@@ -286,7 +292,7 @@ def backward_in_a_program(network: str) -> int:
 
 
 def test_an_encoder_whose_first_convolution_is_of_single_pixels_trains():
-    assert backward_in_a_program("FlukeUNet('mobileone_s0')") == 0
+    assert backward_in_a_program("FlukeNetwork('mobileone_s0')") == 0
 
 
 @pytest.mark.skipif(

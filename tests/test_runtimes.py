@@ -20,7 +20,7 @@ from flukeseg.model import conversion
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_module, load_predictor
 from flukeseg.model.conversion import to_openvino
-from flukeseg.model.network import FlukeUNet, ProbabilityNetwork
+from flukeseg.model.network import FlukeNetwork, ProbabilityNetwork
 from flukeseg.model.runtimes import FORMATS, Facts, choose_runtime, compute_network, load_exported
 from flukeseg.model.tta import views_of
 from flukeseg.rendering import render
@@ -87,7 +87,7 @@ def test_a_checkpoint_is_converted_for_a_runtime(tiny_runs, runtime):
 
 def test_branches_of_training_become_one_convolution():
     torch.manual_seed(3)
-    network = FlukeUNet("mobileone_s0")
+    network = FlukeNetwork("mobileone_s0")
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.3, 0.3)
@@ -161,7 +161,7 @@ def test_a_checkpoint_reaches_other_runtimes_through_onnx(monkeypatch):
     with pytest.raises(InputError, match="runtime=openvino is not installed; pip install"):
         choose_runtime("openvino", "torch")
     with pytest.raises(InputError, match="format=openvino needs onnx; pip install"):
-        conversion.save(FlukeUNet("test_resnet"), Path("a.xml"), "openvino", "")
+        conversion.save(FlukeNetwork("test_resnet"), Path("a.xml"), "openvino", "")
 
 
 @formats

@@ -6,7 +6,7 @@ from torch import nn
 
 from flukeseg.errors import InputError
 from flukeseg.model.module import SegmentationModule
-from flukeseg.model.network import FlukeUNet, ProbabilityNetwork
+from flukeseg.model.network import FlukeNetwork, ProbabilityNetwork
 from flukeseg.model.predictor import Predictor
 from flukeseg.model.tta import BLUR, FLIP, LARGE, PLAIN, TTA, average_views, views_of
 
@@ -98,7 +98,7 @@ def test_other_settings_are_refused(tta):
 @pytest.mark.parametrize("tta", TTA)
 def test_an_average_is_the_mean_of_probabilities(tta):
     """Of two networks in every view, by hand."""
-    networks = [FlukeUNet("test_resnet").eval() for _ in range(2)]
+    networks = [FlukeNetwork("test_resnet").eval() for _ in range(2)]
     image = some(32, 64, 3)
     with torch.inference_mode():
         averaged = average(networks, image, views_of(tta))
@@ -207,7 +207,7 @@ def test_a_module_predicts_as_a_predictor_does(tta):
 
 
 def test_bytes_are_predicted_as_the_floats_they_stand_for():
-    predictor = Predictor([ProbabilityNetwork(FlukeUNet("test_resnet"))], (32, 64))
+    predictor = Predictor([ProbabilityNetwork(FlukeNetwork("test_resnet"))], (32, 64))
     image = torch.randint(0, 256, (2, 3, 32, 64), dtype=torch.uint8)
     with torch.inference_mode():
         assert torch.equal(predictor(image).probability, predictor(image.float() / 255).probability)
@@ -216,7 +216,7 @@ def test_bytes_are_predicted_as_the_floats_they_stand_for():
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_an_error(value):
     """A mask of NaN would be an empty one."""
-    network = FlukeUNet("test_resnet").eval()
+    network = FlukeNetwork("test_resnet").eval()
     torch.nn.init.constant_(network.unet.segmentation_head[0].bias, value)
     with torch.inference_mode():
         if value == float("inf"):  # sigmoid makes a number of it: such weights are found at loading

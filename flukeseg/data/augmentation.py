@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import albumentations as A
@@ -21,13 +22,24 @@ class Augmentation:
 
     Args:
         strength: see `training_transform`.
+        extra: further transforms of albumentations, which move the mask with linear interpolation
+            if they are given `mask_interpolation=1`.
+        extra_first: whether they come before the others.
 
     Raises:
-        InputError: the strength is out of range.
+        InputError: the strength is out of range, or a transform does not take its arguments.
     """
 
-    def __init__(self, strength: float = 1.0) -> None:
-        self.transform = training_transform(strength)
+    def __init__(
+        self,
+        strength: float = 1.0,
+        extra: Sequence[A.BasicTransform] = (),
+        extra_first: bool = False,
+    ) -> None:
+        own = training_transform(strength)
+        both = [[*extra], [own] if own else []]
+        transforms = [*both[0], *both[1]] if extra_first else [*both[1], *both[0]]
+        self.transform = own if not extra else _compose(transforms)
 
     def __call__(
         self, photo: np.ndarray, mask: np.ndarray, seed: tuple[int, ...]
@@ -54,6 +66,22 @@ class Augmentation:
             doubtful = (hidden > 127) | ((fluke <= 127) & (fluke + hidden > 127))
             warped = np.where(doubtful, np.uint8(UNKNOWN), warped[..., 0])
         return augmented["image"], warped
+
+
+def _compose(transforms: Sequence[A.BasicTransform | A.Compose]) -> A.Compose:
+    for transform in transforms:
+        # albumentations only warns of these, outside a strict pipeline
+        if wrong := getattr(transform, "invalid_args", None):
+            raise InputError(
+                f"augmentation.extra: {type(transform).__name__} has no {', '.join(wrong)}"
+            )
+    try:
+        return A.Compose([*transforms], strict=True)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"augmentation.extra={[type(t).__name__ for t in transforms]} must be a list of "
+            f"transforms of albumentations ({error})"
+        ) from error
 
 
 def training_transform(strength: float = 1.0) -> A.Compose | None:

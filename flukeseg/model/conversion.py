@@ -17,7 +17,7 @@ from torch import Tensor
 
 from flukeseg.errors import InputError
 from flukeseg.installation import how_to_install
-from flukeseg.model.network import FlukeUNet, ProbabilityNetwork
+from flukeseg.model.network import FlukeNetwork, ProbabilityNetwork
 
 KEY = "flukeseg"
 """Key of the metadata in a file."""
@@ -31,7 +31,7 @@ def openvino_core() -> Any:
     return openvino.Core()
 
 
-def to_openvino(network: FlukeUNet) -> Any:
+def to_openvino(network: FlukeNetwork) -> Any:
     """Convert a network to OpenVINO, for any batch and size.
 
     Through ONNX: OpenVINO's own converter sends telemetry.
@@ -39,7 +39,7 @@ def to_openvino(network: FlukeUNet) -> Any:
     return openvino_core().read_model(to_onnx(network))
 
 
-def to_onnx(network: FlukeUNet) -> bytes:
+def to_onnx(network: FlukeNetwork) -> bytes:
     """Convert a network to ONNX, for any batch and size."""
     content = io.BytesIO()
     axes = {0: "batch", 2: "height", 3: "width"}
@@ -58,7 +58,7 @@ def to_onnx(network: FlukeUNet) -> bytes:
     return content.getvalue()
 
 
-def to_torchscript(network: FlukeUNet) -> torch.jit.ScriptModule:
+def to_torchscript(network: FlukeNetwork) -> torch.jit.ScriptModule:
     """Convert a network to TorchScript, for any batch and size."""
     with torch.inference_mode(), _quiet():
         return torch.jit.trace(_plain(network), _example())
@@ -69,7 +69,7 @@ def lacking(*packages: str) -> list[str]:
     return [package for package in packages if not find_spec(package)]
 
 
-def save(network: FlukeUNet, path: Path, form: str, facts: str) -> None:
+def save(network: FlukeNetwork, path: Path, form: str, facts: str) -> None:
     """Write a network to a file, with metadata.
 
     Args:
@@ -101,7 +101,7 @@ def save(network: FlukeUNet, path: Path, form: str, facts: str) -> None:
         openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def _plain(network: FlukeUNet) -> ProbabilityNetwork:
+def _plain(network: FlukeNetwork) -> ProbabilityNetwork:
     # branches that only training needs, such as MobileOne's, become one convolution
     return ProbabilityNetwork(reparameterize_model(network))
 

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from flukeseg.data.dataset import Sample
-from flukeseg.errors import InputError
-from flukeseg.model.losses import BCEDiceLoss
-from flukeseg.model.network import FlukeUNet, ProbabilityNetwork
+from flukeseg.errors import InputError, require_number
+from flukeseg.model.losses import BCEDiceLoss, compute_loss
+from flukeseg.model.network import FlukeNetwork, ProbabilityNetwork
+from flukeseg.model.optimisation import (
+    INTERVALS,
+    SCHEDULES,
+    MakeOptimizer,
+    MakeSchedule,
+    build_optimizer,
+    build_schedule,
+    clip_gradients,
+    step_schedule,
+)
 from flukeseg.model.predictor import Predictor
 from flukeseg.model.training_metrics import FlukeScores, SoftDice, photo_dice
 from flukeseg.model.tta import BatchProbability, views_of
 from flukeseg.model.weights import load_network
-
-SCHEDULES = ("plateau", "cosine", None)
 
 
 class SegmentationModule(pl.LightningModule):
@@ -32,16 +39,21 @@ class SegmentationModule(pl.LightningModule):
     the checkpoint, `val/dice`, `val/boundary_iou`, `val/missed`, `val/false`.
 
     Args:
-        encoder: see `FlukeUNet`.
-        encoder_weights: see `FlukeUNet`; a loaded checkpoint brings its own.
+        encoder: see `FlukeNetwork`.
+        encoder_weights: see `FlukeNetwork`; a loaded checkpoint brings its own.
         start_from: a run or checkpoint whose network is fine-tuned, for example one trained on
             rendered flukes; `encoder_weights` is then not used.
         size: (height, width) of the training photos; stored in the checkpoint for prediction.
-        loss: from logits and targets to a dict with `loss`; BCE + Dice by default.
+        loss: from logits and targets to a scalar or to a dict with `loss`, see `compute_loss`;
+            BCE + Dice by default.
         optimizer: from parameters to an optimiser; Adam by default.
+        encoder_lr_scale: factor of the encoder's learning rate.
         schedule: `plateau` halves the learning rate after 5 epochs without a better `val/score`,
             down to 1e-6; `cosine` rises for 5 % of all steps and falls to 1 % in a cosine; None
-            keeps it.
+            keeps it. Or from an optimiser to a schedule of torch or timm.
+        schedule_interval: `epoch` or `step`, when a schedule of torch or timm is stepped.
+        architecture: see `FlukeNetwork`; checkpoints that do not say are of a U-Net.
+        decoder: see `FlukeNetwork`.
         tta: views of `predict_step`, see `flukeseg.model.tta.TTA`.
     """
 
@@ -52,22 +64,37 @@ class SegmentationModule(pl.LightningModule):
         start_from: str | None = None,
         size: tuple[int, int] = (192, 384),
         loss: nn.Module | None = None,
-        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
-        schedule: str | None = "plateau",
+        optimizer: MakeOptimizer | None = None,
+        encoder_lr_scale: float = 1.0,
+        schedule: str | MakeSchedule | None = "plateau",
+        schedule_interval: str = "epoch",
+        architecture: str = "unet",
+        decoder: Mapping[str, Any] | None = None,
         tta: str = "flip",
     ) -> None:
         super().__init__()
-        if schedule not in SCHEDULES:
-            raise InputError(f"model.schedule={schedule} must be plateau, cosine or null")
+        if schedule not in SCHEDULES and not callable(schedule):
+            raise InputError(
+                f"model.schedule={schedule} must be plateau, cosine, null or {{_target_:CLASS,…}}"
+            )
+        if schedule_interval not in INTERVALS:
+            raise InputError(f"model.schedule_interval={schedule_interval} must be epoch or step")
+        require_number("model.encoder_lr_scale", encoder_lr_scale, most=100)
         size = (int(size[0]), int(size[1]))
         # plain types only, so that checkpoints load with weights_only; and no weights to fetch
         # again when they do
-        self.save_hyperparameters({"encoder": encoder, "size": size})
+        self.save_hyperparameters({
+            "encoder": encoder, "size": size, "architecture": architecture,
+            "decoder": dict(decoder or {}),
+        })  # fmt: skip
         self.size = size
         self.optimizer = optimizer or torch.optim.Adam
-        self.schedule = schedule
+        self.encoder_lr_scale = encoder_lr_scale
+        self.schedule, self.schedule_interval = schedule, schedule_interval
         self.views = views_of(tta)
-        network = FlukeUNet(encoder, None if start_from else encoder_weights)
+        network = FlukeNetwork(
+            encoder, None if start_from else encoder_weights, architecture, decoder
+        )
         if start_from:
             load_network(network, start_from)
         self.network = network.to(memory_format=torch.channels_last)
@@ -81,7 +108,7 @@ class SegmentationModule(pl.LightningModule):
 
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:
         """Return the loss of a batch."""
-        parts = self.loss(self(batch["image"]), batch["mask"])
+        parts = compute_loss(self.loss, self(batch["image"]), batch["mask"])
         self._log_parts("train", parts, batch)
         return parts["loss"]
 
@@ -105,25 +132,41 @@ class SegmentationModule(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimiser and its schedule."""
-        try:
-            optimizer = self.optimizer(self.parameters())
-        except (TypeError, ValueError) as error:
-            raise InputError(f"model.optimizer: {error}; see conf/model/unet.yaml") from error
-        if self.schedule == "plateau":
-            # torch halves at the first bad epoch beyond its patience, Keras at the fifth of five
-            plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=4, min_lr=1e-6)
-            return {
-                "optimizer": optimizer,
-                "lr_scheduler": {"scheduler": plateau, "reduce_on_plateau": False},
-            }
-        if self.schedule == "cosine":
-            steps = int(self.trainer.estimated_stepping_batches)
-            cosine = LambdaLR(optimizer, lambda step: cosine_with_warmup(step, steps))
-            return {
-                "optimizer": optimizer,
-                "lr_scheduler": {"scheduler": cosine, "interval": "step"},
-            }
-        return {"optimizer": optimizer}
+        encoder = [*self.network.unet.encoder.parameters()]
+        optimizer = build_optimizer(
+            self.optimizer, [*self.parameters()], encoder, self.encoder_lr_scale
+        )
+        # only this one needs the number of steps, which needs a trainer
+        steps = int(self.trainer.estimated_stepping_batches) if self.schedule == "cosine" else 0
+        schedule = build_schedule(self.schedule, self.schedule_interval, optimizer, steps)
+        return {"optimizer": optimizer, **({"lr_scheduler": schedule} if schedule else {})}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients, in bf16 too.
+
+        Lightning 2.6 refuses that with fused optimisers, whose fp16 gradients are scaled until they
+        step; in bf16 nothing is scaled.
+
+        Raises:
+            InputError: the gradients are scaled.
+        """
+        if not gradient_clip_val:
+            return
+        fused = any(group.get("fused") for group in optimizer.param_groups)
+        if fused and self.trainer.precision == "16-mixed":
+            raise InputError(
+                "trainer.gradient_clip_val with trainer.precision=16-mixed needs "
+                "model.optimizer.fused=false"
+            )
+        if fused:
+            clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm or "norm")
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_validation_start(self) -> None:
         """Validate with the same running statistics of BatchNorm in every process."""
@@ -148,10 +191,11 @@ class SegmentationModule(pl.LightningModule):
         """Log the metrics of the test photos."""
         self._log_scores("test", self.test_scores)
 
-    def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any | None) -> None:
+    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
         """Step any other schedule when Lightning does."""
-        if not isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step()
+        step_schedule(
+            scheduler, self.schedule_interval, self.current_epoch + 1, self.trainer.global_step
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Drop the state of another loss: prediction needs none."""
@@ -163,7 +207,7 @@ class SegmentationModule(pl.LightningModule):
         self, stage: str, batch: Sample, scores: FlukeScores, soft_dice: SoftDice
     ) -> dict[str, Tensor]:
         logits = self(batch["image"]).float()
-        parts = self.loss(logits, batch["mask"])
+        parts = compute_loss(self.loss, logits, batch["mask"])
         self._log_parts(stage, parts, batch)
         scores.update(logits, batch["mask"])
         soft_dice.update(logits, batch["mask"])
@@ -187,12 +231,3 @@ class SegmentationModule(pl.LightningModule):
             batch_size=len(batch["image"]),
             sync_dist=True,
         )
-
-
-def cosine_with_warmup(step: int, steps: int) -> float:
-    """Share of the learning rate at a step: 5 % linear rise, then half a cosine down to 1 %."""
-    warmup = max(1, round(0.05 * steps))
-    if step < warmup:
-        return (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))

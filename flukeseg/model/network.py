@@ -1,8 +1,10 @@
-"""Encoder name and weights -> a U-Net that returns logits, or probabilities."""
+"""Names and weights -> a network that returns logits, or probabilities."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
+from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flukeseg.errors import InputError
+from flukeseg.model.architectures import build_architecture
 from flukeseg.model.weights import load_encoder_weights, normalisation
 
 ALIASES = {"seresnet34": "legacy_seresnet34"}
@@ -20,32 +23,45 @@ MENDED_IN: str | None = None
 """First torch whose oneDNN does without `_SkippingConv2d`; 2.14 (oneDNN 3.12) does not."""
 
 STRIDE = 32
-"""Five halvings in the encoder: sides the U-Net takes are multiples of it."""
+"""Five halvings in most encoders: sides that networks take are multiples of it."""
 
 
-class FlukeUNet(nn.Module):
-    """U-Net of one output channel that takes photos of any size.
+class FlukeNetwork(nn.Module):
+    """Network of one output channel that takes photos of any size.
 
     Input normalisation belongs to the encoder's weights and so to the network: callers pass plain
-    RGB. Sides that are not a multiple of 32 are padded at the right and bottom by repeating the
-    border, and the logits are cropped.
+    RGB. Sides that are not a multiple of `stride` (32 for most encoders) are padded at the right
+    and bottom by repeating the border, and the logits are cropped.
 
     Args:
         encoder: a name of `segmentation_models_pytorch` or of timm, or `seresnet34`.
         encoder_weights: see `load_encoder_weights`; None for random ones.
+        architecture: what is built around the encoder, see `build_architecture`.
+        decoder: its options.
 
     Raises:
-        InputError: there is no such encoder, or its weights are not available or do not fit.
+        InputError: there is no such encoder or architecture, or its weights are not available or
+            do not fit.
     """
 
-    def __init__(self, encoder: str = "seresnet34", encoder_weights: str | None = None) -> None:
+    def __init__(
+        self,
+        encoder: str = "seresnet34",
+        encoder_weights: str | None = None,
+        architecture: str = "unet",
+        decoder: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         name = resolve_encoder(encoder)
-        self.unet = smp.Unet(name, encoder_weights=None, classes=1)
+        # of any architecture: checkpoints have had this name since all were U-Nets
+        self.unet = build_architecture(architecture, name, decoder or {})
         if encoder_weights is not None:
             load_encoder_weights(self.unet.encoder, name, encoder_weights)
         for module in self.unet.encoder.modules():
             _skip_rather_than_stride(module)
+        step = int(self.unet.encoder.output_stride)
+        # the patches of some transformers do not divide 32
+        self.stride = STRIDE if STRIDE % step == 0 else step
         mean, std = normalisation(name, encoder_weights)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
@@ -53,7 +69,7 @@ class FlukeUNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Return logits N×1×H×W of images N×3×H×W, RGB in 0..1."""
         height, width = image.shape[-2:]
-        padding = (0, -width % STRIDE, 0, -height % STRIDE)
+        padding = (0, -width % self.stride, 0, -height % self.stride)
         image = (image - self.mean) / self.std
         # traced for export, the padding depends on the size of the input
         if torch.jit.is_tracing() or any(padding):
@@ -70,7 +86,7 @@ class ProbabilityNetwork(nn.Module):
         network: gives logits.
     """
 
-    def __init__(self, network: FlukeUNet) -> None:
+    def __init__(self, network: FlukeNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -123,3 +139,10 @@ def _skip_rather_than_stride(module: nn.Module) -> None:
     )
     if affected and (MENDED_IN is None or torch.__version__ < MENDED_IN):
         module.__class__ = _SkippingConv2d
+
+
+def fixed_size(encoder: str) -> tuple[int, int] | None:
+    """Return the only (height, width) that a transformer of timm takes; None where any will do."""
+    name = resolve_encoder(encoder).removeprefix("tu-")
+    cfg = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    return cfg.input_size[1:] if cfg is not None and cfg.fixed_input_size else None

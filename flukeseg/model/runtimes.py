@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from flukeseg.errors import InputError
 from flukeseg.installation import how_to_install
 from flukeseg.model.conversion import KEY, lacking, openvino_core, to_onnx, to_openvino
-from flukeseg.model.network import FlukeUNet
+from flukeseg.model.network import FlukeNetwork
 from flukeseg.model.precision import choose_precision
 from flukeseg.model.torchscript import check_torchscript
 
@@ -116,7 +116,7 @@ def choose_runtime(runtime: str, form: str) -> str:
     return next(name for name in order if name in installed)
 
 
-def compute_network(network: FlukeUNet, runtime: str, precision: str = "auto") -> Compute:
+def compute_network(network: FlukeNetwork, runtime: str, precision: str = "auto") -> Compute:
     """Convert a torch network for another runtime, in memory.
 
     Args:

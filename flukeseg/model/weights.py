@@ -62,7 +62,7 @@ def load_network(network: nn.Module, path: str) -> None:
     """Load all weights of a flukeseg checkpoint's network, see `find_checkpoint`.
 
     Raises:
-        InputError: the file is not a flukeseg checkpoint, or its network has another encoder.
+        InputError: the file is not a flukeseg checkpoint, or its network is built in another way.
     """
     prefix = "network."
     state = {
@@ -75,8 +75,8 @@ def load_network(network: nn.Module, path: str) -> None:
     own = network.state_dict()
     if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in own.items()}:
         raise InputError(
-            f"model.start_from={path} does not hold this network; give a flukeseg checkpoint with "
-            "the same model.encoder"
+            f"model.start_from={path} does not hold this network; give a flukeseg checkpoint of "
+            "the same model.encoder, model.architecture and model.decoder"
         )
     network.load_state_dict(state)
 

@@ -17,6 +17,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from flukeseg.atomic_files import atomic_write
 from flukeseg.data.dataset import FlukeDataset, Sample
 from flukeseg.data.sampling import seed_of
+from flukeseg.errors import require_int
 from flukeseg.images.tensors import to_array
 from flukeseg.masks.sheets import Cell, draw_sheet
 from flukeseg.training.curves import draw_curves
@@ -45,6 +46,31 @@ class SeededSteps(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Seed by run, step and process."""
         torch.manual_seed(seed_of(self.seed, trainer.global_step, trainer.global_rank))
+
+
+class FreezeEncoder(pl.Callback):
+    """Leaves the encoder as it is for the first epochs, running statistics of BatchNorm too.
+
+    Its gradients are dropped rather than not computed: several devices expect all of them.
+
+    Args:
+        epochs: at the start, in which the encoder is not trained.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = require_int("callbacks.freeze.epochs", epochs, least=0)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Use the encoder's running statistics, or update them again."""
+        module.network.unet.encoder.train(trainer.current_epoch >= self.epochs)
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Drop the encoder's gradients."""
+        if trainer.current_epoch < self.epochs:
+            for parameter in module.network.unet.encoder.parameters():
+                parameter.grad = None
 
 
 class EpochTable(pl.Callback):

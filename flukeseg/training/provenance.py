@@ -47,6 +47,17 @@ RENAMED_CLASSES = {
 RENAMED_KEYS = {"data.sources.taught.": "data.sources.pseudo_labelled."}
 """Beginnings of keys that changed since there were runs."""
 
+ADDED_KEYS = {
+    "model.architecture": "unet",
+    "model.loss.bce_weight": 1.0,
+    "model.loss.dice_weight": 1.0,
+    "model.loss.smooth": 1.0,
+    "model.encoder_lr_scale": 1.0,
+    "model.schedule_interval": "epoch",
+    "model.optimizer._partial_": True,
+}
+"""Keys that some runs lack, and what these did."""
+
 
 def write_provenance(cfg: DictConfig, folder: Path) -> None:
     """Write `config.yaml`, resolved, and `provenance.json` to a run's folder."""
@@ -109,8 +120,10 @@ def _comparable(cfg: DictConfig, resolve: bool = False) -> dict[str, Any]:
         if key.endswith("_target_") and str(value).startswith("flukeseg."):
             name = value.rpartition(".")[2]
             value = RENAMED_CLASSES.get(name, name)
+        if key.endswith((".extra", ".extra_first")) and not value:
+            continue  # runs from before there were any have no such keys
         found[key] = value
-    return found
+    return {**ADDED_KEYS, **found}
 
 
 def git_revision() -> str | None:

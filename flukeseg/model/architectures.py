@@ -1,0 +1,80 @@
+"""Name of an architecture, of an encoder, and plain options -> a network of smp."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import segmentation_models_pytorch as smp
+from torch import nn
+
+from flukeseg.errors import InputError
+
+ARCHITECTURES = tuple(smp.MODEL_ARCHITECTURES_MAPPING)
+
+RESERVED = frozenset({
+    "self", "encoder_name", "encoder_weights", "in_channels", "classes", "activation",
+    "aux_params", "kwargs",
+})  # fmt: skip
+"""Arguments of smp's networks that flukeseg sets or that change what a network gives."""
+
+LARGEST_OPTION = 4096
+"""Numbers above it are no option of a network; checkpoints of others are built from theirs."""
+
+
+def build_architecture(architecture: str, encoder: str, decoder: Mapping[str, Any]) -> nn.Module:
+    """Build a network of one output channel with random weights.
+
+    Names are looked up in smp's and timm's registries and options are plain values: a checkpoint
+    that somebody else wrote names no code.
+
+    Args:
+        architecture: one of `ARCHITECTURES`.
+        encoder: smp's name of an encoder, see `resolve_encoder`.
+        decoder: options of the architecture, by smp's names: texts, numbers, None or lists of them.
+
+    Raises:
+        InputError: there is no such architecture or option, or the encoder does not go with it.
+    """
+    if architecture not in ARCHITECTURES:
+        near = difflib.get_close_matches(str(architecture), ARCHITECTURES, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise InputError(
+            f"model.architecture={architecture} is not known; {hint}choose "
+            f"{', '.join(ARCHITECTURES)}"
+        )
+    _check_options(architecture, decoder)
+    try:
+        return smp.create_model(
+            architecture, encoder, encoder_weights=None, in_channels=3, classes=1, **decoder
+        )
+    except Exception as error:  # smp and timm raise anything on encoders that do not fit
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        which = "a ViT of timm" if architecture == "dpt" else "a CNN"
+        raise InputError(
+            f"model.architecture={architecture} cannot be built with "
+            f"model.encoder={encoder.removeprefix('tu-')} and model.decoder={dict(decoder)} "
+            f"({reason}); give {which} as the encoder, or other options"
+        ) from error
+
+
+def _check_options(architecture: str, decoder: Mapping[str, Any]) -> None:
+    taken = inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[architecture].__init__).parameters
+    known = [name for name in taken if name not in RESERVED]
+    for name, value in decoder.items():
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise InputError(
+                f"model.decoder.{name} is no option of {architecture}; {hint}it has "
+                f"{', '.join(known)}"
+            )
+        for item in value if isinstance(value, list | tuple) else [value]:
+            plain = item is None or isinstance(item, bool | str)
+            if not plain and not (isinstance(item, int | float) and abs(item) <= LARGEST_OPTION):
+                raise InputError(
+                    f"model.decoder.{name}={value} must be a text, a number of at most "
+                    f"{LARGEST_OPTION}, or a list of them"
+                )

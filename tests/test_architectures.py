@@ -1,0 +1,137 @@
+"""Every architecture that smp has: trained, stored, predicted with, exported."""
+
+from __future__ import annotations
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from conftest import TINY, write_rgb
+
+from flukeseg.errors import InputError
+from flukeseg.model.architectures import ARCHITECTURES
+from flukeseg.model.checkpoints import load_module, load_predictor
+from flukeseg.model.conversion import to_torchscript
+from flukeseg.model.module import SegmentationModule
+from flukeseg.model.network import FlukeNetwork
+from flukeseg.rendering import render
+
+VIT = "test_vit2"
+CNNS = [name for name in ARCHITECTURES if name != "dpt"]
+DECODERS = {
+    "unet": {"decoder_attention_type": "scse", "decoder_channels": [32, 16, 8, 8, 4]},
+    "unetplusplus": {"decoder_channels": [32, 16, 8, 8, 4]},
+    "fpn": {"decoder_merge_policy": "cat"},
+    "segformer": {"decoder_segmentation_channels": 16},
+    "upernet": {"decoder_channels": 16},
+}
+
+
+def save(module, path):
+    trainer = pl.Trainer(logger=False, accelerator="cpu", enable_progress_bar=False)
+    trainer.strategy.connect(module)
+    trainer.save_checkpoint(path)
+
+
+def step(module):
+    module.train()
+    optimizer = module.configure_optimizers()["optimizer"]
+    for _ in range(2):
+        optimizer.zero_grad()
+        logits = module(torch.rand(2, 3, *module.size))
+        assert logits.shape == (2, 1, *module.size)
+        module.loss(logits, torch.zeros_like(logits))["loss"].backward()
+        optimizer.step()
+    module.eval()
+
+
+@pytest.mark.parametrize("architecture", CNNS)
+def test_architecture_trains_loads_and_exports(architecture, tmp_path):
+    torch.manual_seed(0)
+    # sides that have to be padded
+    options = {"architecture": architecture, "decoder": DECODERS.get(architecture)}
+    module = SegmentationModule("test_resnet", size=(60, 100), **options)
+    step(module)
+    save(module, tmp_path / "a.ckpt")
+    loaded = load_module(tmp_path / "a.ckpt")
+    image = torch.rand(1, 3, 60, 100)
+    with torch.inference_mode():
+        assert torch.equal(loaded(image), module(image))
+        script = to_torchscript(loaded.network)
+        assert torch.allclose(script(image), torch.sigmoid(module(image)), atol=1e-4)
+        save(SegmentationModule("test_resnet", size=(60, 100)), tmp_path / "unet.ckpt")
+        predictor = load_predictor([tmp_path / "a.ckpt", tmp_path / "unet.ckpt"])
+        assert predictor(image).probability.shape == (1, 1, 60, 100)
+    again = SegmentationModule(
+        "test_resnet", size=(60, 100), start_from=str(tmp_path / "a.ckpt"), **options
+    )
+    with torch.inference_mode():
+        assert torch.equal(again.eval()(image), module(image))
+
+
+def test_dpt_takes_a_vit(tmp_path):
+    decoder = {"decoder_intermediate_channels": [8, 8, 8, 8], "decoder_fusion_channels": 8}
+    module = SegmentationModule(VIT, size=(60, 100), architecture="dpt", decoder=decoder)
+    step(module)
+    save(module, tmp_path / "a.ckpt")
+    image = torch.rand(1, 3, 60, 100)
+    with torch.inference_mode():
+        assert torch.equal(load_module(tmp_path / "a.ckpt")(image), module(image))
+
+
+def test_checkpoint_of_before_is_a_unet(tmp_path):
+    module = SegmentationModule("test_resnet", size=(32, 64))
+    save(module, tmp_path / "a.ckpt")
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    for key in ("architecture", "decoder"):
+        del content["hyper_parameters"][key]
+    torch.save(content, tmp_path / "old.ckpt")
+    assert load_module(tmp_path / "old.ckpt").hparams["architecture"] == "unet"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"architecture": "os.system"},
+        {"architecture": ["unet"]},
+        {"decoder": {"_target_": "os.system"}},
+        {"decoder": {"encoder_weights": "imagenet"}},
+        {"decoder": {"activation": "sigmoid"}},
+        {"decoder": {"decoder_channels": [10**9] * 5}},
+        {"decoder": {"decoder_use_norm": {"type": "batchnorm"}}},
+        {"decoder": "unet"},
+    ],
+    ids=str,
+)
+def test_checkpoint_names_only_registered_networks_and_plain_values(tmp_path, named):
+    save(SegmentationModule("test_resnet", size=(32, 64)), tmp_path / "a.ckpt")
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    content["hyper_parameters"] |= named
+    torch.save(content, tmp_path / "hostile.ckpt")
+    with pytest.raises(InputError, match=r"hostile\.ckpt cannot be loaded"):
+        load_module(tmp_path / "hostile.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"architecture": "unetpp"}, "choose unet, unetplusplus"),
+        ({"architecture": "dpt"}, "ViT"),
+        ({"encoder": VIT}, "a CNN"),
+        ({"decoder": {"decoder_channel": [1]}}, "did you mean decoder_channels"),
+    ],
+    ids=str,
+)
+def test_network_that_cannot_be_built_is_a_sentence(options, sentence):
+    with pytest.raises(InputError, match=sentence):
+        FlukeNetwork(**{"encoder": "test_resnet", **options})
+
+
+def test_architecture_from_the_command_line(run_train, run_predict, tmp_path):
+    run_train(
+        *TINY, "hydra.run.dir=run", "data.train_count=4", "data.val_count=4", "data.test_count=1",
+        "model.architecture=fpn", "+model.decoder.decoder_merge_policy=cat",
+        "trainer.max_epochs=1",
+    )  # fmt: skip
+    write_rgb(tmp_path / "photo.jpg", render((1, 1), (40, 70)).image)
+    run_predict("checkpoint=run", "source=photo.jpg", "output=masks")
+    assert (tmp_path / "masks/predictions.csv").is_file()
