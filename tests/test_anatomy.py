@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from flukeseg.anatomy import anatomy_outputs, outline_network
 from flukeseg.anatomy.anatomy import CUT, EMPTY, HIDDEN, SMALL, UNCLEAR, Anatomy, find_anatomy
 from flukeseg.anatomy.contour import signed_area, subpixel_outline
 from flukeseg.anatomy.measures import measure
-from flukeseg.evaluation import keypoints
-from flukeseg.masks import anatomy_outputs, outline_network
+from flukeseg.evaluation.anatomy import keypoints
 from flukeseg.rendering import render
 from flukeseg.training import outlines
 from flukeseg.training.outline_samples import draw_sample

@@ -6,6 +6,7 @@ import numpy as np
 
 from flukeseg.anatomy.alignment import SIZE, align
 from flukeseg.anatomy.anatomy import find_anatomy
+from flukeseg.errors import InputError
 from flukeseg.masks.geometry import tight_box
 from flukeseg.rendering.layout import draw_frame
 from flukeseg.rendering.mount import BARE
@@ -27,7 +28,8 @@ def print_spread(individuals: int, seed: int) -> None:
 def _spread(rng: np.random.Generator) -> np.ndarray:
     """Of one individual: 3×3, by frame (its box, aligned by tips, by the notch too) and point.
 
-    Root mean square distance from the mean place, in % of the aligned width.
+    Root mean square distance from the mean place, in % of the aligned width; by the notch, of those
+    poses in which it is off the line between the tips.
     """
     outline = draw_outline(rng)
     places = []
@@ -35,8 +37,8 @@ def _spread(rng: np.random.Generator) -> np.ndarray:
         frames = _frames(rng, outline)
         if frames is not None:
             places.append(frames)
-    off = np.array(places) - np.mean(places, 0)
-    return np.sqrt((off**2).sum(-1).mean(0)) / SIZE[1] * 100
+    off = np.array(places) - np.nanmean(places, 0)
+    return np.sqrt(np.nanmean((off**2).sum(-1), 0)) / SIZE[1] * 100
 
 
 def _frames(rng: np.random.Generator, outline: Outline) -> np.ndarray | None:
@@ -62,5 +64,8 @@ def _frames(rng: np.random.Generator, outline: Outline) -> np.ndarray | None:
         boxed, truth = np.array(SIZE[::-1]) - boxed[::-1], truth[::-1]
     points = [point.xy for point in tips]
     by_tips = align(*points, trailing_edge_up=anatomy.trailing_edge_up)
-    by_notch = align(*points, anatomy.notch.xy, anatomy.trailing_edge_up)
-    return np.array([boxed, by_tips.to_aligned(truth), by_notch.to_aligned(truth)])
+    try:
+        by_notch = align(*points, anatomy.notch.xy, anatomy.trailing_edge_up).to_aligned(truth)
+    except InputError:  # the notch lies on the line between the tips
+        by_notch = np.full((3, 2), np.nan)
+    return np.array([boxed, by_tips.to_aligned(truth), by_notch])
