@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from filelock import FileLock
 
 from flukeseg.errors import InputError
+from flukeseg.images.decoding import is_undamaged
+from flukeseg.prediction.inputs import stamp
 
 FILE = "review.csv"
 
@@ -129,16 +131,35 @@ class KeptMasks:
     def is_changed(self, row: Mapping[str, Any]) -> bool:
         """Tell whether a person changed the mask of a line of the journal.
 
-        Lines of old journals hold no hash; their masks count as the program's.
+        A file that is no image any more, such as one cut short, is nobody's work. Lines of old
+        journals hold no hash; their masks count as the program's.
         """
-        written = row.get("mask_sha256")
-        if written is None:
+        path = self.folder / mask_name(row["name"])
+        written, digest = row.get("mask_sha256"), self._hash_if_touched(path, row)
+        if written is None or digest in (None, written):
             return False
-        return hash_file(self.folder / mask_name(row["name"])) not in (None, written)
+        return digest == row.get("made_from_sha256") or is_undamaged(path)
+
+    def is_damaged(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether the mask of a line of the journal is there, but is no image any more."""
+        path = self.folder / mask_name(row["name"])
+        digest = self._hash_if_touched(path, row)
+        if "mask" not in row or digest is None or digest == row.get("mask_sha256"):
+            return False
+        return not is_undamaged(path)
 
     def is_kept(self, row: Mapping[str, Any]) -> bool:
         """Tell whether the mask of a line of the journal stays, whatever else is asked for."""
         name = row["name"]
-        if name in self.verdicts.latest():
-            return (self.folder / mask_name(name)).exists()
-        return self.is_changed(row)
+        verdict = self.verdicts.latest().get(name)
+        if verdict is None:
+            return self.is_changed(row)
+        if verdict.mask_sha256 == row.get("mask_sha256") and self.is_damaged(row):
+            return False  # what was approved is made again, to the byte
+        return (self.folder / mask_name(name)).exists()
+
+    def _hash_if_touched(self, path: Path, row: Mapping[str, Any]) -> str | None:
+        """Return a mask's hash; that of the journal where size and time are still the journal's."""
+        written = row.get("mask_sha256")
+        touched = written is None or row.get("mask_stamp", False) != stamp(path)
+        return hash_file(path) if touched else written

@@ -19,12 +19,12 @@ from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.coco import annotations, write_coco
 from flukeseg.masks.drawing import white
 from flukeseg.masks.geometry import tight_box
+from flukeseg.masks.review_order import GROUPS, review_group, review_ranks
 from flukeseg.masks.sheets import Cell, draw_galleries
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.page import write_pages
 from flukeseg.prediction.prediction import Prediction
-from flukeseg.prediction.review_order import GROUPS, review_group, review_ranks
 
 Row = Mapping[str, Any]
 
