@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
+from flukeseg.csv_cells import escape_cell, unescape_rows
 from flukeseg.errors import InputError
 from flukeseg.images.decoding import is_undamaged
 from flukeseg.prediction.inputs import stamp
@@ -79,7 +80,7 @@ class Verdicts:
             writer = csv.writer(file)
             if is_new or not content:
                 writer.writerow(Verdict._fields)
-            writer.writerow(verdict)
+            writer.writerow(map(escape_cell, verdict))
 
     def _read(self) -> dict[str, Verdict]:
         content = self.path.read_bytes()
@@ -88,7 +89,7 @@ class Verdicts:
         if not set(Verdict._fields[:2]) <= set(rows.fieldnames or Verdict._fields):
             raise InputError(f"{self.path} has no columns name and verdict; restore its first line")
         latest = {}
-        for row in rows:
+        for row in unescape_rows(rows):
             latest[row["name"]] = Verdict(*(row.get(field) or "" for field in Verdict._fields))
         return {name: found for name, found in latest.items() if found.verdict != "undone"}
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flukeseg.anatomy.anatomy_outputs import table_columns
+from flukeseg.csv_cells import escape_row
 from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_jpeg
 from flukeseg.images.reading import read_mask, read_photo
@@ -117,7 +118,7 @@ def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -
         table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         table.writeheader()
         for row, rank in zip(rows, ranks, strict=True):
-            table.writerow({**row, "review_order": rank})
+            table.writerow(escape_row({**row, "review_order": rank}))
             kind = row["status"].split(":")[0]
             kinds[kind] += 1
             to_review += review_group(row) == 0
