@@ -17,11 +17,11 @@ from typing import Any, BinaryIO
 
 from flukeseg.errors import InputError
 
-_LISTS = ("files", "products")
-_NUMBERS = ("width", "height", "flukes", "coverage", "confidence")
+_COUNTS = ("width", "height", "flukes", "exif_orientation")
+"""Columns of whole numbers of a photo that could be read."""
 
-_OPTIONAL_TEXTS = ("mask", "review", "mask_sha256", "made_from_sha256")
-_OPTIONAL_NUMBERS = ("written", "generation", "disagreement", "exif_orientation", "seconds")
+_TEXTS = ("review", "mask_sha256", "made_from_sha256")
+_NUMBERS = ("written", "generation", "coverage", "confidence", "disagreement", "seconds")
 
 
 class JournalRows:
@@ -104,25 +104,25 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 def _is_row(row: Mapping[str, Any]) -> bool:
     """Check the types of all that is read of a line without asking again."""
-    for key in _LISTS:
-        if not isinstance(row.get(key), list):
-            return False
+    lists = [row.get("files"), row.get("products")]
+    if not all(isinstance(values, list) for values in lists):
+        return False
     paths = [row.get(key) for key in ("key", "path", "name")] + row["files"]
-    texts = [row.get("status"), *row["products"]] + [row[k] for k in _OPTIONAL_TEXTS if k in row]
+    paths += [row["mask"]] if "mask" in row else []
+    texts = [row.get("status"), *row["products"]] + [row[key] for key in _TEXTS if key in row]
     if not all(isinstance(text, str) for text in paths + texts):
         return False
-    if not all(_is_path(path) for path in paths):
-        return False
-    numbers = [row[key] for key in _OPTIONAL_NUMBERS if key in row]
+    numbers = [row[key] for key in _NUMBERS if key in row]
     numbers += [value for key, value in row.items() if key.startswith(("box_", "rotated_"))]
     if "width" in row:
-        numbers += [row.get(key) for key in _NUMBERS]
-        if not isinstance(row.get("mask"), str) or not isinstance(row.get("review"), str):
+        if not all(type(row.get(key)) is int and 0 <= row[key] < 10**6 for key in _COUNTS):
+            return False
+        if "confidence" not in row or "mask" not in row:
             return False
     elif row["status"].split(":")[0] in ("ok", "no_fluke", "corrected"):
         return False
-    return all(
-        isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < 1e18 for n in numbers
+    return all(type(n) in (int, float) and abs(n) < 1e18 for n in numbers) and all(
+        _is_path(path) for path in paths
     )
 
 
