@@ -71,8 +71,8 @@ def only_input_errors() -> Iterator[None]:
 
 TOKENS = (
     b"", b"\0", b"\n", b"\r\n", b",", b'"', b"'", b"{", b"}", b"[", b"]", b"null", b"true", b"-1",
-    b"1e999", b"NaN", b"9" * 30, b"9" * 5000, b"../../x", b"/etc/passwd", b"\xff\xfe", b"\xef\xbb\xbf",
-    b"\\ud800", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"[" * 3000, b"=1+1", b"~",
+    b"1e999", b"NaN", b"9" * 30, b"9" * 5000, b"../../x", b"/etc/passwd", b"\xff\xfe",
+    b"\xef\xbb\xbf", b"\\ud800", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"[" * 3000, b"=1+1", b"~",
 )  # fmt: skip
 CHANGE = st.tuples(
     st.sampled_from(["flip", "cut", "insert", "replace", "remove", "repeat"]),
@@ -158,8 +158,11 @@ def predicted(tmp_path_factory) -> Path:
     """A prediction folder of five photos with masks, to be copied."""
     root = tmp_path_factory.mktemp("predicted")
     folder = write_predictions(root, random_masks(5))
-    PredictionFolder(folder).settle({"size": [32, 64], "tta": "flip", "threshold": 0.5})
-    gather(PredictionFolder(folder), (), MAX_PIXELS)
+    with (predictions := PredictionFolder(folder)).locked():
+        predictions.settle({"size": [32, 64], "tta": "flip", "threshold": 0.5})
+        for row in list(predictions.rows()):  # as a run writes them
+            predictions.add_row(row | {"review": "", "coverage": 0.1, "seconds": 0.1})
+        gather(predictions, (), MAX_PIXELS)
     return folder
 
 
