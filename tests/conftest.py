@@ -15,6 +15,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.core.global_hydra import GlobalHydra
+from hypothesis import HealthCheck, settings
 
 from flukeseg import command_line, evaluate, predict, train
 from flukeseg.images.reading import find_photos, read_mask, read_photo
@@ -26,6 +27,11 @@ from flukeseg.rendering import render
 # programs that tests start must add up in the same order
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# of tests/test_fuzz.py: pytest tests/test_fuzz.py --hypothesis-profile=long
+settings.register_profile(
+    "long", max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 ROOT = Path(__file__).parent.parent
 SIZE = (64, 128)

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from flukeseg.masks.review_order import review_ranks
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.page import A_PAGE, write_pages
-from flukeseg.prediction.review_order import review_ranks
 from flukeseg.prediction.table import gather
 
 ROWS = [  # status, confidence, review: in the order in which they are to be looked at

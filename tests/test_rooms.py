@@ -22,7 +22,7 @@ ROOMS = (
 
 TOOLS = frozenset({
     "errors", "atomic_files", "pretrained", "installation", "option_errors", "option_suggestions",
-    "command_line", "signals",
+    "command_line", "signals", "csv_cells",
 })  # fmt: skip
 """Files at the top that every room may import; they import no room."""
 

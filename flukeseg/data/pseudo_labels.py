@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from flukeseg.csv_cells import unescape_rows
 from flukeseg.errors import InputError
 from flukeseg.images.reading import MAX_PIXELS, read_mask_levels, read_photo
 from flukeseg.images.resizing import resize_mask, resize_photo
@@ -50,7 +51,7 @@ def read_labels(path: str | Path) -> list[Label]:
         path = Path(path)
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             rows = csv.DictReader(file, strict=True)
-            rows = [row for row in rows if row["use"] in ("train", "val")]
+            rows = [row for row in unescape_rows(rows) if row["use"] in ("train", "val")]
         for row in rows:  # the list may be somebody else's, and name any file
             if not (path.parent / row["mask"]).resolve().is_relative_to(path.parent.resolve()):
                 raise ValueError(f"{row['mask']} is outside its folder")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from flukeseg.csv_cells import unescape_rows
 from flukeseg.errors import InputError
 from flukeseg.images.reading import IMAGE_SUFFIXES, MASK_THRESHOLD
 from flukeseg.prediction.inputs import InputPhoto, write_list
@@ -169,7 +170,7 @@ def _read_table(folder: Path) -> Iterator[tuple[str, str, PredictedMask]]:
     path = folder / TABLE
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
+            for row in unescape_rows(csv.DictReader(file)):
                 mask = row["mask"] or None
                 # a photo that could not be read has no mask; its own name stands in
                 name = str(Path(mask or f"mask/{Path(row['path']).name}").with_suffix(""))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import flukeseg
 from flukeseg.atomic_files import atomic_write
+from flukeseg.csv_cells import escape_row
 from flukeseg.errors import InputError
 from flukeseg.evaluation.judging import Row, judge
 from flukeseg.evaluation.pairing import MatchedMasks, find_predicted, find_true_masks, pair
@@ -88,7 +89,7 @@ def write_metrics(
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         for one in results:
-            writer.writerows({"result": one.name, **row} for row in one.rows)
+            writer.writerows(escape_row({"result": one.name, **row}) for row in one.rows)
     summary = {
         "flukeseg": flukeseg.__version__,
         "git_revision": git_revision(),

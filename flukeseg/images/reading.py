@@ -78,7 +78,7 @@ def read_for_network(
             values = _decode(path, image, np.asarray)
             colours = np.stack([_to_8_bit(path, image, values)] * 3, axis=-1)
         else:
-            colours = np.asarray(_flatten(_decode(path, image, _colours), "white"))
+            colours = _to_array(_flatten(_decode(path, image, _colours), "white"))
         return _upright(path, colours, turn, shown), stated, own
 
 
@@ -191,6 +191,9 @@ def _to_8_bit(path: str | Path, image: Image.Image, values: np.ndarray) -> np.nd
 
 
 def _colours(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and not image.has_transparency_data:
+        image.load()
+        return image  # `convert` would copy it
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
@@ -198,6 +201,20 @@ def _flatten(colours: Image.Image, ground: str) -> Image.Image:
     if colours.mode == "RGB":
         return colours
     return Image.alpha_composite(Image.new("RGBA", colours.size, ground), colours).convert("RGB")
+
+
+def _to_array(image: Image.Image) -> np.ndarray:
+    """Return an RGB image as H×W×3 uint8, which nothing else refers to.
+
+    In parts: Pillow gives an image as one string of bytes, which it joins from others, so that a
+    photo of 100 megapixels would be in memory four times.
+    """
+    width, height = image.size
+    values = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, 256):
+        bottom = min(top + 256, height)
+        values[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    return values
 
 
 def _upright(
@@ -212,4 +229,5 @@ def _upright(
         )
     down = -1 if orientation in (3, 4, 7, 8) else 1
     across = -1 if orientation in (2, 3, 6, 7) else 1
-    return np.array(array[::down, ::across], order="C")
+    upright = np.ascontiguousarray(array[::down, ::across])
+    return upright if upright.flags.writeable else upright.copy()

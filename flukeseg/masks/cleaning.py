@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -76,14 +77,25 @@ def clean(mask: np.ndarray, cleaning: Cleaning) -> Cleaned:
         return Cleaned(labels, (), int(areas.sum()))
     new_label = np.zeros(len(areas), np.uint8)
     new_label[kept] = np.arange(1, len(kept) + 1)
-    box.cut(labels)[:] = new_label[components]
+    for rows in _strips(len(components)):
+        box.cut(labels)[rows] = new_label[components[rows]]
     return Cleaned(labels, tuple(int(area) for area in areas[kept]), int(areas.sum()) - total)
 
 
 def _filled(mask: np.ndarray, share: float) -> np.ndarray:
     """Fill holes up to a share of the mask's area. Holes are 4-connected."""
-    ground = np.pad((mask == 0).astype(np.uint8), 1, constant_values=1)
+    height, width = mask.shape
+    ground = np.ones((height + 2, width + 2), np.uint8)
+    np.equal(mask, 0, out=ground[1:-1, 1:-1].view(bool))
     _, holes, stats, _ = cv2.connectedComponentsWithStats(ground, connectivity=4)
     fill = stats[:, cv2.CC_STAT_AREA] <= share * np.count_nonzero(mask)
     fill[[0, holes[0, 0]]] = False  # the mask itself, and the outside
-    return mask | fill[holes[1:-1, 1:-1]].astype(np.uint8)
+    filled = mask.copy()
+    for rows in _strips(height):
+        filled[rows] |= fill[holes[1:-1, 1:-1][rows]].view(np.uint8)
+    return filled
+
+
+def _strips(height: int) -> Iterator[slice]:
+    """Give so many rows in parts: of a photo of 100 megapixels each copy is 100 MB or more."""
+    return (slice(start, start + 256) for start in range(0, height, 256))

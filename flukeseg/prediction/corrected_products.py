@@ -25,7 +25,9 @@ from flukeseg.prediction.table import describe
 COMPONENTS = Cleaning(island_share=0.01, hole_share=0, min_coverage=0)
 """What is a fluke of a mask that is not to be cleaned: all but specks."""
 
-KEPT_COLUMNS = ("key", "name", "mask_sha256", "checkpoint", "threshold", "seconds", "generation")
+KEPT_COLUMNS = (
+    "key", "name", "mask_sha256", "mask_stamp", "checkpoint", "threshold", "seconds", "generation",
+)  # fmt: skip
 """Of a line of the journal, those that a correction does not change."""
 
 
@@ -54,7 +56,7 @@ def follow_corrections(
 
 def _adopt(folder: PredictionFolder, row: Mapping[str, Any]) -> None:
     """Note the hash of a mask where an older version did not, so that changes are seen from now."""
-    if "mask" in row and "mask_sha256" not in row:
+    if "mask" in row and "mask_sha256" not in row and not folder.kept.is_damaged(row):
         digest = hash_file(folder.folder / row["mask"])
         if digest is not None:
             folder.add_row({**row, "mask_sha256": digest, "written": time.time()})
@@ -68,7 +70,7 @@ def _is_up_to_date(
         row.get("made_from_sha256", row.get("mask_sha256")) == digest
         and row.get("stamp") == stamp(row["key"])
         and set(settings.products) <= set(row["products"])
-        and all((folder.folder / name).is_file() for name in row["files"])
+        and folder.has_files(row)
     )
 
 
@@ -114,7 +116,8 @@ def _follow(
     elif prediction is not None and "confidence" in row:
         # approved as it was: what the network said of it still holds
         made |= {k: row[k] for k in ("confidence", "disagreement", "review") if k in row}
-    made |= {"mask": names[0], "files": names if prediction else names[:1], "stamp": file.stamp}
+    sizes = [(stamp(folder.folder / name) or [0])[0] for name in names]
+    made |= {"mask": names[0], "files": names, "sizes": sizes, "stamp": file.stamp}
     made |= {"products": sorted({"mask", *wanted.products}), "written": time.time()}
     folder.add_row(made)
 

@@ -7,17 +7,21 @@ run can be killed anywhere and goes on with what is missing.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from flukeseg.atomic_files import atomic_write, locked_folder
 from flukeseg.errors import InputError
 from flukeseg.prediction.inputs import stamp
-from flukeseg.prediction.kept_masks import KeptMasks
+from flukeseg.prediction.journal import JournalRows, end_last_line
+from flukeseg.prediction.kept_masks import KeptMasks, mask_name
+
+log = logging.getLogger(__name__)
 
 STATE = ".flukeseg"
 """Folder inside the output for what is the program's own; shards each have their files in it."""
@@ -44,6 +48,7 @@ class PredictionFolder:
         self.kept = KeptMasks(self.folder, self.state)
         self.generation = 0
         self._hashes: dict[str, str] = {}
+        self.has_lost_lines = False
         with self._writing(self.folder):
             self.state.mkdir(parents=True, exist_ok=True)
         self._check_inside(self.state)
@@ -63,7 +68,7 @@ class PredictionFolder:
                         self._check_inside(path)
                     shutil.rmtree(self._partial, ignore_errors=True)
                     self._partial.mkdir()
-                    _end_last_line(self._journal)
+                    end_last_line(self._journal)
                 yield
             finally:
                 shutil.rmtree(self._partial, ignore_errors=True)
@@ -82,7 +87,7 @@ class PredictionFolder:
         path = self.state / "settings.json"
         before: dict[str, Any] = {}
         if path.exists():
-            before = json.loads(path.read_text(encoding="utf-8"))
+            before = _read_settings(path)
             # counts how often they changed: which lines of the journal are of which settings
             self.generation = before.pop("generation", 0)
         now = json.loads(json.dumps(settings))
@@ -101,7 +106,7 @@ class PredictionFolder:
             self.generation += 1
         if changed:
             content = {**settings, "generation": self.generation}
-            self.write(path, json.dumps(content, indent=2).encode())
+            self.write(path, json.dumps(content, indent=2).encode(), sync=True)
 
     def rows(self) -> JournalRows:
         """Return the lines of all parts' journals."""
@@ -110,17 +115,26 @@ class PredictionFolder:
     def progress(self, products: Sequence[str]) -> tuple[dict[str, str], set[str]]:
         """Return the names given so far, by key, and the keys that need no network any more.
 
-        Those have these products, or their masks are a person's.
+        Those have these products, or their masks are a person's. Damaged lines and masks are
+        reported, and their photos are not done.
         """
         names, done, folders = {}, set(), set()
-        for row in self.rows():
+        rows = self.rows()
+        self.has_lost_lines = bool(rows.damaged)
+        for line in rows.damaged:
+            log.warning("%s is damaged and left out; its photo is predicted again", line)
+        for row in rows:
             names[row["key"]] = row["name"]
             for folder in {(self.folder / name).parent for name in row["files"]} - folders:
                 self._check_inside(folder)  # before anything in it is read
                 folders.add(folder)
             if "mask_sha256" in row:
                 self._hashes[row["key"]] = row["mask_sha256"]
-            if self.is_done(row, products) or self.kept.is_kept(row):
+            if self.kept.is_kept(row):
+                done.add(row["key"])
+            elif self.kept.is_damaged(row):
+                log.warning("%s is damaged and made again", self.folder / mask_name(row["name"]))
+            elif self.is_done(row, products):
                 done.add(row["key"])
         return names, done
 
@@ -139,8 +153,17 @@ class PredictionFolder:
             and "made_from_sha256" not in row  # of a correction, and that was taken back
             and row.get("stamp") == stamp(row["key"])
             and set(products) <= set(row["products"])
-            and all((self.folder / name).is_file() for name in row["files"])
+            and self.has_files(row)
         )
+
+    def has_files(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether the files of a line are there, and of the size that they were written with.
+
+        Lines of old journals hold no sizes.
+        """
+        found = [stamp(self.folder / name) for name in row["files"]]
+        sizes = row.get("sizes")
+        return None not in found and (sizes is None or [size for size, _ in found] == sizes)
 
     def add_row(self, row: Mapping[str, Any]) -> None:
         """Write a photo's line; its files are written by then. Threads may call it."""
@@ -148,23 +171,23 @@ class PredictionFolder:
         with self._lock, self._writing(self._journal), self._journal.open("ab") as file:
             file.write(line)
 
-    def write(self, path: Path, content: bytes) -> None:
+    def write(self, path: Path, content: bytes, sync: bool = False) -> None:
         """Write a file whole or not at all, with its folder. Threads may call it.
 
         Raises:
             InputError: it cannot be written, say for want of space.
         """
-        with self.writing(path) as partial:
+        with self.writing(path, sync) as partial:
             partial.write_bytes(content)
 
     @contextmanager
-    def writing(self, path: Path) -> Iterator[Path]:
+    def writing(self, path: Path, sync: bool = False) -> Iterator[Path]:
         """See `atomic_write`; what a killed process leaves is removed at the next start."""
         with self._lock:
             self._number += 1
             partial = self._partial / f"{self._number}"
         self._check_inside(path.parent)
-        with atomic_write(path, partial) as given:
+        with atomic_write(path, partial, sync) as given:
             yield given
 
     def _check_inside(self, path: Path) -> None:
@@ -183,66 +206,19 @@ class PredictionFolder:
             ) from error
 
 
-class JournalRows:
-    """Lines of journals, sorted by path; of several for one photo, the one written last.
+def _read_settings(path: Path) -> dict[str, Any]:
+    """Read `settings.json`.
 
-    Only their places are kept in memory. They can be gone through more than once.
-
-    Args:
-        journals: the files.
+    Raises:
+        InputError: it is damaged.
     """
-
-    def __init__(self, journals: Sequence[Path]) -> None:
-        self.journals = journals
-        latest: dict[str, tuple[float, str, int, int]] = {}
-        for number, journal in enumerate(journals):
-            with journal.open("rb") as file:
-                start = 0
-                for line in file:
-                    if line.endswith(b"\n"):  # or it was being written when a process was killed
-                        row = json.loads(line)
-                        _check_names(journal, row)
-                        written = row.get("written", 0)
-                        if written >= latest.get(row["key"], (0,))[0]:
-                            latest[row["key"]] = written, row["path"], number, start
-                    start += len(line)
-        self.places = sorted(place for _, *place in latest.values())
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        with ExitStack() as stack:
-            files = [stack.enter_context(journal.open("rb")) for journal in self.journals]
-            for _, number, start in self.places:
-                yield _read_line(files[number], start)
-
-    def in_order(self, ranks: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """Give the lines in another order: `ranks` has each line's place in it, from 1."""
-        with ExitStack() as stack:
-            files = [stack.enter_context(journal.open("rb")) for journal in self.journals]
-            for index in sorted(range(len(self.places)), key=ranks.__getitem__):
-                _, number, start = self.places[index]
-                yield _read_line(files[number], start)
-
-
-def _read_line(file: BinaryIO, start: int) -> dict[str, Any]:
-    file.seek(start)
-    return json.loads(file.readline())
-
-
-def _check_names(journal: Path, row: Mapping[str, Any]) -> None:
-    """Check that a line names files of the folder only: it may be somebody else's."""
-    for name in (row["name"], row.get("mask") or "", *row["files"]):
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise InputError(f"{journal} names {name}, outside the folder; choose another output")
-
-
-def _end_last_line(journal: Path) -> None:
-    """Cut off a line that was being written when a process was killed."""
-    if journal.exists():
-        content = journal.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            with journal.open("r+b") as file:
-                file.truncate(len(whole))
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(settings, dict) or type(settings.get("generation", 0)) is not int:
+            raise ValueError("it is not a table of settings")
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} cannot be read, it may be damaged or cut short ({error}): restore it from a "
+            "copy, or delete it and start again with the options that the masks were made with"
+        ) from error
+    return settings

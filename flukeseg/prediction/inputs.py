@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from flukeseg.atomic_files import atomic_write
+from flukeseg.csv_cells import unescape_rows
 from flukeseg.errors import InputError
 from flukeseg.images.file_names import collision_key, portable_name
 from flukeseg.images.reading import IMAGE_SUFFIXES
@@ -202,7 +203,7 @@ def _read_list(path: Path) -> list[str]:
                 rows = csv.DictReader(file)
                 if "path" not in (rows.fieldnames or ()):
                     raise InputError(f"source={path} has no column `path`; name one so")
-                names = [row["path"] or "" for row in rows]
+                names = [row["path"] or "" for row in unescape_rows(rows)]
     except OSError as error:
         raise InputError(f"source={path} cannot be read ({error.strerror})") from error
     except csv.Error as error:

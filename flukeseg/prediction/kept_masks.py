@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
+from flukeseg.csv_cells import escape_cell, unescape_rows
 from flukeseg.errors import InputError
+from flukeseg.images.decoding import is_undamaged
+from flukeseg.prediction.inputs import stamp
 
 FILE = "review.csv"
 
@@ -77,7 +80,7 @@ class Verdicts:
             writer = csv.writer(file)
             if is_new or not content:
                 writer.writerow(Verdict._fields)
-            writer.writerow(verdict)
+            writer.writerow(map(escape_cell, verdict))
 
     def _read(self) -> dict[str, Verdict]:
         content = self.path.read_bytes()
@@ -86,7 +89,7 @@ class Verdicts:
         if not set(Verdict._fields[:2]) <= set(rows.fieldnames or Verdict._fields):
             raise InputError(f"{self.path} has no columns name and verdict; restore its first line")
         latest = {}
-        for row in rows:
+        for row in unescape_rows(rows):
             latest[row["name"]] = Verdict(*(row.get(field) or "" for field in Verdict._fields))
         return {name: found for name, found in latest.items() if found.verdict != "undone"}
 
@@ -129,16 +132,35 @@ class KeptMasks:
     def is_changed(self, row: Mapping[str, Any]) -> bool:
         """Tell whether a person changed the mask of a line of the journal.
 
-        Lines of old journals hold no hash; their masks count as the program's.
+        A file that is no image any more, such as one cut short, is nobody's work. Lines of old
+        journals hold no hash; their masks count as the program's.
         """
-        written = row.get("mask_sha256")
-        if written is None:
+        path = self.folder / mask_name(row["name"])
+        written, digest = row.get("mask_sha256"), self._hash_if_touched(path, row)
+        if written is None or digest in (None, written):
             return False
-        return hash_file(self.folder / mask_name(row["name"])) not in (None, written)
+        return digest == row.get("made_from_sha256") or is_undamaged(path)
+
+    def is_damaged(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether the mask of a line of the journal is there, but is no image any more."""
+        path = self.folder / mask_name(row["name"])
+        digest = self._hash_if_touched(path, row)
+        if "mask" not in row or digest is None or digest == row.get("mask_sha256"):
+            return False
+        return not is_undamaged(path)
 
     def is_kept(self, row: Mapping[str, Any]) -> bool:
         """Tell whether the mask of a line of the journal stays, whatever else is asked for."""
         name = row["name"]
-        if name in self.verdicts.latest():
-            return (self.folder / mask_name(name)).exists()
-        return self.is_changed(row)
+        verdict = self.verdicts.latest().get(name)
+        if verdict is None:
+            return self.is_changed(row)
+        if verdict.mask_sha256 == row.get("mask_sha256") and self.is_damaged(row):
+            return False  # what was approved is made again, to the byte
+        return (self.folder / mask_name(name)).exists()
+
+    def _hash_if_touched(self, path: Path, row: Mapping[str, Any]) -> str | None:
+        """Return a mask's hash; that of the journal where size and time are still the journal's."""
+        written = row.get("mask_sha256")
+        touched = written is None or row.get("mask_stamp", False) != stamp(path)
+        return hash_file(path) if touched else written

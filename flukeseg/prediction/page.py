@@ -16,9 +16,9 @@ from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
 from flukeseg.images.reading import MAX_PIXELS, read_for_network, read_mask
 from flukeseg.masks.drawing import THUMBNAIL, draw_thumbnail
+from flukeseg.masks.review_order import GROUPS, review_group
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.kept_masks import mask_name
-from flukeseg.prediction.review_order import GROUPS, review_group
 
 A_PAGE = 300
 """Photos of a page; their thumbnails are in it, about 3 MB."""

@@ -96,7 +96,9 @@ class Prediction:
     def mask(self) -> np.ndarray:
         """All flukes: H×W uint8, 0 or 255."""
         pixels = self.labels if self.drawn is None else self.drawn
-        return np.where(pixels > 0, np.uint8(255), np.uint8(0))
+        mask = (pixels > 0).view(np.uint8)
+        mask *= 255  # in place, as copies of large photos fill the memory
+        return mask
 
     @cached_property
     def uncertainty(self) -> np.ndarray:
@@ -125,7 +127,7 @@ class Prediction:
 
     def fluke(self, index: int) -> np.ndarray:
         """Mask of one fluke, from 0: H×W uint8, 0 or 1."""
-        return (self.labels == index + 1).astype(np.uint8)
+        return (self.labels == index + 1).view(np.uint8)
 
     @cached_property
     def anatomies(self) -> tuple[Anatomy, ...]:
@@ -205,8 +207,7 @@ def make_prediction(
         photo: H×W×3 uint8 RGB, for pictures.
     """
     probability = resize_map(coarse.probability, size)
-    mask = (probability > settings.threshold).astype(np.uint8)
-    cleaned = clean(mask, settings.cleaning)
+    cleaned = clean((probability > settings.threshold).view(np.uint8), settings.cleaning)
     return Prediction(
         probability=probability,
         coarse=coarse,

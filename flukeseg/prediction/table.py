@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flukeseg.anatomy.anatomy_outputs import table_columns
+from flukeseg.csv_cells import escape_row
 from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_jpeg
 from flukeseg.images.reading import read_mask, read_photo
@@ -19,12 +20,12 @@ from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.coco import annotations, write_coco
 from flukeseg.masks.drawing import white
 from flukeseg.masks.geometry import tight_box
+from flukeseg.masks.review_order import GROUPS, review_group, review_ranks
 from flukeseg.masks.sheets import Cell, draw_galleries
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.page import write_pages
 from flukeseg.prediction.prediction import Prediction
-from flukeseg.prediction.review_order import GROUPS, review_group, review_ranks
 
 Row = Mapping[str, Any]
 
@@ -117,7 +118,7 @@ def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -
         table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         table.writeheader()
         for row, rank in zip(rows, ranks, strict=True):
-            table.writerow({**row, "review_order": rank})
+            table.writerow(escape_row({**row, "review_order": rank}))
             kind = row["status"].split(":")[0]
             kinds[kind] += 1
             to_review += review_group(row) == 0

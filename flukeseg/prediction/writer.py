@@ -15,10 +15,13 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from tqdm import tqdm
 
 from flukeseg.errors import InputError
+from flukeseg.images.decoding import is_undamaged
 from flukeseg.images.reading import read_photo
 from flukeseg.masks.drawing import draw_thumbnail
 from flukeseg.model.tta import BatchProbability
 from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.inputs import stamp
+from flukeseg.prediction.kept_masks import hash_file
 from flukeseg.prediction.loader import PhotoBatch, PhotoFile
 from flukeseg.prediction.page import thumbnail_path
 from flukeseg.prediction.prediction import (
@@ -152,7 +155,7 @@ class ProductWriter(BasePredictionWriter):
                 file, coarse = file._replace(problem=str(error)), None
         row: dict[str, Any] = {"key": file.photo.key, "name": file.photo.name}
         row |= self.folder.hash_written(file.photo.key)
-        names = []
+        names, sizes = [], []
         if coarse is not None:
             prediction = make_prediction(coarse, file.size, self.masks, photo)
             for name, content in encode_products(prediction, file.photo.name, self.products):
@@ -161,6 +164,7 @@ class ProductWriter(BasePredictionWriter):
                 if names:
                     self.folder.write(self.folder.folder / name, content)
                 names.append(name)
+                sizes.append(len(content))
             path = thumbnail_path(self.folder.state, file.photo.name)
             self.folder.write(
                 path, draw_thumbnail(small.permute(1, 2, 0).cpu().numpy(), prediction.mask)
@@ -173,14 +177,21 @@ class ProductWriter(BasePredictionWriter):
         self.folder.add_row(
             row
             | {"generation": self.folder.generation}
-            | {"files": names, "products": products, "stamp": file.stamp, "written": time.time()}
+            | {"files": names, "sizes": sizes, "products": products}
+            | {"stamp": file.stamp, "written": time.time()}
         )
 
     def _write_mask(self, name: str, content: bytes, row: dict[str, Any]) -> bool:
         """Write a mask unless a person's is there, and note its hash in the row."""
+        path, digest = self.folder.folder / name, hashlib.sha256(content).hexdigest()
         with self.folder.kept.locked():
             if self.folder.kept.is_kept(row):
                 return False
-            self.folder.write(self.folder.folder / name, content)
-        row["mask_sha256"] = hashlib.sha256(content).hexdigest()
+            # where a line was lost nothing tells whose mask this is: another than the network's
+            # may be a person's, and is followed as a correction is
+            is_unknown = self.folder.has_lost_lines and "mask_sha256" not in row
+            if not (is_unknown and hash_file(path) not in (None, digest) and is_undamaged(path)):
+                self.folder.write(path, content)
+                row["mask_stamp"] = stamp(path)
+        row["mask_sha256"] = digest
         return True

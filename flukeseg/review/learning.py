@@ -118,7 +118,8 @@ class Learning:
         return [row for row in rows if "width" in row and self.predictions.kept.is_kept(row)]
 
     def _note(self, run: Path) -> None:
-        self.predictions.state.joinpath("network.txt").write_text(str(run), encoding="utf-8")
+        with atomic_write(self.predictions.state / "network.txt") as partial:
+            partial.write_text(str(run), encoding="utf-8")
 
     def _products(self) -> str:
         products = {p for row in self.predictions.rows() for p in row["products"]}
@@ -161,7 +162,8 @@ class Learning:
             after.append(dice(read_mask(new), truth))
         means = [round(float(np.mean(values)), 3) for values in (before, after)]
         result = {"count": len(held), "before": means[0], "after": means[1]}
-        (place / "result.json").write_text(json.dumps(result), encoding="utf-8")
+        with atomic_write(place / "result.json") as partial:
+            partial.write_text(json.dumps(result), encoding="utf-8")
         if means[1] < means[0]:
             raise InputError(
                 f"on {len(held)} corrected masks that it was not trained on, the new network has a "

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flukeseg.prediction.folder import STATE, JournalRows
+from flukeseg.masks.review_order import review_group, review_ranks
+from flukeseg.prediction.folder import STATE
+from flukeseg.prediction.journal import JournalRows
 from flukeseg.prediction.kept_masks import Verdicts, hash_file, mask_name
-from flukeseg.prediction.review_order import review_group, review_ranks
 
 Row = Mapping[str, Any]
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
+from flukeseg.atomic_files import atomic_write
+from flukeseg.csv_cells import escape_cell
 from flukeseg.errors import InputError
 from flukeseg.sweeps.runs import METRIC, NOT_VARIED, REPEATS, Run, read_runs
 from flukeseg.sweeps.sweep_plots import draw_curve, draw_parallel, short
@@ -103,13 +105,16 @@ def write_table(
 ) -> None:
     """Write the same table with every metric."""
     columns = [name for figure in figures for name in (figure, f"{figure} spread")]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_write(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow([*varied, "runs", *columns])
         for setting in settings:
             pairs = ((setting.mean(figure), setting.spread(figure)) for figure in figures)
             cells = ["" if value != value else value for pair in pairs for value in pair]
-            writer.writerow([*setting.values, len(setting.runs), *cells])
+            writer.writerow([*map(escape_cell, setting.values), len(setting.runs), *cells])
 
 
 def command(setting: Setting, metric: str) -> str:

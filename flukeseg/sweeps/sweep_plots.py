@@ -12,6 +12,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from flukeseg.atomic_files import atomic_write
+
 
 class HasFigures(Protocol):
     """A run of a sweep."""
@@ -59,7 +61,8 @@ def draw_curve(
             axes.set_xscale("log")
         axes.grid(alpha=0.3)
     figure.axes[0].legend()
-    figure.savefig(path, dpi=100)
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=100, format="png")
     return [path]
 
 
@@ -93,7 +96,8 @@ def draw_parallel(
     axes.set_xticks(range(len(varied) + 1), [*varied, metric])
     axes.set_yticks([])
     axes.set_xlim(-0.1, len(varied) + 0.4)
-    figure.savefig(path, dpi=100)
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=100, format="png")
     return [path]
 
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from flukeseg.atomic_files import atomic_write
+from flukeseg.csv_cells import escape_row
 from flukeseg.data.pseudo_labels import COLUMNS, levels_of
 from flukeseg.errors import InputError, require_int, require_number
 from flukeseg.images.encoding import encode_jpeg, encode_png
@@ -145,8 +146,8 @@ def select_labels(
         )
         table.writeheader()
         for row in rows:
-            own = {"photo": Path(row["key"]).resolve(), "mask": _mask_of(row)}
-            table.writerow({**row, **own, "use": uses[row["key"]]})
+            own = {"photo": str(Path(row["key"]).resolve()), "mask": _mask_of(row)}
+            table.writerow(escape_row({**row, **own, "use": uses[row["key"]]}))
     return Counter(uses.values())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flukeseg.atomic_files import atomic_write
+from flukeseg.csv_cells import escape_cell, unescape_cell
 from flukeseg.data.splits import SplitPhoto
 from flukeseg.errors import InputError
 
@@ -22,7 +23,7 @@ def write_split(photos: Sequence[SplitPhoto], folder: Path) -> None:
     ):
         writer = csv.writer(file)
         writer.writerow(SplitPhoto._fields)
-        writer.writerows(sorted(photos))
+        writer.writerows(map(escape_cell, photo) for photo in sorted(photos))
 
 
 def refuse_changed_photos(photos: Sequence[SplitPhoto], folder: Path) -> None:
@@ -39,7 +40,10 @@ def refuse_changed_photos(photos: Sequence[SplitPhoto], folder: Path) -> None:
         return
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         try:
-            before = {SplitPhoto(*row) for row in list(csv.reader(file, strict=True))[1:]}
+            before = {
+                SplitPhoto(*map(unescape_cell, row))
+                for row in list(csv.reader(file, strict=True))[1:]
+            }
         except (csv.Error, TypeError) as error:
             raise InputError(
                 f"{path} is damaged; leave ckpt_path=last out to start anew"

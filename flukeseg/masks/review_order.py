@@ -19,7 +19,7 @@ def review_group(row: Mapping[str, Any]) -> int:
     """Return which of `GROUPS` a line of the journal belongs to."""
     kind = row["status"].split(":")[0]
     if kind == "ok":
-        return 0 if row["review"] else 1
+        return 0 if row.get("review") else 1
     return {"no_fluke": 2, "corrected": 3}.get(kind, 4)
 
 

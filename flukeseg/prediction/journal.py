@@ -1,0 +1,139 @@
+"""The journal of a prediction folder: a line of JSON for each photo that is done.
+
+Lines of JSON rather than sqlite3: parts of the photos that are predicted on several machines share
+a network disk, whose locks a database would depend on, while here each part appends to a file of
+its own. A damaged line costs one photo, a damaged page of a database could cost all of them; and
+appending a line takes no transaction, which a photo of 20 ms would notice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from flukeseg.errors import InputError
+
+_COUNTS = ("width", "height", "flukes", "exif_orientation")
+"""Columns of whole numbers of a photo that could be read."""
+
+_TEXTS = ("review", "mask_sha256", "made_from_sha256")
+_NUMBERS = ("written", "generation", "coverage", "confidence", "disagreement", "seconds")
+
+
+class JournalRows:
+    """Lines of journals, sorted by path; of several for one photo, the one written last.
+
+    Only their places are kept in memory. They can be gone through more than once. Damaged lines are
+    left out.
+
+    Args:
+        journals: the files.
+
+    Attributes:
+        damaged: file and number of each damaged line, such as `journal-all.jsonl line 3`.
+
+    Raises:
+        InputError: a line names files outside the folder.
+    """
+
+    def __init__(self, journals: Sequence[Path]) -> None:
+        self.journals = journals
+        self.damaged: list[str] = []
+        latest: dict[str, tuple[float, str, int, int]] = {}
+        for number, journal in enumerate(journals):
+            with journal.open("rb") as file:
+                start = 0
+                for count, line in enumerate(file, start=1):
+                    if line.endswith(b"\n"):  # or it was being written when a process was killed
+                        row = _parse(line)
+                        if row is None:
+                            self.damaged.append(f"{journal} line {count}")
+                        else:
+                            _check_names(journal, row)
+                            written = row.get("written", 0)
+                            if written >= latest.get(row["key"], (0,))[0]:
+                                latest[row["key"]] = written, row["path"], number, start
+                    start += len(line)
+        self.places = sorted(place for _, *place in latest.values())
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        with ExitStack() as stack:
+            files = [stack.enter_context(journal.open("rb")) for journal in self.journals]
+            for _, number, start in self.places:
+                yield _read_line(files[number], start)
+
+    def in_order(self, ranks: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Give the lines in another order: `ranks` has each line's place in it, from 1."""
+        with ExitStack() as stack:
+            files = [stack.enter_context(journal.open("rb")) for journal in self.journals]
+            for index in sorted(range(len(self.places)), key=ranks.__getitem__):
+                _, number, start = self.places[index]
+                yield _read_line(files[number], start)
+
+
+def end_last_line(journal: Path) -> None:
+    """Cut off a line that was being written when a process was killed."""
+    if journal.exists():
+        content = journal.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:
+            with journal.open("r+b") as file:
+                file.truncate(len(whole))
+
+
+def _read_line(file: BinaryIO, start: int) -> dict[str, Any]:
+    file.seek(start)
+    return json.loads(file.readline())
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Return a line's row; None where it is not one that this program wrote."""
+    try:
+        row = json.loads(line)
+        return row if isinstance(row, dict) and _is_row(row) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_row(row: Mapping[str, Any]) -> bool:
+    """Check the types of all that is read of a line without asking again."""
+    lists = [row.get("files"), row.get("products")]
+    if not all(isinstance(values, list) for values in lists):
+        return False
+    paths = [row.get(key) for key in ("key", "path", "name")] + row["files"]
+    paths += [row["mask"]] if "mask" in row else []
+    texts = [row.get("status"), *row["products"]] + [row[key] for key in _TEXTS if key in row]
+    if not all(isinstance(text, str) for text in paths + texts):
+        return False
+    numbers = [row[key] for key in _NUMBERS if key in row]
+    numbers += [value for key, value in row.items() if key.startswith(("box_", "rotated_"))]
+    if "width" in row:
+        if not all(type(row.get(key)) is int and 0 <= row[key] < 10**6 for key in _COUNTS):
+            return False
+        if "confidence" not in row or "mask" not in row:
+            return False
+    elif row["status"].split(":")[0] in ("ok", "no_fluke", "corrected"):
+        return False
+    return all(type(n) in (int, float) and abs(n) < 1e18 for n in numbers) and all(
+        _is_path(path) for path in paths
+    )
+
+
+def _is_path(text: str) -> bool:
+    """Tell whether the file system takes a text: no NUL, no half of a surrogate pair."""
+    os.fsencode(text)  # a UnicodeEncodeError is a ValueError
+    return "\0" not in text
+
+
+def _check_names(journal: Path, row: Mapping[str, Any]) -> None:
+    """Check that a line names files of the folder only: it may be somebody else's."""
+    for name in (row["name"], row.get("mask") or "", *row["files"]):
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(f"{journal} names {name}, outside the folder; choose another output")
