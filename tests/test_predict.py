@@ -903,3 +903,25 @@ def test_a_probability_out_of_range_is_refused(p):
 def test_other_shapes_are_refused(shape):
     with pytest.raises(InputError, match="4×H×W"):
         MaskDropout()(torch.ones(shape))
+
+
+def test_segmenter_takes_paths_pictures_and_arrays(tiny_runs, tmp_path):
+    segmenter = Segmenter.from_checkpoint(tiny_runs[0], runtime="torch")
+    photo = render((5, 1), (40, 70)).image
+    write_rgb(tmp_path / "photo.png", photo)
+    expected = segmenter(photo)
+    for same in (tmp_path / "photo.png", str(tmp_path / "photo.png"), Image.fromarray(photo)):
+        np.testing.assert_array_equal(segmenter(same).probability, expected.probability)
+    grey = photo[..., 0]
+    np.testing.assert_array_equal(
+        segmenter(grey).probability, segmenter(np.dstack([grey] * 3)).probability
+    )
+    for wrong in (photo.astype(float), photo[..., :2], None):
+        with pytest.raises(InputError, match="a photo must be"):
+            segmenter(wrong)
+
+
+def test_segmenter_without_arguments_is_the_shipped_network():
+    segmenter = Segmenter()
+    assert segmenter.predictor.size == (288, 576)
+    assert repr(segmenter).startswith("Segmenter(rendered: 576 × 288, tta=flip, ")
