@@ -151,3 +151,10 @@ def test_size_that_a_network_does_not_take_names_one_that_it_does(options, sente
     module = SegmentationModule(**{"encoder": "test_resnet", "size": (64, 128), **options})
     with pytest.raises(InputError, match=sentence):
         check_network_runs(module)
+
+
+def test_batch_of_one_where_photos_are_pooled_is_a_sentence():
+    module = SegmentationModule("test_resnet", size=(64, 128), architecture="deeplabv3plus")
+    batch = {"image": torch.rand(1, 3, 64, 128), "mask": torch.zeros(1, 1, 64, 128), "name": "a"}
+    with pytest.raises(InputError, match=r"data\.batch_size"):
+        module.training_step(batch, 0)
