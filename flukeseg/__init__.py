@@ -11,15 +11,19 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 if TYPE_CHECKING:
     from flukeseg.prediction.segmenter import Segmenter
-    from flukeseg.rgbm import MaskDropout
+    from flukeseg.rgbm import MaskDropout, read_rgbm
 
 __version__ = "0.1.0"
-__all__ = ["MaskDropout", "Segmenter"]
+__all__ = ["MaskDropout", "Segmenter", "read_rgbm"]
 
 
 def __getattr__(name: str) -> object:
     # torch is imported when it is wanted, so that `import flukeseg` takes no seconds
-    rooms = {"MaskDropout": "flukeseg.rgbm", "Segmenter": "flukeseg.prediction.segmenter"}
+    rooms = {
+        "MaskDropout": "flukeseg.rgbm",
+        "read_rgbm": "flukeseg.rgbm",
+        "Segmenter": "flukeseg.prediction.segmenter",
+    }
     if name not in rooms:
         raise AttributeError(f"module 'flukeseg' has no attribute {name!r}")
     return getattr(import_module(rooms[name]), name)

@@ -54,14 +54,24 @@ def export(cfg: DictConfig) -> Path:
         module.size, module.hparams["encoder"], float(cfg.threshold), name_checkpoint(checkpoint)
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    save(module.network, path, cfg.format, facts.written())
-    runtime = {"openvino": "openvino", "onnx": "onnx", "torchscript": "torch"}[cfg.format]
-    exported = load_predictor([path], runtime=runtime, precision="32-true")
-    reference = Predictor([ProbabilityNetwork(module.network)], module.size)
-    difference = parity(reference, exported)
+    try:
+        save(module.network, path, cfg.format, facts.written())
+        runtime = {"openvino": "openvino", "onnx": "onnx", "torchscript": "torch"}[cfg.format]
+        exported = load_predictor([path], runtime=runtime, precision="32-true")
+        reference = Predictor([ProbabilityNetwork(module.network)], module.size)
+        difference = parity(reference, exported)
+    except InputError:
+        raise
+    except Exception as error:  # tracers and runtimes raise what they like
+        _remove(path)
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"format={cfg.format} cannot hold {module.hparams['architecture']} with "
+            f"{facts.encoder} for every size ({reason}); give another format, or predict with the "
+            "checkpoint itself"
+        ) from error
     if difference > LARGEST_DIFFERENCE:
-        for part in (path, path.with_suffix(".bin")):
-            part.unlink(missing_ok=True)
+        _remove(path)
         raise InputError(
             f"{path} gives probabilities that differ from torch's by {difference:.1e}, too "
             f"much; it was removed: please report "
@@ -69,6 +79,11 @@ def export(cfg: DictConfig) -> Path:
         )
     log.info("%s: within %.1e of torch on rendered flukes of three sizes", path, difference)
     return path
+
+
+def _remove(path: Path) -> None:
+    for part in (path, path.with_suffix(".bin")):
+        part.unlink(missing_ok=True)
 
 
 @torch.inference_mode()

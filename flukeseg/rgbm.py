@@ -1,11 +1,46 @@
-"""For networks trained on photo and mask together: mask dropout, so that they do not rely on it."""
+"""For networks trained on photo and mask together: a reader that keeps both, and mask dropout."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from flukeseg.errors import InputError
+from flukeseg.images.resizing import resize_mask, resize_photo
+
+
+def read_rgbm(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read a file of the product `rgbm`, and resize photo and mask apart.
+
+    PIL and torchvision resize such a file as a transparent picture: where the mask is 0 they lose
+    the photo.
+
+    Args:
+        path: a PNG of four channels.
+        size: (height, width); None is the file's.
+
+    Returns:
+        H×W×4 uint8: RGB, and the mask as 0 or 255.
+
+    Raises:
+        InputError: the file cannot be read, or has other channels.
+    """
+    try:
+        with Image.open(path) as image:
+            mode, rgbm = image.mode, np.array(image)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} cannot be read ({error}); give a PNG of four channels") from error
+    if mode != "RGBA":
+        raise InputError(f"{path} has the channels {mode}; give a PNG of the product rgbm")
+    if size is None:
+        return rgbm
+    photo = resize_photo(np.ascontiguousarray(rgbm[..., :3]), size)
+    mask = resize_mask(rgbm[..., 3] > 127, size) * np.uint8(255)
+    return np.dstack([photo, mask])
 
 
 class MaskDropout(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import hydra
@@ -36,6 +36,9 @@ from flukeseg.training.split_record import refuse_changed_photos, write_split
 from flukeseg.training.trainer import make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
+
+NETWORK_ERRORS = (AssertionError, RuntimeError, ValueError)
+"""What networks raise at sizes that they do not take."""
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
@@ -148,13 +151,11 @@ def check_network_runs(module: SegmentationModule) -> None:
         InputError: it cannot process photos of its size, or the loss takes no logits and targets.
     """
     module.eval()
-    photo = torch.zeros(1, 3, *module.size)
     try:
-        with torch.inference_mode():
-            logits = module(photo)
-    except (AssertionError, RuntimeError, ValueError) as error:
-        fixed = fixed_size(module.hparams["encoder"])
-        instead = f"; it takes data.size={list(fixed)} only" if fixed else ""
+        logits = _run_at(module, module.size)
+    except NETWORK_ERRORS as error:
+        takes = _size_that_runs(module)
+        instead = f"; it takes data.size={list(takes)}" if takes else ""
         raise InputError(
             f"model.architecture={module.hparams['architecture']} with "
             f"model.encoder={module.hparams['encoder']} cannot process photos of "
@@ -170,6 +171,22 @@ def check_network_runs(module: SegmentationModule) -> None:
             f"N×1×H×W: {error}"
         ) from error
     module.train()
+
+
+def _run_at(module: SegmentationModule, size: tuple[int, int]) -> torch.Tensor:
+    with torch.inference_mode():
+        return module(torch.zeros(1, 3, *size))
+
+
+def _size_that_runs(module: SegmentationModule) -> tuple[int, int] | None:
+    """Return a (height, width) that the network takes: a transformer's only one, or a larger."""
+    height, width = module.size
+    larger = [(height * factor, width * factor) for factor in (2, 4)]
+    for size in filter(None, [fixed_size(module.hparams["encoder"]), *larger]):
+        with suppress(*NETWORK_ERRORS):
+            _run_at(module, size)
+            return size
+    return None
 
 
 def report(figures: dict[str, float], best: str, folder: Path) -> None:

@@ -14,11 +14,12 @@ from flukeseg.model.conversion import to_torchscript
 from flukeseg.model.module import SegmentationModule
 from flukeseg.model.network import FlukeNetwork
 from flukeseg.rendering import render
+from flukeseg.train import check_network_runs
 
 VIT = "test_vit2"
 CNNS = [name for name in ARCHITECTURES if name != "dpt"]
 DECODERS = {
-    "unet": {"decoder_attention_type": "scse", "decoder_channels": [32, 16, 8, 8, 4]},
+    "unet": {"decoder_attention_type": "scse", "decoder_channels": [64, 32, 16, 16, 16]},
     "unetplusplus": {"decoder_channels": [32, 16, 8, 8, 4]},
     "fpn": {"decoder_merge_policy": "cat"},
     "segformer": {"decoder_segmentation_channels": 16},
@@ -47,22 +48,23 @@ def step(module):
 @pytest.mark.parametrize("architecture", CNNS)
 def test_architecture_trains_loads_and_exports(architecture, tmp_path):
     torch.manual_seed(0)
-    # sides that have to be padded
+    # sides that have to be padded; pan takes none below 128
+    size = (120, 200) if architecture == "pan" else (60, 100)
     options = {"architecture": architecture, "decoder": DECODERS.get(architecture)}
-    module = SegmentationModule("test_resnet", size=(60, 100), **options)
+    module = SegmentationModule("test_resnet", size=size, **options)
     step(module)
     save(module, tmp_path / "a.ckpt")
     loaded = load_module(tmp_path / "a.ckpt")
-    image = torch.rand(1, 3, 60, 100)
+    image = torch.rand(1, 3, *size)
     with torch.inference_mode():
         assert torch.equal(loaded(image), module(image))
         script = to_torchscript(loaded.network)
         assert torch.allclose(script(image), torch.sigmoid(module(image)), atol=1e-4)
-        save(SegmentationModule("test_resnet", size=(60, 100)), tmp_path / "unet.ckpt")
+        save(SegmentationModule("test_resnet", size=size), tmp_path / "unet.ckpt")
         predictor = load_predictor([tmp_path / "a.ckpt", tmp_path / "unet.ckpt"])
-        assert predictor(image).probability.shape == (1, 1, 60, 100)
+        assert predictor(image).probability.shape == (1, 1, *size)
     again = SegmentationModule(
-        "test_resnet", size=(60, 100), start_from=str(tmp_path / "a.ckpt"), **options
+        "test_resnet", size=size, start_from=str(tmp_path / "a.ckpt"), **options
     )
     with torch.inference_mode():
         assert torch.equal(again.eval()(image), module(image))
@@ -135,3 +137,24 @@ def test_architecture_from_the_command_line(run_train, run_predict, tmp_path):
     write_rgb(tmp_path / "photo.jpg", render((1, 1), (40, 70)).image)
     run_predict("checkpoint=run", "source=photo.jpg", "output=masks")
     assert (tmp_path / "masks/predictions.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"architecture": "pan", "size": (60, 100)}, r"it takes data\.size=\[120, 200\]"),
+        ({"encoder": "swin_tiny_patch4_window7_224"}, r"it takes data\.size=\[224, 224\]"),
+    ],
+    ids=str,
+)
+def test_size_that_a_network_does_not_take_names_one_that_it_does(options, sentence):
+    module = SegmentationModule(**{"encoder": "test_resnet", "size": (64, 128), **options})
+    with pytest.raises(InputError, match=sentence):
+        check_network_runs(module)
+
+
+def test_batch_of_one_where_photos_are_pooled_is_a_sentence():
+    module = SegmentationModule("test_resnet", size=(64, 128), architecture="deeplabv3plus")
+    batch = {"image": torch.rand(1, 3, 64, 128), "mask": torch.zeros(1, 1, 64, 128), "name": "a"}
+    with pytest.raises(InputError, match=r"data\.batch_size"):
+        module.training_step(batch, 0)

@@ -23,7 +23,7 @@ from conftest import predict_with, write_rgb
 from PIL import Image
 from pycocotools.coco import COCO
 
-from flukeseg import MaskDropout, Segmenter
+from flukeseg import MaskDropout, Segmenter, read_rgbm
 from flukeseg.data import workers
 from flukeseg.errors import InputError
 from flukeseg.images.reading import photo_size, read_photo
@@ -903,3 +903,41 @@ def test_a_probability_out_of_range_is_refused(p):
 def test_other_shapes_are_refused(shape):
     with pytest.raises(InputError, match="4×H×W"):
         MaskDropout()(torch.ones(shape))
+
+
+def test_segmenter_takes_paths_pictures_and_arrays(tiny_runs, tmp_path):
+    segmenter = Segmenter.from_checkpoint(tiny_runs[0], runtime="torch")
+    photo = render((5, 1), (40, 70)).image
+    write_rgb(tmp_path / "photo.png", photo)
+    expected = segmenter(photo)
+    for same in (tmp_path / "photo.png", str(tmp_path / "photo.png"), Image.fromarray(photo)):
+        np.testing.assert_array_equal(segmenter(same).probability, expected.probability)
+    grey = photo[..., 0]
+    np.testing.assert_array_equal(
+        segmenter(grey).probability, segmenter(np.dstack([grey] * 3)).probability
+    )
+    for wrong in (photo.astype(float), photo[..., :2], None):
+        with pytest.raises(InputError, match="a photo must be"):
+            segmenter(wrong)
+
+
+def test_segmenter_without_arguments_is_the_shipped_network():
+    segmenter = Segmenter()
+    assert segmenter.predictor.size == (288, 576)
+    assert repr(segmenter).startswith("Segmenter(rendered: 576 × 288, tta=flip, ")
+
+
+def test_rgbm_is_read_and_resized_without_losing_the_photo(tmp_path):
+    rgbm = np.full((20, 30, 4), 200, np.uint8)
+    rgbm[..., 3] = 0
+    rgbm[:, 10:, 3] = 255
+    Image.fromarray(rgbm).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_rgbm(tmp_path / "a.png"), rgbm)
+    small = read_rgbm(tmp_path / "a.png", (10, 15))
+    assert (small[..., :3] == 200).all()
+    assert (small[:, :5, 3] == 0).all()
+    assert (small[:, 5:, 3] == 255).all()
+    Image.fromarray(rgbm[..., :3]).save(tmp_path / "rgb.png")
+    for wrong in ("rgb.png", "none.png"):
+        with pytest.raises(InputError, match="PNG of"):
+            read_rgbm(tmp_path / wrong)

@@ -107,8 +107,8 @@ def _plain(network: FlukeNetwork) -> ProbabilityNetwork:
 
 
 def _example() -> Tensor:
-    # of a size that needs padding, so that padding is traced
-    return torch.rand(2, 3, 68, 132)
+    # of a size that needs padding, so that padding is traced; pan takes nothing below 128
+    return torch.rand(2, 3, 132, 260)
 
 
 @contextmanager

@@ -107,8 +107,21 @@ class SegmentationModule(pl.LightningModule):
         return self.network(image)
 
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:
-        """Return the loss of a batch."""
-        parts = compute_loss(self.loss, self(batch["image"]), batch["mask"])
+        """Return the loss of a batch.
+
+        Raises:
+            InputError: the architecture normalises pooled photos and there is only one.
+        """
+        try:
+            logits = self(batch["image"])
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise InputError(
+                f"model.architecture={self.hparams['architecture']} cannot train on a batch of one "
+                "photo; choose a data.batch_size that leaves no single photo at the end of an epoch"
+            ) from error
+        parts = compute_loss(self.loss, logits, batch["mask"])
         self._log_parts("train", parts, batch)
         return parts["loss"]
 
