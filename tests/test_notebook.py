@@ -1,4 +1,6 @@
-"""The notebook, run from top to bottom with a network of seconds."""
+"""The notebook: stored with its pictures, and run from top to bottom with a network of seconds."""
+
+from __future__ import annotations
 
 import nbformat
 import pytest
@@ -6,6 +8,7 @@ from conftest import ROOT
 from nbclient import NotebookClient
 
 NOTEBOOK = ROOT / "notebooks/walkthrough.ipynb"
+LARGEST = 600_000  # bytes of the stored notebook
 
 TINY = """
 encoder = "test_resnet"
@@ -17,7 +20,7 @@ held_out = 4
 photo_size = [70, 105]
 """
 
-METRICS = [
+PICTURES = [
     "pairs", "augmentation", "curves", "sheet", "prediction", "uncertainty", "cleaning", "gallery",
     "cutout", "rgbm",
 ]  # fmt: skip
@@ -35,45 +38,45 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_it_is_kept_without_outputs(notebook):
-    for cell in code_cells(notebook):
-        assert cell.outputs == []
-        assert cell.execution_count is None
+def check_outputs(notebook: nbformat.NotebookNode) -> None:
+    """Each picture is there, once and as a JPEG, and nothing was warned of."""
+    outputs = [(cell.id, output) for cell in code_cells(notebook) for output in cell.outputs]
+    shown = [
+        (name, {*output.data} - {"text/plain"}) for name, output in outputs if "data" in output
+    ]
+    assert shown == [(name, {"image/jpeg"}) for name in PICTURES]
+    written = [output for _, output in outputs if output.output_type == "stream"]
+    assert not [output.text for output in written if "Warning" in output.text]
+
+
+def test_stored_notebook_has_the_outputs_of_one_run(notebook):
+    check_outputs(notebook)
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert NOTEBOOK.stat().st_size < LARGEST
     assert notebook.metadata.kernelspec.name == "python3"
-    assert notebook.metadata.kernelspec.language == "python"  # or ruff passes it over
+    assert notebook.metadata.kernelspec.language == "python"  # or ruff skips the file
 
 
-def test_it_runs_and_shows_its_figures(notebook, tmp_path, monkeypatch):
-    # nothing of the user's own: kernels, start-up files, a backend without pictures
+def test_notebook_runs_and_shows_its_pictures(notebook, tmp_path, monkeypatch):
+    # nothing from the user's home: kernels, start-up files, a backend without pictures
     for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR", "TMPDIR"):
         folder = tmp_path / name
         folder.mkdir()
         monkeypatch.setenv(name, str(folder))
-    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")  # or jupyter_core warns
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")  # without it jupyter_core warns
     for name in ("JUPYTER_PATH", "MPLBACKEND"):
         monkeypatch.delenv(name, raising=False)
-    (parameters,) = (
-        cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())
-    )
-    parameters.source = TINY
-    # of a kernel's spec named python3, jupyter replaces the program by this very Python
+    for cell in code_cells(notebook):
+        cell.outputs = []
+        if "parameters" in cell.metadata.get("tags", ()):
+            cell.source = TINY
+    # for a kernel spec named python3, jupyter runs the Python of this process
     client = NotebookClient(
         notebook,
         kernel_name="python3",
         timeout=120,
         resources={"metadata": {"path": str(tmp_path)}},
     )
-    client.execute()  # raises CellExecutionError where a cell does
-    shown = [
-        cell.id
-        for cell in code_cells(notebook)
-        if any("image/png" in output.get("data", {}) for output in cell.outputs)
-    ]
-    assert shown == METRICS
-    written = "".join(
-        output.text
-        for cell in code_cells(notebook)
-        for output in cell.outputs
-        if output.output_type == "stream"
-    )
-    assert "Warning" not in written
+    client.execute()  # raises CellExecutionError if a cell fails
+    check_outputs(notebook)
