@@ -31,7 +31,13 @@ def row(number: int, status: str, confidence: float | None, review: str | None) 
     name = f"photo & {number}"
     made = {"path": f"{name}.jpg", "key": f"/nowhere/{name}.jpg", "name": name, "status": status}
     if confidence is not None:
-        made |= {"width": 40, "height": 30, "flukes": int(status == "ok"), "review": review}
+        made |= {
+            "width": 40,
+            "height": 30,
+            "exif_orientation": 1,
+            "flukes": int(status == "ok"),
+            "review": review,
+        }
         made |= {"confidence": confidence, "mask": f"mask/{name}.png"}
     return made | {"files": [f"mask/{name}.png"], "products": ["mask"], "stamp": None}
 
