@@ -26,7 +26,7 @@ from flukeseg.model.network import fixed_size
 from flukeseg.model_config import build_module
 from flukeseg.sweeps.jobs import run_job
 from flukeseg.sweeps.runs import METRIC
-from flukeseg.training.callbacks import SeededSteps
+from flukeseg.training.callbacks import ResumableEpochs
 from flukeseg.training.divergence import StopOnDivergence
 from flukeseg.training.loggers import make_logger
 from flukeseg.training.provenance import refuse_changes, write_provenance
@@ -77,7 +77,7 @@ def _train(cfg: DictConfig) -> dict[str, float]:
     module = build_module(cfg)
     check_network_runs(module)
     callbacks = [hydra.utils.instantiate(c, _convert_="all") for c in cfg.callbacks.values() if c]
-    callbacks += [SeededSteps(cfg.seed), StopOnDivergence(folder), CheckPaths()]
+    callbacks += [ResumableEpochs(cfg.seed), StopOnDivergence(folder), CheckPaths()]
     trainer = make_trainer(cfg.trainer, callbacks=callbacks, logger=logger)
     if logger:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))

@@ -130,8 +130,8 @@ def test_a_folder_is_of_one_training_at_a_time(run_train, shared_pairs, capsys):
     assert (the_run("held") / "result.json").is_file()
 
 
-@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
-def test_killed_and_resumed_is_as_unbroken(run_train, shared_pairs, schedule):
+@pytest.mark.parametrize(("schedule", "workers"), [("plateau", 0), ("cosine", 1)])
+def test_killed_and_resumed_is_as_unbroken(run_train, shared_pairs, schedule, workers):
     """kill -9 in the middle of an epoch; what was learnt, scheduled and logged goes on.
 
     The average of the weights hardly moves in so few steps, so that the plateau halves the rate.
@@ -139,6 +139,7 @@ def test_killed_and_resumed_is_as_unbroken(run_train, shared_pairs, schedule):
     settings = [
         *folder_data(shared_pairs), *TINY, f"model.schedule={schedule}", "trainer.max_epochs=12",
         "callbacks=ema", "callbacks.early_stopping=null", "data.batch_size=2",
+        f"data.num_workers={workers}",
     ]  # fmt: skip
     command = [sys.executable, "-m", "flukeseg.train", *settings, "name=killed"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:

@@ -27,6 +27,7 @@ class FlukeDataModule(pl.LightningDataModule):
 
     Attributes:
         split: after `setup`, the photos that were read from files to train and to validate on.
+        first_epoch: the one that training starts with, in a resumed run.
 
     Args:
         size: (height, width) of what the network sees.
@@ -66,6 +67,7 @@ class FlukeDataModule(pl.LightningDataModule):
         self.test_root = test_root
         self.mask_threshold = require_int("data.mask_threshold", mask_threshold, least=0, most=254)
         self.split: list[SplitPhoto] = []
+        self.first_epoch = 0
         self.train_set: FlukeDataset | None = None
         self.val_set: FlukeDataset | None = None
         self.test_set: FlukeDataset | None = None
@@ -75,6 +77,7 @@ class FlukeDataModule(pl.LightningDataModule):
         rank, ranks = self._rank()
         batch_size = self._batch_size()
         sampler = EpochSampler(len(self.train_set), self.seed, batch_size, rank, ranks)
+        sampler.set_epoch(self.first_epoch)
         return self._loader(self.train_set, sampler)
 
     def val_dataloader(self) -> DataLoader[Sample]:

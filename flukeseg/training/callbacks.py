@@ -33,8 +33,8 @@ class EarlyStop(EarlyStopping):
             trainer.should_stop = True
 
 
-class SeededSteps(pl.Callback):
-    """Seeds torch before every step, so that dropout repeats itself, in a resumed run too.
+class ResumableEpochs(pl.Callback):
+    """Makes the epochs of a resumed run what they would have been, in samples and in dropout.
 
     Args:
         seed: of the run.
@@ -43,8 +43,18 @@ class SeededSteps(pl.Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Set the first epoch.
+
+        Lightning 2.6 sets it when loading processes have already drawn samples of epoch 0.
+        """
+        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+        trainer.datamodule.first_epoch = progress["processed"]
+
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Seed by run, step and process."""
+        """Seed torch, for encoders with dropout, by run, step and process."""
         torch.manual_seed(seed_of(self.seed, trainer.global_step, trainer.global_rank))
 
 
