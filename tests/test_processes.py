@@ -78,7 +78,7 @@ def test_processes_started_by_torchrun_share_a_folder(shared_pairs, tmp_path):
         [*torchrun, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert refused.returncode != 0
-    assert "name one folder for them" in refused.stderr
+    assert "give them one folder" in refused.stderr
     assert not (tmp_path / "outputs").exists()
     done = subprocess.run(
         [*torchrun, *options, "hydra.run.dir=outputs/torchrun/one"],
