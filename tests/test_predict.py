@@ -303,10 +303,10 @@ def test_from_python_it_is_as_from_the_command_line(predict_sea, tiny_runs, sea)
 
 @pytest.mark.parametrize(
     "photo",
-    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((4, 0, 3), np.uint8)],
+    [np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((4, 0), np.uint8)],
 )
 def test_from_python_other_arrays_are_refused(tiny_runs, photo):
-    with pytest.raises(InputError, match="H×W×3 uint8"):
+    with pytest.raises(InputError, match="H×W×3 or H×W uint8"):
         Segmenter.from_checkpoint([tiny_runs[0]], runtime="torch")(photo)
 
 
@@ -403,7 +403,7 @@ def test_every_odd_file_has_one_row(run_predict, tiny_runs, odd, tmp_path, capsy
     reasons = {path.name: rows[str(path)]["status"] for path in odd.bad}
     assert all(reason.startswith("unreadable: ") for reason in reasons.values())
     assert "is empty" in reasons["nothing.jpg"]
-    assert "more than the bound" in reasons["huge.png"]  # by its header
+    assert "more than the limit" in reasons["huge.png"]  # by its header
     assert "does not exist" in reasons["broken.jpg"]
     assert not [row for row in rows.values() if "unreadable" in row["status"] and row["files"]]
     # the copies of one photo have one mask
@@ -647,9 +647,13 @@ def test_an_output_keeps_its_checkpoint(run_predict, tiny_runs, sea, capsys):
 
 
 def test_one_run_at_a_time(predict_sea, capsys):
-    with PredictionFolder("out").locked():
+    hold = "import time; from flukeseg.prediction.folder import PredictionFolder\n"
+    hold += "with PredictionFolder('out').locked(): print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
         message = the_error(predict_sea, capsys, "output=out")
-        assert "out is locked by another process" in message
+        process.kill()
+    assert "out is locked by another process" in message
     predict_sea("output=out")
     assert len(table("out")) == 9
 
@@ -719,7 +723,8 @@ def test_a_photo_replaced_since_is_looked_at_again(run_predict, tiny_runs, sea):
 
 
 def test_of_two_parts_rows_the_one_written_last_counts(tmp_path):
-    row = {"key": "a", "path": "a", "status": "ok"}
+    row = {"key": "a", "path": "a", "name": "a", "status": "unreadable: cut"}
+    row |= {"files": [], "products": ["mask"], "stamp": None}
     for part, at, kind in (("all", 1, "old"), ("1-of-2", 2, "new"), ("2-of-2", 0, "oldest")):
         folder = PredictionFolder(tmp_path, part)
         folder.add_row(row | {"written": at, "kind": kind})
