@@ -20,7 +20,10 @@ from flukeseg.review.session import ReviewSession  # noqa: E402
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt install chromium")
+pytestmark = [
+    pytest.mark.slow,  # a browser: pytest -m slow tests/test_review_page.py
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt install chromium"),
+]
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
