@@ -12,11 +12,8 @@ import numpy as np
 from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_png
-from flukeseg.images.reading import read_mask, read_photo
-from flukeseg.masks.drawing import draw_thumbnail
 from flukeseg.prediction.folder import STATE
 from flukeseg.prediction.kept_masks import KeptMasks, Verdict, hash_file, mask_name
-from flukeseg.prediction.page import thumbnail_path
 
 Row = Mapping[str, Any]
 
@@ -78,28 +75,19 @@ class MaskStore:
                 f"{path} cannot be read or written ({error.strerror or error}); what you painted "
                 "is still in the page: make room or allow writing there, then save again"
             ) from error
-        if mask is not None:
-            self._draw_thumbnail(row, mask)
         return digest
 
     def _replace(self, row: Row, path: Path, mask: np.ndarray) -> None:
-        original = self.original(row["name"])
-        before = path.read_bytes()
-        if not np.array_equal(mask > 0, read_mask(path) > 0):
-            if original.exists() and np.array_equal(mask > 0, read_mask(original) > 0):
-                _write(path, original.read_bytes())
-                original.unlink()
-                return
-            if not original.exists() and not self.kept.is_changed(row):
-                _write(original, before)
-            _write(path, encode_png(mask))
-
-    def _draw_thumbnail(self, row: Row, mask: np.ndarray) -> None:
-        path = thumbnail_path(self.state, row["name"])
-        try:
-            _write(path, draw_thumbnail(read_photo(row["key"]), mask))
-        except InputError:  # the mask is saved; its thumbnail is drawn when asked for
-            path.unlink(missing_ok=True)
+        original, before, content = self.original(row["name"]), path.read_bytes(), encode_png(mask)
+        if content == before:
+            return
+        if original.exists() and content == original.read_bytes():  # the correction is taken back
+            _write(path, content)
+            original.unlink()
+            return
+        if not original.exists() and not self.kept.is_changed(row):
+            _write(original, before)
+        _write(path, content)
 
 
 def _write(path: Path, content: bytes) -> None:

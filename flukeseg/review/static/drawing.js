@@ -137,6 +137,12 @@ export function fillPolygon(mask, edit, points, value) {
   }
 }
 
+/** Whether two masks' pixels, of one length, are the same. */
+export function isSame(one, other) {
+  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
+  return true;
+}
+
 /** Copy a box {left, top, right, bottom} that lies in the mask. */
 export function cut(mask, box) {
   const width = box.right - box.left;

@@ -1,6 +1,6 @@
 // The page: opens photos of the queue, saves what was drawn and judged, and goes on.
 
-import {cut} from './drawing.js';
+import {cut, isSame} from './drawing.js';
 import {connectJobs, showWork} from './jobs.js';
 import {describe, isUnreadable, List} from './list.js';
 import {find, setUpKeys, settleConflict, tell} from './controls.js';
@@ -24,8 +24,7 @@ let version = null;  // of the queue as it is shown
 
 function isChanged() {
   if (!current?.touched) return false;
-  const {pixels} = view.mask;
-  current.touched = pixels.some((value, i) => value !== current.stored[i]);
+  current.touched = !isSame(view.mask.pixels, current.stored);
   return current.touched;
 }
 
