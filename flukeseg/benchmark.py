@@ -149,7 +149,7 @@ def end_to_end(cfg: DictConfig, paths: Sequence[str], output: Path, turns: int) 
     keys = ("checkpoint", "tta", "size", "threshold", "runtime", "batch_size", "num_workers")
     plain = OmegaConf.to_container(cfg)
     values = {key: "null" if plain[key] is None else plain[key] for key in keys}
-    given = [command_line.quote_text(f"{key}={value}") for key, value in values.items()]
+    given = [command_line.quote_text(f"{key}={value}", "predict") for key, value in values.items()]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in cfg.compare}
     for turn in range(turns):
         for name, options in cfg.compare.items():

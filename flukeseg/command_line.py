@@ -27,13 +27,13 @@ def run(job: Callable[[], Any]) -> None:
     """Run a job's Hydra main; errors in the options themselves become one sentence too."""
     # otherwise Hydra prints a report of its own and exits, and a typo becomes six lines
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    several = bool({"-m", "--multirun"} & set(sys.argv))
-    if not several:  # there a comma separates the values to try
-        sys.argv[1:] = [quote_text(argument) for argument in sys.argv[1:]]
-    sys.argv[1:] = _flags_first(sys.argv[1:])
     # a job with a folder of its own is that folder's __main__.py
     path = re.sub(r"([/\\]__main__)?\.py$", "", sys.argv[0])
     name = re.split(r"[./\\]", path)[-1]
+    several = bool({"-m", "--multirun"} & set(sys.argv))
+    if not several:  # there a comma separates the values to try
+        sys.argv[1:] = [quote_text(argument, name) for argument in sys.argv[1:]]
+    sys.argv[1:] = _flags_first(sys.argv[1:])
     try:
         with stop_on_signals(), report_user_errors(Command(name, sys.argv[1:])):
             check_arguments(name, sys.argv[1:])
@@ -109,7 +109,7 @@ def check_experiment(job: str, name: str, command: Command) -> None:
         raise InputError(f"experiment={name} is not for flukeseg.{job}; run: {again}")
 
 
-def quote_text(argument: str) -> str:
+def quote_text(argument: str, job: str) -> str:
     """Put a value that is text in quotes where Hydra's grammar would read something else.
 
     Our own checkpoints are called `epoch=011-dice=0.7351.ckpt`, and folders of photos have spaces,
@@ -131,7 +131,7 @@ def quote_text(argument: str) -> str:
         return argument
     if read.is_sweep_override() and re.search(r"[/\\]", value):
         return _quote(key, value)
-    return _quote(key, value) if key.lstrip("+") in _required() else argument
+    return _quote(key, value) if key.lstrip("+") in _required(job) else argument
 
 
 def _quote(key: str, value: str) -> str:

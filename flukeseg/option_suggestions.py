@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra import compose, initialize_config_dir
@@ -126,12 +127,22 @@ def _files_with(key: str) -> list[str]:
     return [f"{group}={file.stem}" for file in files if rest in dict(_walk(OmegaConf.load(file)))]
 
 
-def required_options() -> frozenset[str]:
-    """Return the options that have no default and must be given, all of them text."""
+def required_options(job: str) -> frozenset[str]:
+    """Return the options that have no default and must be given to a job, all of them text."""
     found = set()
-    for path in CONF.rglob("*.yaml"):
+    others = {path for path in CONF.glob("*.yaml") if path not in _files_of(job)}
+    for path in sorted({*CONF.rglob("*.yaml")} - others):
         folder = path.parent.relative_to(CONF).as_posix()
         group = "" if folder in (".", "experiment", "sweep") else f"{folder}."
         loaded: DictConfig | ListConfig = OmegaConf.load(path)
         found |= {group + name for name, node in _walk(loaded) if node._is_missing()}
     return frozenset(found)
+
+
+def _files_of(job: str) -> list[Path]:
+    """Return a job's own file and those of the jobs whose options it has too."""
+    path = CONF / f"{job}.yaml"
+    if not path.is_file():
+        return []
+    defaults = OmegaConf.load(path).get("defaults", [])
+    return [path, *(file for name in defaults if isinstance(name, str) for file in _files_of(name))]

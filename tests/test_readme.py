@@ -85,7 +85,7 @@ def test_command_composes_and_lacks_nothing(command):
     if "-m" in options:  # each job of a sweep gets one of the values
         given = [re.sub(r"=([^\[,]+),.*", r"=\1", o) for o in given if not o.startswith("hydra")]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose(job, [quote_text(o) for o in given], return_hydra_config=True)
+        cfg = compose(job, [quote_text(o, job) for o in given], return_hydra_config=True)
     assert not [key for key in JOBS[job] if OmegaConf.is_missing(cfg, key)]
 
 

@@ -238,7 +238,7 @@ OPTIONS = OverridesParser.create()
 
 
 def as_hydra_reads(argument: str) -> str:
-    override = OPTIONS.parse_override(quote_text(argument))
+    override = OPTIONS.parse_override(quote_text(argument, "predict"))
     return OmegaConf.create({"value": override.value()}).value
 
 
@@ -270,4 +270,4 @@ def test_what_hydra_cannot_read_is_text_for_every_option(value):
      "threshold=0.5", "name=a,b", "seed=3", "data.fold=null", "checkpoint=${x}", "source", "-m"],
 )  # fmt: skip
 def test_what_is_no_bare_path_is_left_alone(argument):
-    assert quote_text(argument) == argument
+    assert quote_text(argument, "predict") == argument

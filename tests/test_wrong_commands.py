@@ -57,7 +57,7 @@ WRONG = {
     "train data.root=pairs": "there is no option data.root; data=folder and data=humpback450 have",
     "train data.fold=0 -m seed=1,2": "there is no option data.fold; data=folder has it",
     # nothing is near: no unrelated name
-    "train model.decoder=fpn": "no option model.decoder; python -m flukeseg.train --help lists",
+    "train model.head=fpn": "no option model.head; python -m flukeseg.train --help lists",
     "train hydra.run.dirr=x": "no option hydra.run.dirr; python -m flukeseg.train --help lists",
     f"{P} device=cuda": "no option device; python -m flukeseg.predict --help lists",
     "evaluate predictions=a truth=t output=x folds=3": "no option folds; python -m flukeseg",

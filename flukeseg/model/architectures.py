@@ -61,6 +61,11 @@ def build_architecture(architecture: str, encoder: str, decoder: Mapping[str, An
 
 
 def _check_options(architecture: str, decoder: Mapping[str, Any]) -> None:
+    if not isinstance(decoder, Mapping):
+        raise InputError(
+            f"model.decoder={decoder} must be options of {architecture}, such as "
+            "model.decoder={decoder_channels:[64,32,16,8,8]}; model.architecture=NAME chooses one"
+        )
     taken = inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[architecture].__init__).parameters
     known = [name for name in taken if name not in RESERVED]
     for name, value in decoder.items():

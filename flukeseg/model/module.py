@@ -81,12 +81,6 @@ class SegmentationModule(pl.LightningModule):
             raise InputError(f"model.schedule_interval={schedule_interval} must be epoch or step")
         require_number("model.encoder_lr_scale", encoder_lr_scale, most=100)
         size = (int(size[0]), int(size[1]))
-        # plain types only, so that checkpoints load with weights_only; and no weights to fetch
-        # again when they do
-        self.save_hyperparameters({
-            "encoder": encoder, "size": size, "architecture": architecture,
-            "decoder": dict(decoder or {}),
-        })  # fmt: skip
         self.size = size
         self.optimizer = optimizer or torch.optim.Adam
         self.encoder_lr_scale = encoder_lr_scale
@@ -95,6 +89,12 @@ class SegmentationModule(pl.LightningModule):
         network = FlukeNetwork(
             encoder, None if start_from else encoder_weights, architecture, decoder
         )
+        # plain types only, so that checkpoints load with weights_only; and no weights to fetch
+        # again when they do
+        self.save_hyperparameters({
+            "encoder": encoder, "size": size, "architecture": architecture,
+            "decoder": dict(decoder or {}),
+        })  # fmt: skip
         if start_from:
             load_network(network, start_from)
         self.network = network.to(memory_format=torch.channels_last)
