@@ -6,7 +6,7 @@ demo: $(READY)
 	.venv/bin/python -m flukeseg.train +experiment=demo
 
 test: $(READY)
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadscope
 
 lint: $(READY)
 	.venv/bin/ruff check .
