@@ -75,7 +75,7 @@ def test_notebook_runs_and_shows_its_pictures(notebook, tmp_path, monkeypatch):
     client = NotebookClient(
         notebook,
         kernel_name="python3",
-        timeout=120,
+        timeout=600,
         resources={"metadata": {"path": str(tmp_path)}},
     )
     client.execute()  # raises CellExecutionError if a cell fails

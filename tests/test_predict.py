@@ -492,7 +492,12 @@ def test_every_batch_is_of_one_size(sea):
 
 
 @pytest.mark.parametrize(
-    ("number", "processes"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGTERM, 1)]
+    ("number", "processes"),
+    [
+        (signal.SIGINT, 0),
+        pytest.param(signal.SIGTERM, 0, marks=pytest.mark.slow),
+        (signal.SIGTERM, 1),
+    ],
 )
 def test_a_signal_stops_and_keeps_what_is_done(tiny_runs, sea, tmp_path, number, processes):
     command = [sys.executable, "-m", "flukeseg.predict", f"checkpoint={tiny_runs[0]}",

@@ -70,6 +70,7 @@ def test_two_processes_learn_as_one_in_one_folder(run_train, shared_pairs, tmp_p
     assert {path.name for path in folder.iterdir()} == {path.name for path in one.iterdir()}
 
 
+@pytest.mark.slow  # two starts of two processes
 def test_processes_started_by_torchrun_share_a_folder(shared_pairs, tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
     torchrun += ["--master-port=29517", "-m", "flukeseg.train"]
@@ -107,6 +108,7 @@ if trainer.is_global_zero:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_judge_an_odd_number_of_photos_as_one(tiny_runs, shared_pairs, tmp_path):
     checkpoint = find_checkpoint(tiny_runs[0])
     script, found = tmp_path / "validate.py", tmp_path / "found.json"

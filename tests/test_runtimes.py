@@ -210,6 +210,7 @@ def test_a_halved_checkpoint_sees_the_same(tiny_runs, tmp_path):
     np.testing.assert_allclose(half.probability, whole.probability, atol=0.02)
 
 
+@pytest.mark.slow  # every part, in a program of its own
 def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, tiny_runs, shared_pairs):
     monkeypatch.chdir(tmp_path)
     # a program of its own: it starts processes beside the runtimes' threads

@@ -245,7 +245,9 @@ def test_optuna_seeks_and_goes_on(run_train, capsys):
 LAUNCHERS = {"joblib": ("0,9", ["finished", "failed"]), "submitit_local": ("0", ["finished"])}
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize(
+    "launcher", ["joblib", pytest.param("submitit_local", marks=pytest.mark.slow)]
+)
 def test_jobs_in_processes_of_their_own(run_train, launcher):
     pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
     strengths, came_to = LAUNCHERS[launcher]

@@ -130,7 +130,9 @@ def test_a_folder_is_of_one_training_at_a_time(run_train, shared_pairs, capsys):
     assert (the_run("held") / "result.json").is_file()
 
 
-@pytest.mark.parametrize(("schedule", "workers"), [("plateau", 0), ("cosine", 1)])
+@pytest.mark.parametrize(
+    ("schedule", "workers"), [pytest.param("plateau", 0, marks=pytest.mark.slow), ("cosine", 1)]
+)
 def test_killed_and_resumed_is_as_unbroken(run_train, shared_pairs, schedule, workers):
     """kill -9 in the middle of an epoch; what was learnt, scheduled and logged goes on.
 
