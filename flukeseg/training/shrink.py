@@ -1,4 +1,4 @@
-"""Halve a run's checkpoint into this folder: `python -m flukeseg.pretrained RUN NAME`."""
+"""Halve a run's checkpoint into this folder: `python -m flukeseg.training.shrink RUN NAME`."""
 
 import sys
 from pathlib import Path
