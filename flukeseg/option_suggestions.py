@@ -144,5 +144,5 @@ def _files_of(job: str) -> list[Path]:
     path = CONF / f"{job}.yaml"
     if not path.is_file():
         return []
-    defaults = OmegaConf.load(path).get("defaults", [])
+    defaults = OmegaConf.select(OmegaConf.load(path), "defaults", default=[])
     return [path, *(file for name in defaults if isinstance(name, str) for file in _files_of(name))]

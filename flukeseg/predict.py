@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
 from flukeseg.errors import InputError, require_size
+from flukeseg.exchange.all_tables import TABLES, TableSettings, write_tables
 from flukeseg.installation import CONF
 from flukeseg.prediction.prediction import MaskSettings
 from flukeseg.prediction.products import ProductSettings
@@ -37,11 +38,15 @@ def predict(cfg: DictConfig) -> Counter[str]:
         if cfg[key] is None or cfg[key] == []:
             raise InputError(f"{key}={cfg[key]} must not be empty")
     settings = read_settings(cfg)
+    tables = [product for product in several(cfg.products) if product in TABLES]
+    of_tables = TableSettings(cfg.individuals, **cfg.table)
     trainer = make_trainer(cfg.trainer, enable_progress_bar=False, enable_checkpointing=False)
     tally = predict_photos(settings, cfg.source, cfg.output, trainer, cfg.shard, cfg.remake)
     if tally is None:
         return Counter()
     report(tally, Path(cfg.output))
+    if tables:
+        write_tables(cfg.output, Path(cfg.output) / "tables", tables, of_tables)
     return tally.kinds
 
 
@@ -51,10 +56,12 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
     Raises:
         InputError: a value is out of range.
     """
-    for key in ("checkpoint", "cleaning", "review"):
+    for key in ("checkpoint", "cleaning", "review", "products"):
         if cfg[key] is None:
             raise InputError(f"{key}={cfg[key]} must not be empty")
-    files, summaries = split_products(several(cfg.products or []))
+    products = several(cfg.products)
+    contours = ["edge"] if "curvrank" in products else []
+    files, summaries = split_products(products + contours, TABLES)
     return PredictionSettings(
         checkpoints=tuple(several(cfg.checkpoint)),
         tta=cfg.tta,

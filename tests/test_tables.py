@@ -238,7 +238,10 @@ def test_wildbook_imports(tmp_path):
 
 @pytest.mark.parametrize(
     ("location", "year", "sentence"),
-    [("Tonga", None, "no date in its EXIF.*give year="), (None, 2020, "no place.*give location=")],
+    [
+        ("Tonga", None, "no date in its EXIF.*give table.year="),
+        (None, 2020, "no place.*give table.location="),
+    ],
 )
 def test_wildbook_takes_no_encounter_without_date_and_place(
     predicted, tmp_path, location, year, sentence
@@ -329,7 +332,7 @@ def test_from_photos_to_tables(tmp_path, run_predict, tiny_runs):
     edge.write_text("fluke,x,y,occluded\n1,3.5,4,0\n1,9,8,1\n2,0,0,0\n")
     (tmp_path / "who.csv").write_text("photo,name\nfluke_00.jpg,Ahab\nfluke_09.jpg,Moby\n")
     kinds = "tables=[miewid,wildlife,megadetector,wildbook,curvrank]"
-    given = ["individuals=who.csv", "year=2020", "location=Tonga", "output=tables"]
+    given = ["individuals=who.csv", "table.year=2020", "table.location=Tonga", "output=tables"]
     run_job(tables_job, "predictions=out", kinds, *given)
     flukes = [photo for photo in Predictions("out") if photo.flukes]
     assert flukes[0].name == "fluke_00"
@@ -339,13 +342,35 @@ def test_from_photos_to_tables(tmp_path, run_predict, tiny_runs):
     assert len(json.loads((tmp_path / "tables/megadetector.json").read_text())["images"]) == 3
 
 
+def test_tables_are_products_too(tmp_path, run_predict, tiny_runs, capsys):
+    write_pairs(tmp_path, 3)
+    (tmp_path / "who.csv").write_text("photo,name\nfluke_00.jpg,Ahab\n")
+    given = [f"checkpoint={tiny_runs[0]}", "source=images", "output=out"]
+    kinds = "products=[miewid,wildlife,curvrank]"
+    with pytest.raises(SystemExit):
+        run_predict(*given, kinds, "individuals=nobody.csv")
+    assert "individuals=nobody.csv cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "out/mask").exists()
+    run_predict(*given, kinds, "individuals=who.csv")
+    run_job(tables_job, "predictions=out", "individuals=who.csv", "output=again")
+    for name in ("miewid", "wildlife"):
+        table = tmp_path / f"out/tables/{name}.csv"
+        assert "Ahab" in table.read_text()
+        assert table.read_text() == (tmp_path / f"again/{name}.csv").read_text()
+    assert (tmp_path / "out/tables/curvrank.csv").exists()
+    assert list((tmp_path / "out/edge").iterdir())
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (["tables=[excel]"], "tables=excel is not one of miewid, wildlife"),
         (["tables=[]"], "must name one of"),
-        (["flukes=some"], "flukes=some must be largest or all"),
-        (["tables=[wildbook]", "species=Whale"], "species=Whale must be genus and epithet"),
+        (["table.flukes=some"], "table.flukes=some must be largest or all"),
+        (
+            ["tables=[wildbook]", "table.species=Whale"],
+            "table.species=Whale must be genus and epithet",
+        ),
         (["individuals=none.csv"], "individuals=none.csv cannot be read"),
         (["individuals=who.csv"], "individuals=who.csv names none of the 3 photos"),
     ],

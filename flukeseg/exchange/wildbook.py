@@ -52,9 +52,11 @@ def wildbook_table(
     """
     genus, _, epithet = species.partition(" ")
     if not epithet or " " in epithet:
-        raise InputError(f"species={species} must be genus and epithet, as Megaptera novaeangliae")
+        raise InputError(
+            f"table.species={species} must be genus and epithet, as Megaptera novaeangliae"
+        )
     if year is not None:
-        require_int("year", year, least=1900, most=datetime.now().year)
+        require_int("table.year", year, least=1900, most=datetime.now().year)
     constant = {
         "Encounter.genus": genus,
         "Encounter.specificEpithet": epithet,
@@ -130,7 +132,7 @@ def _taken_columns(
     elif year is None:
         raise InputError(
             f"{photo.path} has no date in its EXIF, and Wildbook takes no encounter without a "
-            "year; give year= for photos that have none"
+            "year; give table.year= for photos that have none"
         )
     if taken.latitude is not None:
         row["Encounter.decimalLatitude"] = taken.latitude
@@ -138,6 +140,6 @@ def _taken_columns(
     elif location is None:
         raise InputError(
             f"{photo.path} has no place in its EXIF, and Wildbook takes no encounter without one; "
-            "give location= with an ID from its list"
+            "give table.location= with an ID from its list"
         )
     return row

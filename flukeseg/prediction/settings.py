@@ -99,13 +99,19 @@ class PredictionSettings:
         }
 
 
-def split_products(products: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def split_products(
+    products: Sequence[str], others: Sequence[str] = ()
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return a list's products of each photo, `mask` among them, and those of all photos together.
+
+    Args:
+        products: names.
+        others: names that are left to the caller.
 
     Raises:
         InputError: there is no such product.
     """
-    known = (*FILE_PRODUCTS, *SUMMARIES)
+    known = (*FILE_PRODUCTS, *SUMMARIES, *others)
     if unknown := [product for product in products if product not in known]:
         raise InputError(f"products={unknown[0]} is not one of {', '.join(known)}")
     files = tuple(p for p in FILE_PRODUCTS if p == "mask" or p in products)
