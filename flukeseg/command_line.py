@@ -27,17 +27,9 @@ def run(job: Callable[[], Any]) -> None:
     """Run a job's Hydra main; errors in the options themselves become one sentence too."""
     # otherwise Hydra prints a report of its own and exits, and a typo becomes six lines
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    # a job with a folder of its own is that folder's __main__.py
-    path = re.sub(r"([/\\]__main__)?\.py$", "", sys.argv[0])
-    name = re.split(r"[./\\]", path)[-1]
-    several = bool({"-m", "--multirun"} & set(sys.argv))
-    if not several:  # there a comma separates the values to try
-        sys.argv[1:] = [quote_text(argument, name) for argument in sys.argv[1:]]
-    sys.argv[1:] = _flags_first(sys.argv[1:])
     try:
-        with stop_on_signals(), report_user_errors(Command(name, sys.argv[1:])):
-            check_arguments(name, sys.argv[1:])
-            job()
+        with stop_on_signals():
+            _run(job)
     except (OSError, ValueError, RuntimeError) as error:
         for sign, sentence in PLUGIN_ERRORS.items():
             if sign in str(error):
@@ -45,9 +37,24 @@ def run(job: Callable[[], Any]) -> None:
         # Hydra makes the output folder before the job begins; logging wraps what its file raises
         cause = error if isinstance(error, OSError) else error.__cause__
         plain = os.environ.get("FLUKESEG_TRACEBACK") != "1"
+        if plain and isinstance(cause, InputError):
+            _end(str(cause))
         if plain and isinstance(cause, OSError) and cause.filename is not None:
             _end(f"{cause.filename} cannot be written ({cause.strerror}); name another folder")
         raise
+
+
+def _run(job: Callable[[], Any]) -> None:
+    # a job with a folder of its own is that folder's __main__.py
+    path = re.sub(r"([/\\]__main__)?\.py$", "", sys.argv[0])
+    name = re.split(r"[./\\]", path)[-1]
+    several = bool({"-m", "--multirun"} & set(sys.argv))
+    if not several:  # there a comma separates the values to try
+        sys.argv[1:] = [quote_text(argument, name) for argument in sys.argv[1:]]
+    sys.argv[1:] = _flags_first(sys.argv[1:])
+    with report_user_errors(Command(name, sys.argv[1:])):
+        check_arguments(name, sys.argv[1:])
+        job()
 
 
 def check_arguments(job: str, arguments: Sequence[str]) -> None:
