@@ -17,8 +17,7 @@ class JobLog(logging.FileHandler):
         filename: the log.
 
     Raises:
-        InputError: the log, or a file or folder that Hydra and Lightning write next to it, is a
-            link, which would be followed.
+        InputError: a link leads out of the folder and would be followed, see `refuse_links`.
     """
 
     def __init__(self, filename: str) -> None:
@@ -46,5 +45,7 @@ def refuse_links(log: Path) -> None:
     hydra = folder / ".hydra"
     inside = [*hydra.iterdir()] if hydra.is_dir() else []
     for path in (log, *folder.iterdir(), *inside):
-        if path.is_symlink() and (path in (log, *inside) or path.is_dir()):
-            raise InputError(f"{path} is a link, and would be written through; remove it")
+        if not path.is_symlink() or path.resolve().is_relative_to(folder.resolve()):
+            continue
+        if path in (log, *inside) or path.is_dir():
+            raise InputError(f"{path} leads out of {folder}; remove this link, or choose another")
