@@ -28,7 +28,7 @@ class JobLog(logging.FileHandler):
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         return open(os.open(self.baseFilename, flags, 0o666), "a", encoding="utf-8")  # noqa: PTH123
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+    def handleError(self, record: logging.LogRecord) -> None:
         """Go on without the line; logging itself would print a traceback."""
 
 

@@ -36,6 +36,8 @@ def predict(cfg: DictConfig) -> Counter[str]:
     for key in ("source", "output"):
         if cfg[key] is None or cfg[key] == []:
             raise InputError(f"{key}={cfg[key]} must not be empty")
+    if not isinstance(cfg.source, str | Path):
+        raise InputError(f"source={cfg.source} must be one; list the photos of several in a .txt")
     settings = read_settings(cfg)
     trainer = make_trainer(cfg.trainer, enable_progress_bar=False, enable_checkpointing=False)
     tally = predict_photos(settings, cfg.source, cfg.output, trainer, cfg.shard, cfg.remake)

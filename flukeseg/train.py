@@ -121,8 +121,8 @@ def check_numbers(cfg: DictConfig) -> None:
     require_int("seed", cfg.seed, least=0, most=2**32 - 1)
     require_int("trainer.max_epochs", cfg.trainer.max_epochs, least=0)
     for key in ("augmentation.strength", "model.optimizer.lr"):
-        value = OmegaConf.select(cfg, key)
-        if isinstance(value, bool | str):
+        value = OmegaConf.select(cfg, key, default=0.0)  # other optimisers have none
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(f"{key}={value} must be a number")
 
 

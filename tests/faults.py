@@ -229,7 +229,9 @@ def one_round(
         elif resumed:
             report("wrong", f"resumed: exit code {resumed}")
         elif (results := job.results()) not in unbroken:
-            changed = [k for k in {**results, **unbroken[0]} if results.get(k) != unbroken[0].get(k)]
+            changed = [
+                k for k in {**results, **unbroken[0]} if results.get(k) != unbroken[0].get(k)
+            ]
             report("wrong", f"other files: {', '.join(sorted(changed))}")
         after = job.saved()
         for name in before:
@@ -316,7 +318,9 @@ def break_job(name: str, job: Job, root: Path, faults: list[str], rounds: int, s
                     counts[fault] += kill_one_shard(job, rng, accepted, seconds)
                 else:
                     counts[fault] += one_round(job, fault, rng, accepted, seconds)
-        print(f"{name:10} {fault:14}" + "".join(f"{counts[fault][c]:8d}" for c in SHOWN), flush=True)
+        print(
+            f"{name:10} {fault:14}" + "".join(f"{counts[fault][c]:8d}" for c in SHOWN), flush=True
+        )
     return counts
 
 

@@ -572,7 +572,10 @@ def test_a_process_whose_end_was_not_signalled_is_noticed(sea, monkeypatch):
     photos.killed = True
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     try:
-        with pytest.raises(InputError, match="exited unexpectedly"), explain_loading_errors("go on"):
+        with (
+            pytest.raises(InputError, match="exited unexpectedly"),
+            explain_loading_errors("go on"),
+        ):
             next(iter(photo_loader(photos, batch_size=4, num_workers=1)))
     finally:
         with suppress(RuntimeError):  # it comes now

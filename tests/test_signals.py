@@ -16,11 +16,16 @@ class Deleted:
         signal.raise_signal(signal.SIGTERM)
 
 
-def test_a_signal_while_an_object_is_deleted_stops_the_job(capsys):
-    hook = sys.unraisablehook
-    with pytest.raises(SystemExit) as ended, stop_on_signals():
+def delete_and_wait() -> None:
+    with stop_on_signals():
         Deleted()
         time.sleep(10)
+
+
+def test_a_signal_while_an_object_is_deleted_stops_the_job(capsys):
+    hook = sys.unraisablehook
+    with pytest.raises(SystemExit) as ended:
+        delete_and_wait()
     assert ended.value.code == 143
     assert capsys.readouterr().err == "stopped by SIGTERM\n"
     assert sys.unraisablehook == hook

@@ -32,7 +32,7 @@ def find_checkpoint(path: str | Path, key: str = "checkpoint") -> Path:
     """
     if str(path) in NAMES:
         return _packaged(str(path), key)
-    path = Path(path)
+    path = Path(str(path))  # an option may be a number
     # not Path.is_file and its kin, which raise on a name that is too long
     if os.path.isfile(path):  # noqa: PTH113
         return path
