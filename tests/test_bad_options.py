@@ -312,6 +312,7 @@ def configurations(given) -> dict[str, DictConfig]:
     return found
 
 
+@pytest.mark.bad_input
 @pytest.mark.parametrize("line", OPTIONS)
 def test_a_bad_option_ends_in_a_sentence(
     line, given, configurations, tmp_path, monkeypatch, capsys
