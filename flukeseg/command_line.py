@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -15,12 +16,16 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from tqdm import tqdm
 
 from flukeseg.errors import InputError
 from flukeseg.installation import CONF
 from flukeseg.option_errors import PLUGIN_ERRORS, USER_ERRORS, explain
 from flukeseg.option_suggestions import Command, instead_of, is_group, is_read, required_options
 from flukeseg.signals import stop_on_signals
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of errors of writing where there is no room."""
 
 
 def run(job: Callable[[], Any]) -> None:
@@ -41,6 +46,8 @@ def run(job: Callable[[], Any]) -> None:
             _end(str(cause))
         if plain and isinstance(cause, OSError) and cause.filename is not None:
             _end(f"{cause.filename} cannot be written ({cause.strerror}); name another folder")
+        if plain and isinstance(cause, OSError) and cause.errno in FULL:
+            _end(f"{cause.strerror}; what was written before is kept: make room, and start again")
         raise
 
 
@@ -165,5 +172,7 @@ def report_user_errors(command: Command | None = None) -> Iterator[None]:
 
 
 def _end(sentence: str) -> NoReturn:
+    if getattr(tqdm, "_instances", None):  # a progress bar is on the line
+        print(file=sys.stderr)
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(1)
