@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from tqdm import tqdm
 
 from flukeseg.errors import InputError
 from flukeseg.installation import CONF
@@ -22,22 +24,17 @@ from flukeseg.option_errors import PLUGIN_ERRORS, USER_ERRORS, explain
 from flukeseg.option_suggestions import Command, instead_of, is_group, is_read, required_options
 from flukeseg.signals import stop_on_signals
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of errors of writing where there is no room."""
+
 
 def run(job: Callable[[], Any]) -> None:
     """Run a job's Hydra main; errors in the options themselves become one sentence too."""
     # otherwise Hydra prints a report of its own and exits, and a typo becomes six lines
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    # a job with a folder of its own is that folder's __main__.py
-    path = re.sub(r"([/\\]__main__)?\.py$", "", sys.argv[0])
-    name = re.split(r"[./\\]", path)[-1]
-    several = bool({"-m", "--multirun"} & set(sys.argv))
-    if not several:  # there a comma separates the values to try
-        sys.argv[1:] = [quote_text(argument, name) for argument in sys.argv[1:]]
-    sys.argv[1:] = _flags_first(sys.argv[1:])
     try:
-        with stop_on_signals(), report_user_errors(Command(name, sys.argv[1:])):
-            check_arguments(name, sys.argv[1:])
-            job()
+        with stop_on_signals():
+            _run(job)
     except (OSError, ValueError, RuntimeError) as error:
         for sign, sentence in PLUGIN_ERRORS.items():
             if sign in str(error):
@@ -45,9 +42,26 @@ def run(job: Callable[[], Any]) -> None:
         # Hydra makes the output folder before the job begins; logging wraps what its file raises
         cause = error if isinstance(error, OSError) else error.__cause__
         plain = os.environ.get("FLUKESEG_TRACEBACK") != "1"
+        if plain and isinstance(cause, InputError):
+            _end(str(cause))
         if plain and isinstance(cause, OSError) and cause.filename is not None:
             _end(f"{cause.filename} cannot be written ({cause.strerror}); name another folder")
+        if plain and isinstance(cause, OSError) and cause.errno in FULL:
+            _end(f"{cause.strerror}; what was written before is kept: make room, and start again")
         raise
+
+
+def _run(job: Callable[[], Any]) -> None:
+    # a job with a folder of its own is that folder's __main__.py
+    path = re.sub(r"([/\\]__main__)?\.py$", "", sys.argv[0])
+    name = re.split(r"[./\\]", path)[-1]
+    several = bool({"-m", "--multirun"} & set(sys.argv))
+    if not several:  # there a comma separates the values to try
+        sys.argv[1:] = [quote_text(argument, name) for argument in sys.argv[1:]]
+    sys.argv[1:] = _flags_first(sys.argv[1:])
+    with report_user_errors(Command(name, sys.argv[1:])):
+        check_arguments(name, sys.argv[1:])
+        job()
 
 
 def check_arguments(job: str, arguments: Sequence[str]) -> None:
@@ -158,5 +172,7 @@ def report_user_errors(command: Command | None = None) -> Iterator[None]:
 
 
 def _end(sentence: str) -> NoReturn:
+    if getattr(tqdm, "_instances", None):  # a progress bar is on the line
+        print(file=sys.stderr)
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(1)

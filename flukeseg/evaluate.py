@@ -80,6 +80,8 @@ def evaluate_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], li
     settings = mask_settings(cfg)
     sizes = [settings.size]
     if cfg.sizes is not None:
+        if not OmegaConf.is_list(cfg.sizes):
+            raise InputError(f"sizes={cfg.sizes} must be a list of [height,width]")
         sizes = [require_size("sizes", size) for size in cfg.sizes]
         settings = replace(settings, size=sizes[0])
     masks = settings.masks

@@ -20,6 +20,7 @@ from flukeseg.model.conversion import save
 from flukeseg.model.network import ProbabilityNetwork
 from flukeseg.model.predictor import Predictor
 from flukeseg.model.runtimes import FORMATS, SUFFIXES, Facts
+from flukeseg.prediction.prediction import MaskSettings
 from flukeseg.pretrained import NAMES
 from flukeseg.rendering import render
 from flukeseg.training.trainer import quiet_lightning
@@ -51,9 +52,15 @@ def export(cfg: DictConfig) -> Path:
     if path.suffix != FORMATS[cfg.format]:
         raise InputError(f"output={path} must end in {FORMATS[cfg.format]}")
     facts = Facts(
-        module.size, module.hparams["encoder"], float(cfg.threshold), name_checkpoint(checkpoint)
+        module.size,
+        module.hparams["encoder"],
+        MaskSettings(cfg.threshold).threshold,
+        name_checkpoint(checkpoint),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output={path} cannot be written ({error.strerror})") from error
     try:
         save(module.network, path, cfg.format, facts.written())
         runtime = {"openvino": "openvino", "onnx": "onnx", "torchscript": "torch"}[cfg.format]

@@ -54,7 +54,8 @@ def explain(error: BaseException, command: Command | None = None) -> str:
     if isinstance(error, InstantiationException):
         # whatever a library says about an argument that it does not take
         part = re.search(r"full_key: (\S+)", text)
-        return f"{part[1] if part else 'configuration'}: {chain[1] if chain[1:] else text}"
+        reason = " ".join(str(chain[1] if chain[1:] else text).split())
+        return f"{part[1] if part else 'configuration'}: {reason}"
     if command and (sentence := _explain_composition(text, command)):
         return sentence
     return " ".join(text.split("\nConfig search path")[0].split())

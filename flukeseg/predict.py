@@ -37,6 +37,8 @@ def predict(cfg: DictConfig) -> Counter[str]:
     for key in ("source", "output"):
         if cfg[key] is None or cfg[key] == []:
             raise InputError(f"{key}={cfg[key]} must not be empty")
+    if not isinstance(cfg.source, str | Path):
+        raise InputError(f"source={cfg.source} must be one; list the photos of several in a .txt")
     settings = read_settings(cfg)
     tables = [product for product in several(cfg.products) if product in TABLES]
     of_tables = TableSettings(cfg.individuals, **cfg.table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -18,14 +19,24 @@ def stop_on_signals() -> Iterator[None]:
     1 after Ctrl-C, and notes a SIGTERM but predicts on to the end.
     """
     received: list[int] = []
+    again: list[threading.Timer] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         received.append(number)
         raise KeyboardInterrupt
 
+    def send_again(ignored: sys.UnraisableHookArgs) -> None:
+        # Python ignores what is raised while it deletes an object, such as a loader that is done
+        if received and isinstance(ignored.exc_value, KeyboardInterrupt):
+            again.append(threading.Timer(0.05, os.kill, (os.getpid(), received[-1])))
+            again[-1].start()
+        else:
+            show_ignored(ignored)
+
     if threading.current_thread() is not threading.main_thread():  # Python allows it there alone
         yield
         return
+    show_ignored, sys.unraisablehook = sys.unraisablehook, send_again
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -35,5 +46,8 @@ def stop_on_signals() -> Iterator[None]:
         print(f"stopped by {signal.Signals(received[0]).name}", file=sys.stderr)
         raise SystemExit(128 + received[0]) from error
     finally:
+        sys.unraisablehook = show_ignored
+        for timer in again:
+            timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -19,6 +19,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from flukeseg import command_line
 from flukeseg.atomic_files import locked_folder
+from flukeseg.data.loading import explain_loading_errors
 from flukeseg.errors import InputError, require_int
 from flukeseg.installation import CONF
 from flukeseg.model.losses import compute_loss
@@ -51,10 +52,11 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
     Raises:
         InputError: something in the configuration or the data cannot be used, the training
-            diverges, or another process trains in the folder.
+            diverges, a loading process is killed, or another process trains in the folder.
     """
     # of a group of processes the first holds the folder for all
-    with locked_folder(Path(cfg.folder)) if rank_zero_only.rank == 0 else nullcontext():
+    lock = locked_folder(Path(cfg.folder)) if rank_zero_only.rank == 0 else nullcontext()
+    with lock, explain_loading_errors("start again with ckpt_path=last to go on"):
         return _train(cfg)
 
 
@@ -119,8 +121,8 @@ def check_numbers(cfg: DictConfig) -> None:
     require_int("seed", cfg.seed, least=0, most=2**32 - 1)
     require_int("trainer.max_epochs", cfg.trainer.max_epochs, least=0)
     for key in ("augmentation.strength", "model.optimizer.lr"):
-        value = OmegaConf.select(cfg, key)
-        if isinstance(value, bool | str):
+        value = OmegaConf.select(cfg, key, default=0.0)  # other optimisers have none
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(f"{key}={value} must be a number")
 
 

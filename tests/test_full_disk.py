@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import predict_with, run_job
 from test_predict import sea, the_error  # noqa: F401
 
-from flukeseg import evaluate
+from flukeseg import evaluate, train
 from flukeseg.errors import InputError
 from flukeseg.images.reading import MAX_PIXELS
 from flukeseg.prediction.folder import PredictionFolder
@@ -65,6 +66,14 @@ def test_tables_coco_gallery_and_page(predicted):
     assert len(failed) > 1
     gather_all()
     assert contents(predicted) == before
+
+
+def test_what_hydra_writes(tmp_path, monkeypatch, capsys):
+    """It raises an error without a file name."""
+    monkeypatch.chdir(tmp_path)
+    with files_of_at_most(0):
+        error = the_error(partial(run_job, train), capsys, "hydra.run.dir=run")
+    assert "File too large; what was written before is kept: make room" in error
 
 
 def test_reports(predicted, tmp_path, monkeypatch, capsys):

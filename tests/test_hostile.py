@@ -17,7 +17,7 @@ import torch
 import yaml
 from conftest import TINY, run_job, write_pairs, write_rgb
 
-from flukeseg import evaluate, export, predict, selftrain, train
+from flukeseg import benchmark, evaluate, export, predict, selftrain, train
 from flukeseg.data.pseudo_labels import read_labels
 from flukeseg.errors import InputError
 from flukeseg.model.checkpoint_files import find_checkpoint
@@ -320,7 +320,31 @@ def test_a_link_leads_no_output_outside(here, capsys, tiny_runs, link):
     else:
         place.unlink()
     place.symlink_to(target)
-    assert "leads out of output=o" in run_refused(capsys, predict, *options)
+    assert "leads out of " in run_refused(capsys, predict, *options)
+    assert sorted(p.name for p in (here.parent / "outside").iterdir()) == ["secret.png", "text"]
+
+
+LINKS = {
+    "a log": ("predict.log", "text", predict, ["source=photos", "output=o", *CPU]),
+    "a log of training": ("train.log", "text", train, ["hydra.run.dir=o", *TINY]),
+    "a log of self-training": ("selftrain.log", "text", selftrain, ["source=photos", "output=o"]),
+    "Hydra's folder": (".hydra", "", train, ["hydra.run.dir=o", *TINY]),
+    "Hydra's file": (".hydra/config.yaml", "text", train, ["hydra.run.dir=o", *TINY]),
+    "checkpoints": ("checkpoints", "", train, ["hydra.run.dir=o", *TINY]),
+    "a report's folder": ("pictures", "", evaluate, ["predictions=p", "truth=t", "output=o"]),
+    "a log of evaluation": ("evaluate.log", "new", evaluate, ["predictions=p", "output=o"]),
+    "a log of a benchmark": ("benchmark.log", "new", benchmark, ["source=photos", "output=o"]),
+}  # fmt: skip
+"""Where a link in an output folder leads outside, and a job that would write there."""
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_a_job_writes_through_no_link(here, capsys, kind):
+    """What Hydra and Lightning write does not go through our own functions."""
+    name, target, job, options = LINKS[kind]
+    (here / "o" / name).parent.mkdir(parents=True)
+    (here / "o" / name).symlink_to(here.parent / "outside" / target)
+    assert f"{name} leads out of " in run_refused(capsys, job, *options)
     assert sorted(p.name for p in (here.parent / "outside").iterdir()) == ["secret.png", "text"]
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,14 +25,15 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from flukeseg import MaskDropout, Segmenter, read_rgbm
-from flukeseg.data import workers
+from flukeseg.data import loading, workers
+from flukeseg.data.loading import explain_loading_errors
 from flukeseg.errors import InputError
 from flukeseg.images.reading import photo_size, read_photo
 from flukeseg.images.resizing import resize_photo
 from flukeseg.model.module import SegmentationModule
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import find_inputs, name_inputs
-from flukeseg.prediction.loader import PhotoFiles, explain_loading_errors, photo_loader
+from flukeseg.prediction.loader import PhotoFiles, photo_loader
 from flukeseg.prediction.products import FILE_PRODUCTS
 from flukeseg.prediction.table import COLUMNS
 from flukeseg.rendering import render
@@ -535,7 +537,7 @@ class SlowFiles(PhotoFiles):
 
 def test_a_loading_process_that_is_told_to_end_ends_the_job():
     """Where a whole group of processes is: its end may be seen first."""
-    with pytest.raises(SystemExit) as ended, explain_loading_errors():
+    with pytest.raises(SystemExit) as ended, explain_loading_errors("start again"):
         raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Terminated. ")
     assert ended.value.code == 143
 
@@ -546,16 +548,47 @@ def test_a_loading_process_that_is_told_to_end_ends_the_job():
 def test_loading_that_fails_says_how_to_go_on(sea, killed, reason):
     photos = SlowFiles(name_inputs(find_inputs(sea)), (32, 64), 10**6)
     photos.killed = killed
-    loader = photo_loader(photos, batch_size=4, num_workers=1, timeout=1 if not killed else 60)
+    loader = photo_loader(photos, batch_size=4, num_workers=1, patience=60 if killed else 1)
     with (
-        pytest.raises(InputError, match=f"({reason}).*start again to go on, with a smaller"),
-        explain_loading_errors(),
+        pytest.raises(InputError, match=f"({reason}).*is kept: start again, with fewer"),
+        explain_loading_errors("start again"),
     ):
         next(iter(loader))
 
 
+class LateFiles(PhotoFiles):
+    """Photos that take longer than a check of the loading processes."""
+
+    def __getitem__(self, index):
+        time.sleep(0.3)
+        return super().__getitem__(index)
+
+
+def test_slow_loading_is_waited_for(sea, monkeypatch):
+    monkeypatch.setattr(loading, "CHECK_EVERY", 0.1)
+    loader = photo_loader(LateFiles(name_inputs(find_inputs(sea)), (32, 64), 10**6), 1, 1)
+    assert sum(len(batch["files"]) for batch in loader) == 9
+
+
+def test_a_process_whose_end_was_not_signalled_is_noticed(sea, monkeypatch):
+    """As where it is killed while the next one is started."""
+    monkeypatch.setattr(loading, "CHECK_EVERY", 0.1)
+    photos = SlowFiles(name_inputs(find_inputs(sea)), (32, 64), 10**6)
+    photos.killed = True
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    try:
+        with (
+            pytest.raises(InputError, match="exited unexpectedly"),
+            explain_loading_errors("go on"),
+        ):
+            next(iter(photo_loader(photos, batch_size=4, num_workers=1)))
+    finally:
+        with suppress(RuntimeError):  # it comes now
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
+
 def test_other_errors_are_not_explained_as_loading():
-    with pytest.raises(RuntimeError, match="shapes"), explain_loading_errors():
+    with pytest.raises(RuntimeError, match="shapes"), explain_loading_errors("start again"):
         raise RuntimeError("shapes do not match")
 
 

@@ -90,6 +90,7 @@ WRONG = {
 }
 
 
+@pytest.mark.bad_input
 @pytest.mark.parametrize("line", WRONG)
 def test_a_wrong_command_is_answered_with_what_to_write(tmp_path, monkeypatch, capsys, line):
     job, *arguments = shlex.split(line)

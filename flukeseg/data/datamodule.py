@@ -13,11 +13,12 @@ from torch.utils.data import DataLoader
 from flukeseg.data.augmentation import Augmentation
 from flukeseg.data.cache import CachedPhotos
 from flukeseg.data.dataset import FlukeDataset, PhotoSet, Sample
+from flukeseg.data.loading import WatchedLoader
 from flukeseg.data.pairs import cached, load_pairs
 from flukeseg.data.sampling import EpochSampler
 from flukeseg.data.splits import SplitPhoto
 from flukeseg.data.start_size import StartSize
-from flukeseg.data.workers import loading_processes, one_thread
+from flukeseg.data.workers import loading_processes, one_thread, workers_that_fit
 from flukeseg.errors import InputError, require_int, require_size
 from flukeseg.images.reading import MASK_THRESHOLD
 
@@ -129,13 +130,17 @@ class FlukeDataModule(pl.LightningDataModule):
                 f"{len(dataset)} photos are too few for {ranks} devices: lower trainer.devices, or "
                 "raise data.val_count where they are for validation"
             )
-        return DataLoader(
+        height, width = self.size
+        batch_size = self._batch_size()
+        # a sample is a photo and a mask, in floats
+        workers = workers_that_fit(self.num_workers, batch_size * 4 * height * width * 4)
+        return WatchedLoader(
             dataset,
-            batch_size=self._batch_size(),
+            batch_size=batch_size,
             # each photo once, in one of the processes: Lightning's own sampler would repeat some
             sampler=range(rank, len(dataset), ranks) if sampler is None else sampler,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
+            num_workers=workers,
+            persistent_workers=workers > 0,
             worker_init_fn=one_thread,
             pin_memory=torch.cuda.is_available(),
         )

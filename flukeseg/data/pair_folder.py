@@ -44,6 +44,8 @@ class FolderDataModule(FlukeDataModule):
         **loading,
     ) -> None:
         super().__init__(**loading)
+        if not isinstance(root, str | Path):
+            raise InputError(f"data.root={root} must be a folder of pairs")
         self.root = Path(root)
         self.val_count = require_int("data.val_count", val_count)
         if (folds is None) != (fold is None):

@@ -165,12 +165,14 @@ def read_text(path: Path) -> str:
     """Read a text file that a user wrote, with or without a byte order mark.
 
     Raises:
-        InputError: it is not UTF-8.
+        InputError: it cannot be read, or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8; save it again in that encoding") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); replace it") from error
 
 
 def _draw(group: Sequence[str], seed: int) -> bytes:

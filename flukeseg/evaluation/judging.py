@@ -64,9 +64,10 @@ def read_edge(path: Path) -> np.ndarray:
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = [
-                (float(row["x"] or "nan"), float(row["y"] or "nan")) for row in csv.DictReader(file)
-            ]
+            table = csv.DictReader(file)
+            if table.fieldnames is None:  # an edge that is not seen has its header
+                raise ValueError("it is empty")
+            rows = [(float(row["x"] or "nan"), float(row["y"] or "nan")) for row in table]
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(
             f"{path} is not a table of pixels with columns x and y ({error}); write it again"

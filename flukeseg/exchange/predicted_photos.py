@@ -138,7 +138,7 @@ class Individuals:
             with Path(path).open(
                 newline="", encoding="utf-8-sig", errors="surrogateescape"
             ) as file:
-                rows = csv.DictReader(file)
+                rows = csv.DictReader(file, strict=True)
                 if not {"photo", "name"} <= set(rows.fieldnames or ()):
                     raise InputError(f"individuals={path} must have the columns photo and name")
                 for row in rows:

@@ -77,7 +77,7 @@ def clean(mask: np.ndarray, cleaning: Cleaning) -> Cleaned:
         return Cleaned(labels, (), int(areas.sum()))
     new_label = np.zeros(len(areas), np.uint8)
     new_label[kept] = np.arange(1, len(kept) + 1)
-    for rows in _strips(len(components)):
+    for rows in row_strips(len(components)):
         box.cut(labels)[rows] = new_label[components[rows]]
     return Cleaned(labels, tuple(int(area) for area in areas[kept]), int(areas.sum()) - total)
 
@@ -91,11 +91,11 @@ def _filled(mask: np.ndarray, share: float) -> np.ndarray:
     fill = stats[:, cv2.CC_STAT_AREA] <= share * np.count_nonzero(mask)
     fill[[0, holes[0, 0]]] = False  # the mask itself, and the outside
     filled = mask.copy()
-    for rows in _strips(height):
+    for rows in row_strips(height):
         filled[rows] |= fill[holes[1:-1, 1:-1][rows]].view(np.uint8)
     return filled
 
 
-def _strips(height: int) -> Iterator[slice]:
+def row_strips(height: int) -> Iterator[slice]:
     """Give so many rows in parts: of a photo of 100 megapixels each copy is 100 MB or more."""
     return (slice(start, start + 256) for start in range(0, height, 256))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
@@ -32,7 +33,7 @@ def find_checkpoint(path: str | Path, key: str = "checkpoint") -> Path:
     """
     if str(path) in NAMES:
         return _packaged(str(path), key)
-    path = Path(path)
+    path = Path(str(path))  # an option may be a number
     # not Path.is_file and its kin, which raise on a name that is too long
     if os.path.isfile(path):  # noqa: PTH113
         return path
@@ -72,15 +73,19 @@ def _packaged(name: str, key: str) -> Path:
 def _named_by_result(run: Path, key: str) -> Path | None:
     """Return the checkpoint that a run's `result.json` names; None where it names none."""
     path = run / "result.json"
+    best: Path | None = None
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
         name = result.get("checkpoint")
         best = None if name is None else run / name
+        is_there = best is not None and stat.S_ISREG(best.stat().st_mode)
+    except FileNotFoundError:
+        is_there = False
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({error}); give {key} a .ckpt file") from error
     if best is None:  # a run of no epoch, or one that failed
         return None
-    if not best.resolve().is_relative_to(run.resolve()) or not best.is_file():
+    if not best.resolve().is_relative_to(run.resolve()) or not is_there:
         raise InputError(
             f"{path} names {name}, which is not in this folder; give {key} a .ckpt file"
         )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from flukeseg.errors import InputError
+from flukeseg.errors import InputError, require_number
 
 UNKNOWN_TARGET = 0.5
 """Target of a pixel that pseudo-labels leave open."""
@@ -28,6 +28,9 @@ class BCEDiceLoss(nn.Module):
         smooth: added to numerator and denominator, in pixels.
         bce_weight: weight of the cross-entropy.
         dice_weight: weight of the Dice part.
+
+    Raises:
+        InputError: one of them is negative or no number.
     """
 
     handles_unknown = True
@@ -36,6 +39,9 @@ class BCEDiceLoss(nn.Module):
         self, smooth: float = 1.0, bce_weight: float = 1.0, dice_weight: float = 1.0
     ) -> None:
         super().__init__()
+        weights = {"smooth": smooth, "bce_weight": bce_weight, "dice_weight": dice_weight}
+        for name, value in weights.items():
+            require_number(f"model.loss.{name}", value, most=1e6)
         self.smooth, self.bce_weight, self.dice_weight = smooth, bce_weight, dice_weight
 
     def forward(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -101,6 +101,8 @@ def resolve_encoder(encoder: str) -> str:
     Raises:
         InputError: neither library has it; similar names are suggested.
     """
+    if not isinstance(encoder, str):
+        raise InputError(f"model.encoder={encoder} must be a name")
     name = ALIASES.get(encoder, encoder)
     if name in smp.encoders.encoders:
         return name

@@ -200,7 +200,7 @@ def _read_list(path: Path) -> list[str]:
             if path.suffix.lower() == ".txt":
                 names = [line.rstrip("\r\n") for line in file]
             else:
-                rows = csv.DictReader(file)
+                rows = csv.DictReader(file, strict=True)
                 if "path" not in (rows.fieldnames or ()):
                     raise InputError(f"source={path} has no column `path`; name one so")
                 names = [row["path"] or "" for row in unescape_rows(rows)]

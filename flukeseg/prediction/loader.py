@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
 from typing import NamedTuple, TypedDict
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from flukeseg.data.loading import PATIENCE, WatchedLoader
 from flukeseg.data.workers import one_thread, workers_that_fit
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_for_network
 from flukeseg.images.resizing import resize_photo
 from flukeseg.prediction.inputs import InputPhoto, stamp
-
-TIMEOUT = 600
-"""Seconds to wait for a batch; the slowest disk is quicker."""
 
 
 class PhotoFile(NamedTuple):
@@ -87,8 +83,8 @@ class PhotoFiles(Dataset[Read]):
 
 
 def photo_loader(
-    photos: PhotoFiles, batch_size: int, num_workers: int, timeout: float = TIMEOUT
-) -> DataLoader[PhotoBatch]:
+    photos: PhotoFiles, batch_size: int, num_workers: int, patience: float = PATIENCE
+) -> WatchedLoader[PhotoBatch]:
     """Return batches of every photo, in order, the last one too.
 
     Each is filled up with black photos to `batch_size`: how a library adds up depends on a batch's
@@ -98,40 +94,19 @@ def photo_loader(
         photos: the files.
         batch_size: photos of a batch.
         num_workers: processes that load; fewer are started where there is little shared memory.
-        timeout: seconds to wait for a batch of theirs, see `explain_loading_errors`.
+        patience: seconds to wait for a batch of theirs.
     """
     height, width = photos.size
     workers = workers_that_fit(num_workers, batch_size * 3 * height * width)
-    return DataLoader(
+    return WatchedLoader(
         photos,
         batch_size=batch_size,
         num_workers=workers,
         collate_fn=partial(_collate, batch_size=batch_size, size=photos.size),
         worker_init_fn=_start_worker,
         pin_memory=torch.cuda.is_available(),
-        timeout=timeout if workers else 0,
+        patience=patience,
     )
-
-
-@contextmanager
-def explain_loading_errors() -> Iterator[None]:
-    """Say in a sentence that a loading process was killed, or gave nothing for too long.
-
-    Raises:
-        InputError: one of these.
-        SystemExit: it was ended as the job is: by SIGTERM.
-    """
-    try:
-        yield
-    except RuntimeError as error:  # the only class torch has for it
-        if not (reason := str(error)).startswith("DataLoader"):
-            raise
-        if str(signal.strsignal(signal.SIGTERM)) in reason:  # sent to the job's processes together
-            raise SystemExit(128 + signal.SIGTERM) from error
-        raise InputError(
-            f"loading photos failed ({reason.splitlines()[0].rstrip('. ')}); what is done is kept: "
-            "start again to go on, with a smaller num_workers if memory ran out"
-        ) from error
 
 
 def _start_worker(worker: int) -> None:

@@ -100,7 +100,7 @@ class Prediction:
         mask *= 255  # in place, as copies of large photos fill the memory
         return mask
 
-    @cached_property
+    @property
     def uncertainty(self) -> np.ndarray:
         """Standard deviation between views: H×W float32 in 0..0.5; NaN after a single view."""
         return resize_map(self.coarse.spread, self.size)

@@ -14,6 +14,7 @@ from flukeseg.anatomy.alignment import SIZE
 from flukeseg.anatomy.anatomy_outputs import EDGE_COLUMNS, edge_rows
 from flukeseg.errors import InputError, require_number, require_size
 from flukeseg.images.encoding import encode_jpeg, encode_png
+from flukeseg.masks.cleaning import row_strips
 from flukeseg.prediction.prediction import Prediction
 
 FILE_PRODUCTS = (
@@ -79,8 +80,7 @@ def encode_products(
         yield f"probability/{name}.png", encode_png(_quantise(prediction.probability, top))
     if "uncertainty" in wanted:
         # a standard deviation of values in 0..1 is at most 0.5; of a single view it is NaN
-        spread = np.nan_to_num(prediction.uncertainty * 2)
-        yield f"uncertainty/{name}.png", encode_png(_quantise(spread, top))
+        yield f"uncertainty/{name}.png", encode_png(_quantise(prediction.uncertainty, top, 2))
     if "overlay" in wanted:
         yield f"overlay/{name}.jpg", encode_jpeg(prediction.overlay(anatomy=settings.with_anatomy))
     for index in range(len(prediction.areas)):
@@ -103,9 +103,13 @@ def encode_products(
             yield f"rgbm_{width}x{height}/{name}.png", encode_png(small)
 
 
-def _quantise(values: np.ndarray, top: int) -> np.ndarray:
-    scaled = (values * np.float32(top)).round()
-    return scaled.astype(np.uint8 if top == 255 else np.uint16)
+def _quantise(values: np.ndarray, top: int, scale: int = 1) -> np.ndarray:
+    """Return H×W float32 in 0..1/scale as whole numbers up to `top`, 0 for NaN."""
+    whole = np.empty(values.shape, np.uint8 if top == 255 else np.uint16)
+    for rows in row_strips(len(values)):
+        strip = np.nan_to_num(values[rows] * np.float32(scale))
+        whole[rows] = (strip * np.float32(top)).round()
+    return whole
 
 
 def _encode_edges(prediction: Prediction) -> bytes:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytorch_lightning as pl
 
+from flukeseg.data.loading import explain_loading_errors
 from flukeseg.data.workers import loading_processes
 from flukeseg.errors import InputError
 from flukeseg.model.checkpoint_files import name_checkpoint
@@ -17,7 +18,7 @@ from flukeseg.model.predictor import Predictor
 from flukeseg.prediction.corrected_products import follow_corrections
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import InputPhoto, find_inputs, name_inputs
-from flukeseg.prediction.loader import PhotoFiles, explain_loading_errors, photo_loader
+from flukeseg.prediction.loader import PhotoFiles, photo_loader
 from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.prediction.table import Tally, gather
 from flukeseg.prediction.writer import ProductWriter
@@ -93,7 +94,7 @@ def run_network(
     files = PhotoFiles(photos, predictor.size, settings.max_pixels)
     workers = loading_processes("num_workers", settings.num_workers)
     loader = photo_loader(files, settings.batch_size, workers)
-    with explain_loading_errors():
+    with explain_loading_errors("start again to go on"):
         trainer.predict(predictor, loader, return_predictions=False)
 
 

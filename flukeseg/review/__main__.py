@@ -37,24 +37,26 @@ def review(cfg: DictConfig) -> None:
         raise InputError(f"output={output} holds no masks yet; give source=PHOTOS")
     if cfg.source is not None:
         find_inputs(cfg.source, leave_out=output)
-    connection = _listen(require_int("port", cfg.port, least=0, most=65535))
-    address = f"http://127.0.0.1:{connection.getsockname()[1]}/"
-    session = ReviewSession(
-        output,
-        cfg.checkpoint,
-        OmegaConf.to_container(cfg.train_options),
-        OmegaConf.to_container(cfg.predict_options),
-    )
-    if cfg.source is not None:
-        session.predict(Path(cfg.source).absolute() if Path(cfg.source).exists() else cfg.source)
-    log.info("the masks are at %s (Ctrl-C ends)", address)
-    if cfg.open_browser:
-        webbrowser.open(address)
-    try:
-        server = uvicorn.Server(uvicorn.Config(make_app(session), log_level="warning"))
-        server.run(sockets=[connection])
-    finally:
-        session.close()
+    with _listen(require_int("port", cfg.port, least=0, most=65535)) as connection:
+        address = f"http://127.0.0.1:{connection.getsockname()[1]}/"
+        session = ReviewSession(
+            output,
+            cfg.checkpoint,
+            OmegaConf.to_container(cfg.train_options),
+            OmegaConf.to_container(cfg.predict_options),
+        )
+        if cfg.source is not None:
+            session.predict(
+                Path(cfg.source).absolute() if Path(cfg.source).exists() else cfg.source
+            )
+        log.info("the masks are at %s (Ctrl-C ends)", address)
+        if cfg.open_browser:
+            webbrowser.open(address)
+        try:
+            server = uvicorn.Server(uvicorn.Config(make_app(session), log_level="warning"))
+            server.run(sockets=[connection])
+        finally:
+            session.close()
 
 
 def _listen(port: int) -> socket.socket:

@@ -73,6 +73,8 @@ def _read_run(folder: Path) -> Run:
     saved = folder / ".hydra/overrides.yaml"
     try:  # as plain text: a sweep may be somebody else's
         overrides = yaml.safe_load(saved.read_text(encoding="utf-8")) if saved.is_file() else []
+        if not isinstance(overrides, list):
+            raise ValueError("it is no list")
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{saved} is damaged; remove the run {folder}") from error
     options = dict(str(override).split("=", 1) for override in overrides if "=" in str(override))

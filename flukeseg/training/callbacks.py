@@ -17,7 +17,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from flukeseg.atomic_files import atomic_write
 from flukeseg.data.dataset import FlukeDataset, Sample
 from flukeseg.data.sampling import seed_of
-from flukeseg.errors import require_int
+from flukeseg.errors import InputError, require_int
 from flukeseg.images.tensors import to_array
 from flukeseg.masks.sheets import Cell, draw_sheet
 from flukeseg.training.curves import draw_curves
@@ -31,6 +31,20 @@ class EarlyStop(EarlyStopping):
         """Stop at once if patience had run out."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Stop where there was no improvement.
+
+        Raises:
+            InputError: the metric is not one of those that were computed.
+        """
+        known = trainer.callback_metrics
+        if self.monitor not in known and any(name.startswith("val/") for name in known):
+            raise InputError(
+                f"callbacks.early_stopping.monitor={self.monitor} is not one of "
+                f"{', '.join(sorted(known))}"
+            )
+        super().on_train_epoch_end(trainer, module)
 
 
 class ResumableEpochs(pl.Callback):
