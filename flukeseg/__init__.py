@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 if TYPE_CHECKING:
+    from flukeseg.images.rgbm import MaskDropout, read_rgbm
     from flukeseg.prediction.segmenter import Segmenter
-    from flukeseg.rgbm import MaskDropout, read_rgbm
 
 __version__ = "0.1.0"
 __all__ = ["MaskDropout", "Segmenter", "read_rgbm"]
@@ -20,8 +20,8 @@ __all__ = ["MaskDropout", "Segmenter", "read_rgbm"]
 def __getattr__(name: str) -> object:
     # torch is imported when it is wanted, so that `import flukeseg` takes no seconds
     rooms = {
-        "MaskDropout": "flukeseg.rgbm",
-        "read_rgbm": "flukeseg.rgbm",
+        "MaskDropout": "flukeseg.images.rgbm",
+        "read_rgbm": "flukeseg.images.rgbm",
         "Segmenter": "flukeseg.prediction.segmenter",
     }
     if name not in rooms:

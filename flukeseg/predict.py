@@ -84,6 +84,7 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
         batch_size=cfg.batch_size,
         num_workers=cfg.num_workers,
         max_pixels=cfg.max_pixels,
+        networks=tuple(several(cfg.network or [])),
     )
 
 

@@ -158,8 +158,7 @@ def check_network_runs(module: SegmentationModule) -> None:
         takes = _size_that_runs(module)
         instead = f"; it takes data.size={list(takes)}" if takes else ""
         raise InputError(
-            f"model.architecture={module.hparams['architecture']} with "
-            f"model.encoder={module.hparams['encoder']} cannot process photos of "
+            f"{module.network.description} cannot process photos of "
             f"data.size={list(module.size)}: {error}{instead}"
         ) from error
     try:
@@ -177,7 +176,7 @@ def check_network_runs(module: SegmentationModule) -> None:
 
 def _run_at(module: SegmentationModule, size: tuple[int, int]) -> torch.Tensor:
     with torch.inference_mode():
-        return module(torch.zeros(1, 3, *size))
+        return module(torch.zeros(1, module.network.in_channels, *size))
 
 
 def _size_that_runs(module: SegmentationModule) -> tuple[int, int] | None:

@@ -243,6 +243,7 @@ def test_module_hyperparameters_are_plain():
         "size": (32, 64),
         "architecture": "unet",
         "decoder": {},
+        "in_channels": 3,
     }
     with pytest.raises(InputError, match=r"model\.schedule"):
         SegmentationModule("test_resnet", schedule="linear")

@@ -99,8 +99,20 @@ def step_schedule(scheduler: Any, interval: str, epoch: int, step: int) -> None:
         scheduler.step()
 
 
-def clip_gradients(optimizer: Optimizer, limit: float, algorithm: str) -> None:
-    """Clip the gradients of an optimiser's parameters by `norm` or by `value`."""
+def clip_fused(optimizer: Optimizer, limit: float, algorithm: str, precision: str | int) -> None:
+    """Clip the gradients of a fused optimiser's parameters by `norm` or by `value`.
+
+    Lightning 2.6 refuses that with fused optimisers, whose fp16 gradients are scaled until they
+    step; in bf16 nothing is scaled.
+
+    Raises:
+        InputError: the gradients are scaled.
+    """
+    if precision == "16-mixed":
+        raise InputError(
+            "trainer.gradient_clip_val with trainer.precision=16-mixed needs "
+            "model.optimizer.fused=false"
+        )
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     if algorithm == "value":
         torch.nn.utils.clip_grad_value_(parameters, limit)

@@ -69,7 +69,9 @@ def predict_photos(
                 if len(missing) < len(own):
                     log.info("%d of %d photos are done already", len(own) - len(missing), len(own))
                 part = share.part(missing)
-                trainer.callbacks.append(_writer(folder, settings, checkpoint, len(part)))
+                trainer.callbacks.append(
+                    _writer(folder, settings, predictor, checkpoint, len(part))
+                )
                 run_network(predictor, part, settings, trainer)
                 trainer.strategy.barrier()
             if share.shards > 1:
@@ -90,7 +92,7 @@ def run_network(
     trainer: pl.Trainer,
 ) -> None:
     """Predict photos; the trainer's callbacks take the probabilities."""
-    files = PhotoFiles(photos, predictor.size, settings.max_pixels)
+    files = PhotoFiles(photos, predictor.size, settings.max_pixels, predictor.in_channels)
     workers = loading_processes("num_workers", settings.num_workers)
     loader = photo_loader(files, settings.batch_size, workers)
     with explain_loading_errors():
@@ -152,9 +154,15 @@ def refuse_missing(missing: Sequence[InputPhoto], folder: PredictionFolder) -> N
 
 
 def _writer(
-    folder: PredictionFolder, settings: PredictionSettings, checkpoint: str, total: int
+    folder: PredictionFolder,
+    settings: PredictionSettings,
+    predictor: Predictor,
+    checkpoint: str,
+    total: int,
 ) -> ProductWriter:
     constants = {"checkpoint": checkpoint, "threshold": settings.masks.threshold}
+    if predictor.in_channels == 4:  # how the photo is read again
+        constants["in_channels"] = 4
     return ProductWriter(
         folder, settings.masks, settings.products, constants, settings.max_pixels, total
     )

@@ -15,7 +15,7 @@ from flukeseg.anatomy.anatomy_outputs import table_columns
 from flukeseg.csv_cells import escape_row
 from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_jpeg
-from flukeseg.images.reading import read_mask, read_photo
+from flukeseg.images.reading import read_mask
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.coco import annotations, write_coco
 from flukeseg.masks.drawing import white
@@ -23,6 +23,7 @@ from flukeseg.masks.geometry import tight_box
 from flukeseg.masks.review_order import GROUPS, review_group, review_ranks
 from flukeseg.masks.sheets import Cell, draw_galleries
 from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.journal import read_row_photo
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.page import write_pages
 from flukeseg.prediction.prediction import Prediction
@@ -171,7 +172,7 @@ def _cell(folder: PredictionFolder, order: int, row: Row, max_pixels: int) -> Ce
     name, group = f"{order}. {row['name']}", review_group(row)
     said = row["review"].replace("; ", ", ") if group == 0 else GROUPS[group]
     try:
-        photo = read_photo(row["key"], max_pixels)
+        photo = read_row_photo(row, max_pixels)
         mask = read_mask(folder.folder / row["mask"], max_pixels=max_pixels)
     except InputError:  # moved since
         return Cell(f"{name}: gone", np.full((1, 2, 3), 200, np.uint8))
