@@ -12,7 +12,7 @@ from flukeseg.errors import InputError
 from flukeseg.model.architectures import import_network
 from flukeseg.model.module import SegmentationModule
 from flukeseg.model.network import ProbabilityNetwork
-from flukeseg.model.predictor import Predictor
+from flukeseg.model.predictor import SIZE_ERRORS, Predictor
 from flukeseg.model.runtimes import (
     SUFFIXES,
     RuntimeNetwork,
@@ -45,8 +45,8 @@ def load_predictor(
         classes: see `load_module`.
 
     Raises:
-        InputError: a file cannot be loaded, the training sizes or channels differ, or the runtime
-            cannot compute the files.
+        InputError: a file cannot be loaded, the training sizes or channels differ, the runtime
+            cannot compute the files, or a network does not take the size.
     """
     forms = [SUFFIXES.get(path.suffix.lower(), "torch") for path in paths]
     names = {choose_runtime(runtime, form) for form in forms}
@@ -69,7 +69,10 @@ def load_predictor(
                 f"checkpoint={path} takes photos of {count} channels, {paths[0]} of {channels[0]}; "
                 "average checkpoints of the same model.in_channels"
             )
-    return Predictor(networks, size or sizes[0], views, name, channels[0])
+    predictor = Predictor(networks, size or sizes[0], views, name, channels[0])
+    if predictor.size != sizes[0] or any(view.name.startswith("large") for view in views):
+        _check_size(predictor, sizes[0])
+    return predictor
 
 
 def load_module(path: Path, classes: Classes = ()) -> SegmentationModule:
@@ -106,6 +109,27 @@ def load_module(path: Path, classes: Classes = ()) -> SegmentationModule:
                 "diverged; give an earlier checkpoint, or train with a lower model.optimizer.lr"
             )
     return module.eval()
+
+
+def _check_size(predictor: Predictor, trained: tuple[int, int]) -> None:
+    """Compute an empty photo at a size, or in enlarged views, that training did not see."""
+    height, width = predictor.size
+    try:
+        with torch.inference_mode():
+            predictor(torch.zeros(1, predictor.in_channels, height, width))
+    except InputError:
+        raise
+    except SIZE_ERRORS as error:
+        reason = " ".join(str(error).split())[:150]
+        if predictor.size == trained:
+            raise InputError(
+                f"tta= has views that enlarge photos, which this network does not take ({reason}); "
+                "give tta=flip"
+            ) from error
+        raise InputError(
+            f"size=[{height},{width}] is none that this network takes ({reason}); it takes "
+            f"size=[{trained[0]},{trained[1]}], which it was trained at"
+        ) from error
 
 
 def _own_class(path: Path, classes: Classes) -> type[nn.Module] | None:

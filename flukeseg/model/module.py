@@ -49,6 +49,7 @@ class SegmentationModule(pl.LightningModule):
             BCE + Dice by default.
         optimizer: from parameters to an optimiser; Adam by default.
         encoder_lr_scale: factor of the encoder's learning rate.
+        encoder_lr_decay: factor of the learning rate of each of its layers to the next one's.
         schedule: `plateau` halves the learning rate after 5 epochs without a better `val/score`,
             down to 1e-6; `cosine` rises for 5 % of all steps and falls to 1 % in a cosine; None
             keeps it. Or from an optimiser to a schedule of torch or timm.
@@ -73,6 +74,7 @@ class SegmentationModule(pl.LightningModule):
         loss: nn.Module | None = None,
         optimizer: MakeOptimizer | None = None,
         encoder_lr_scale: float = 1.0,
+        encoder_lr_decay: float = 1.0,
         schedule: str | MakeSchedule | None = "plateau",
         schedule_interval: str = "epoch",
         architecture: str = "unet",
@@ -91,10 +93,11 @@ class SegmentationModule(pl.LightningModule):
         if schedule_interval not in INTERVALS:
             raise InputError(f"model.schedule_interval={schedule_interval} must be epoch or step")
         require_number("model.encoder_lr_scale", encoder_lr_scale, most=100)
+        require_number("model.encoder_lr_decay", encoder_lr_decay)
         size = (int(size[0]), int(size[1]))
         self.size = size
         self.optimizer = optimizer or torch.optim.Adam
-        self.encoder_lr_scale = encoder_lr_scale
+        self.encoder_lr_scale, self.encoder_lr_decay = encoder_lr_scale, encoder_lr_decay
         self.schedule, self.schedule_interval = schedule, schedule_interval
         self.views = views_of(tta)
         weights = None if start_from else encoder_weights
@@ -155,9 +158,9 @@ class SegmentationModule(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimiser and its schedule."""
-        scale = self.encoder_lr_scale
-        encoder = [] if scale == 1 else [*self.network.encoder.parameters()]
-        optimizer = build_optimizer(self.optimizer, [*self.parameters()], encoder, scale)
+        factors = self.encoder_lr_scale, self.encoder_lr_decay
+        encoder = [] if factors == (1, 1) else self.network.encoder_layers()
+        optimizer = build_optimizer(self.optimizer, [*self.parameters()], encoder, *factors)
         # only this one needs the number of steps, which needs a trainer
         steps = int(self.trainer.estimated_stepping_batches) if self.schedule == "cosine" else 0
         schedule = build_schedule(self.schedule, self.schedule_interval, optimizer, steps)

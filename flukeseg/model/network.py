@@ -101,6 +101,18 @@ class FlukeNetwork(nn.Module):
             )
         return found
 
+    def encoder_layers(self) -> list[list[nn.Parameter]]:
+        """Return the parameters of the encoder's layers, in the order of its definition.
+
+        A layer is a part of it, or of a sequence in it, such as `stem`, `layer1.0`, `layer1.1`.
+        """
+        layers: dict[str, list[nn.Parameter]] = {}
+        for name, parameter in self.encoder.named_parameters():
+            first, *rest = name.removeprefix("model.").split(".")
+            number = f".{rest[0]}" if rest and rest[0].isdigit() else ""
+            layers.setdefault(first + number, []).append(parameter)
+        return [*layers.values()]
+
     def forward(self, image: Tensor) -> Tensor:
         """Return logits N×1×H×W of images N×3×H×W, RGB in 0..1, or N×4×H×W.
 

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from flukeseg.model.tta import PLAIN, BatchProbability, View, average_views
 
+SIZE_ERRORS = (AssertionError, RuntimeError, ValueError)
+"""What networks raise at sizes that they do not take."""
+
 
 class Predictor(pl.LightningModule):
     """Averages probabilities over networks and views; Lightning's `Trainer.predict` runs it.

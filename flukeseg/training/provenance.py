@@ -53,6 +53,7 @@ ADDED_KEYS = {
     "model.loss.dice_weight": 1.0,
     "model.loss.smooth": 1.0,
     "model.encoder_lr_scale": 1.0,
+    "model.encoder_lr_decay": 1.0,
     "model.schedule_interval": "epoch",
     "model.optimizer._partial_": True,
     "model.network._target_": None,
