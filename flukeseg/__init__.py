@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 if TYPE_CHECKING:
+    from flukeseg.exchange.prediction_dataset import PredictionDataset
     from flukeseg.images.rgbm import MaskDropout, read_rgbm
+    from flukeseg.predict import predict_folder
     from flukeseg.prediction.segmenter import Segmenter
 
 __version__ = "0.1.0"
-__all__ = ["MaskDropout", "Segmenter", "read_rgbm"]
+__all__ = ["MaskDropout", "PredictionDataset", "Segmenter", "predict_folder", "read_rgbm"]
 
 
 def __getattr__(name: str) -> object:
@@ -22,7 +24,9 @@ def __getattr__(name: str) -> object:
     rooms = {
         "MaskDropout": "flukeseg.images.rgbm",
         "read_rgbm": "flukeseg.images.rgbm",
+        "PredictionDataset": "flukeseg.exchange.prediction_dataset",
         "Segmenter": "flukeseg.prediction.segmenter",
+        "predict_folder": "flukeseg.predict",
     }
     if name not in rooms:
         raise AttributeError(f"module 'flukeseg' has no attribute {name!r}")

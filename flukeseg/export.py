@@ -21,7 +21,7 @@ from flukeseg.model.network import ProbabilityNetwork
 from flukeseg.model.predictor import Predictor
 from flukeseg.model.runtimes import FORMATS, SUFFIXES, Facts
 from flukeseg.predict import several
-from flukeseg.pretrained import NAMES
+from flukeseg.pretrained import NETWORKS
 from flukeseg.rendering import render
 from flukeseg.training.trainer import quiet_lightning
 
@@ -47,7 +47,7 @@ def export(cfg: DictConfig) -> Path:
     if checkpoint.suffix.lower() in SUFFIXES:
         raise InputError(f"checkpoint={cfg.checkpoint} is exported already; give a .ckpt")
     module = load_module(checkpoint, several(cfg.network or []))
-    beside = Path(checkpoint.name) if cfg.checkpoint in NAMES else checkpoint
+    beside = Path(checkpoint.name) if cfg.checkpoint in NETWORKS else checkpoint
     path = Path(cfg.output or beside.with_suffix(FORMATS[cfg.format]))
     if path.suffix != FORMATS[cfg.format]:
         raise InputError(f"output={path} must end in {FORMATS[cfg.format]}")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import hydra
+import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
+from flukeseg.csv_cells import unescape_rows
 from flukeseg.errors import InputError, require_size
 from flukeseg.exchange.all_tables import TABLES, TableSettings, write_tables
 from flukeseg.installation import CONF
+from flukeseg.model.precision import choose_precision
 from flukeseg.prediction.prediction import MaskSettings
 from flukeseg.prediction.products import ProductSettings
 from flukeseg.prediction.run import predict_photos
@@ -48,6 +54,52 @@ def predict(cfg: DictConfig) -> Counter[str]:
     if tables:
         write_tables(cfg.output, Path(cfg.output) / "tables", tables, of_tables)
     return tally.kinds
+
+
+def predict_folder(
+    source: str | Path,
+    output: str | Path,
+    checkpoint: str | Path | Sequence[str | Path] = "rendered",
+    products: Sequence[str] = (),
+    accelerator: str = "auto",
+    **settings: Any,
+) -> list[dict[str, str]]:
+    """Predict from Python as the job does: products, table and page in a folder, resumable.
+
+    Args:
+        source: a photo, a folder, a glob or a list.
+        output: folder of the products.
+        checkpoint: a run, a checkpoint, an exported file or a name; of several, their mean.
+        products: names, as the option takes them.
+        accelerator: of Lightning: `auto`, `cpu`, `gpu`, ….
+        **settings: others of `PredictionSettings` and of `ProductSettings`, such as `tta`, `masks`
+            and `crop_margin`.
+
+    Returns:
+        The rows of `predictions.csv`.
+
+    Raises:
+        InputError: a setting, the source or the output cannot be used.
+    """
+    files, summaries = split_products(products)
+    of_products = {f.name for f in fields(ProductSettings)} & settings.keys()
+    made = ProductSettings(files, **{name: settings.pop(name) for name in of_products})
+    paths = [checkpoint] if isinstance(checkpoint, str | Path) else checkpoint
+    checkpoints = tuple(str(path) for path in paths)
+    read = PredictionSettings(checkpoints, products=made, summaries=summaries, **settings)
+    with quiet_lightning():
+        trainer = pl.Trainer(
+            accelerator=accelerator,
+            devices=1,
+            precision=choose_precision(read.precision, accelerator),
+            logger=False,
+            enable_progress_bar=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+        )
+        predict_photos(read, source, output, trainer)
+    with (Path(output) / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        return list(unescape_rows(csv.DictReader(file)))
 
 
 def read_settings(cfg: DictConfig) -> PredictionSettings:

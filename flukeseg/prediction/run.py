@@ -79,7 +79,9 @@ def predict_photos(
             if share.shards > 1 or share.rank > 0:
                 return None
             follow_corrections(folder, settings.products, settings.max_pixels)
-            return gather(folder, settings.summaries, settings.max_pixels)
+            return gather(
+                folder, settings.summaries, settings.max_pixels, settings.products.crop_margin
+            )
     except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
         log.info("stopped; what is done is kept: start again to go on")
         raise

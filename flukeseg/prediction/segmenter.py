@@ -19,6 +19,7 @@ from flukeseg.images.tensors import to_tensor
 from flukeseg.model.precision import choose_precision
 from flukeseg.prediction.prediction import Prediction, make_prediction, split_batch
 from flukeseg.prediction.settings import PredictionSettings
+from flukeseg.pretrained import locate
 
 Photo: TypeAlias = str | Path | np.ndarray | torch.Tensor | Image
 
@@ -64,6 +65,17 @@ class Segmenter:
         paths = [path] if isinstance(path, str | Path) else path
         checkpoints = tuple(str(path) for path in paths)
         return cls(PredictionSettings(checkpoints, **settings), device)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str = "rendered", device: str | torch.device = "cpu", **settings: Any
+    ) -> Segmenter:
+        """Load a network of `flukeseg.pretrained.NETWORKS`, fetched where it is not here yet.
+
+        Raises:
+            InputError: there is none of this name, or it cannot be fetched.
+        """
+        return cls.from_checkpoint(locate(name), device, **settings)
 
     def __repr__(self) -> str:
         """Return checkpoints, size, TTA, runtime and device in a line."""

@@ -18,9 +18,9 @@ from flukeseg.model.runtimes import RUNTIMES
 from flukeseg.model.tta import views_of
 from flukeseg.prediction.prediction import MaskSettings
 from flukeseg.prediction.products import FILE_PRODUCTS, ProductSettings
+from flukeseg.prediction.table import SUMMARY_PLACES
 
-SUMMARIES = ("coco", "gallery")
-"""Products that are made of all photos together."""
+SUMMARIES = tuple(SUMMARY_PLACES)
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class PredictionSettings:
         size: (height, width) that photos are resized to; None is the size of training.
         masks: how masks are made of probabilities.
         products: which files each photo has.
-        summaries: names of `SUMMARIES`.
+        summaries: names of `SUMMARY_PLACES`.
         runtime: what computes the networks, see `flukeseg.model.runtimes.choose_runtime`.
         precision: of the networks; `auto` is bf16 where that is faster.
         batch_size: photos computed together.
