@@ -73,7 +73,7 @@ def export(cfg: DictConfig) -> Path:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"format={cfg.format} cannot hold {module.network.description} "
-            f"for every size ({reason}); give another format, or predict with the "
+            f"for every size ({reason}); give format=torchscript, or predict with the "
             "checkpoint itself"
         ) from error
     if difference > LARGEST_DIFFERENCE:

@@ -36,8 +36,10 @@ def build_module(cfg: DictConfig, **fixed: Any) -> SegmentationModule:
     for part in ("optimizer", "schedule"):
         if isinstance(model[part], dict):
             model[part] = {"_partial_": True, **model[part]}
-    own = model.pop("network")
-    target = own.pop("_target_")
+    own = model.pop("network") or {}
+    if not isinstance(own, dict):
+        raise InputError(f"model.network={own} is given as model.network._target_={own}")
+    target = own.pop("_target_", None)
     if target is None and own:
         raise InputError(
             f"model.network.{next(iter(own))} is an option of no class; name it with "

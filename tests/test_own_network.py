@@ -136,6 +136,7 @@ def test_options_of_a_checkpoint_are_plain(here, tmp_path):
         ([NAMED, "+model.network.depth=2"], "cannot be built"),
         (["model.network._target_=lab_networks.None"], "cannot be imported"),
         (["model.network._target_=pathlib.Path"], "subclass of torch.nn.Module"),
+        (["model.network=lab_networks.Small"], "given as model.network._target_="),
         (["+model.network.width=2"], "is an option of no class"),
     ],
     ids=str,

@@ -49,7 +49,7 @@ def edge_polygons(mask: np.ndarray, tolerance: float = 0.5) -> list[list[float]]
         if len(kept) < 3:  # of a single pixel
             kept = ring
         # the padding adds a pixel, and a pixel's centre lies half a pixel from its edge
-        found.append((kept + (box.x - 0.5, box.y - 0.5)).round(2).ravel().tolist())
+        found.append((kept + np.array([box.x - 0.5, box.y - 0.5])).round(2).ravel().tolist())
     return found
 
 

@@ -21,6 +21,9 @@ RESERVED = frozenset({
 })  # fmt: skip
 """Arguments of smp's networks that flukeseg sets or that change what a network gives."""
 
+OF_ENCODERS = {"dpt": ("dynamic_img_size",)}
+"""Options that an architecture passes on to its encoder: a ViT then takes any size."""
+
 LARGEST_OPTION = 4096
 """Numbers above it are no option of a network; checkpoints of others are built from theirs."""
 
@@ -77,6 +80,7 @@ def _check_options(architecture: str, decoder: Mapping[str, Any]) -> None:
         )
     taken = inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[architecture].__init__).parameters
     known = [name for name in taken if name not in RESERVED]
+    known += OF_ENCODERS.get(architecture, ())
     for name in decoder:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
