@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 if TYPE_CHECKING:
-    from flukeseg.exchange.prediction_dataset import PredictionDataset
+    from flukeseg.prediction_dataset import PredictionDataset
     from flukeseg.images.rgbm import MaskDropout, read_rgbm
     from flukeseg.predict import predict_folder
     from flukeseg.prediction.segmenter import Segmenter
@@ -24,7 +24,7 @@ def __getattr__(name: str) -> object:
     rooms = {
         "MaskDropout": "flukeseg.images.rgbm",
         "read_rgbm": "flukeseg.images.rgbm",
-        "PredictionDataset": "flukeseg.exchange.prediction_dataset",
+        "PredictionDataset": "flukeseg.prediction_dataset",
         "Segmenter": "flukeseg.prediction.segmenter",
         "predict_folder": "flukeseg.predict",
     }
