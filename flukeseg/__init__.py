@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 if TYPE_CHECKING:
-    from flukeseg.prediction_dataset import PredictionDataset
     from flukeseg.images.rgbm import MaskDropout, read_rgbm
     from flukeseg.predict import predict_folder
     from flukeseg.prediction.segmenter import Segmenter
+    from flukeseg.prediction_dataset import PredictionDataset
 
 __version__ = "0.1.0"
 __all__ = ["MaskDropout", "PredictionDataset", "Segmenter", "predict_folder", "read_rgbm"]

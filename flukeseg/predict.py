@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 import pytorch_lightning as pl
@@ -44,7 +44,7 @@ def predict(cfg: DictConfig) -> Counter[str]:
         if cfg[key] is None or cfg[key] == []:
             raise InputError(f"{key}={cfg[key]} must not be empty")
     settings = read_settings(cfg)
-    tables = [product for product in several(cfg.products) if product in TABLES]
+    _, _, tables = split_all(several(cfg.products))
     of_tables = TableSettings(cfg.individuals, **cfg.table)
     trainer = make_trainer(cfg.trainer, enable_progress_bar=False, enable_checkpointing=False)
     tally = predict_photos(settings, cfg.source, cfg.output, trainer, cfg.shard, cfg.remake)
@@ -72,8 +72,8 @@ def predict_folder(
         checkpoint: a run, a checkpoint, an exported file or a name; of several, their mean.
         products: names, as the option takes them.
         accelerator: of Lightning: `auto`, `cpu`, `gpu`, ….
-        **settings: others of `PredictionSettings` and of `ProductSettings`, such as `tta`, `masks`
-            and `crop_margin`.
+        **settings: others of `PredictionSettings`, `ProductSettings` and `TableSettings`, such as
+            `tta`, `masks`, `crop_margin` and `individuals`.
 
     Returns:
         The rows of `predictions.csv`.
@@ -81,9 +81,13 @@ def predict_folder(
     Raises:
         InputError: a setting, the source or the output cannot be used.
     """
-    files, summaries = split_products(products)
-    of_products = {f.name for f in fields(ProductSettings)} & settings.keys()
-    made = ProductSettings(files, **{name: settings.pop(name) for name in of_products})
+    files, summaries, tables = split_all(products)
+
+    def taken(kind: type) -> dict[str, Any]:
+        return {f.name: settings.pop(f.name) for f in fields(kind) if f.name in settings}
+
+    of_tables = TableSettings(**taken(TableSettings))
+    made = ProductSettings(files, **taken(ProductSettings))
     paths = [checkpoint] if isinstance(checkpoint, str | Path) else checkpoint
     checkpoints = tuple(str(path) for path in paths)
     read = PredictionSettings(checkpoints, products=made, summaries=summaries, **settings)
@@ -91,13 +95,15 @@ def predict_folder(
         trainer = pl.Trainer(
             accelerator=accelerator,
             devices=1,
-            precision=choose_precision(read.precision, accelerator),
+            precision=cast(Any, choose_precision(read.precision, accelerator)),
             logger=False,
             enable_progress_bar=False,
             enable_checkpointing=False,
             enable_model_summary=False,
         )
         predict_photos(read, source, output, trainer)
+    if tables:
+        write_tables(output, Path(output) / "tables", tables, of_tables)
     with (Path(output) / "predictions.csv").open(newline="", encoding="utf-8") as file:
         return list(unescape_rows(csv.DictReader(file)))
 
@@ -111,9 +117,7 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
     for key in ("checkpoint", "cleaning", "review", "products"):
         if cfg[key] is None:
             raise InputError(f"{key}={cfg[key]} must not be empty")
-    products = several(cfg.products)
-    contours = ["edge"] if "curvrank" in products else []
-    files, summaries = split_products(products + contours, TABLES)
+    files, summaries, _ = split_all(several(cfg.products))
     return PredictionSettings(
         checkpoints=tuple(several(cfg.checkpoint)),
         tta=cfg.tta,
@@ -138,6 +142,13 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
         max_pixels=cfg.max_pixels,
         networks=tuple(several(cfg.network or [])),
     )
+
+
+def split_all(products: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...], list[str]]:
+    """Return what `split_products` does, and the tables for re-identification."""
+    contours = ["edge"] if "curvrank" in products else []
+    tables = [product for product in products if product in TABLES]
+    return *split_products([*products, *contours], TABLES), tables
 
 
 def several(value: Any) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from flukeseg.images.reading import MAX_PIXELS, read_mask
 from flukeseg.images.resizing import resize_photo
 from flukeseg.images.tensors import to_tensor
 from flukeseg.masks.cleaning import Cleaning, clean
-from flukeseg.masks.geometry import tight_box
+from flukeseg.masks.geometry import Box, tight_box
 from flukeseg.prediction.journal import read_row_photo
 
 
@@ -86,7 +86,7 @@ class PredictionDataset(Dataset[PredictedSample]):
                     "again, which follows corrections"
                 )
             mask = (labels == fluke).astype(np.uint8)
-            box = tight_box(mask).grow(self.margin, mask.shape)
+            box = cast(Box, tight_box(mask)).grow(self.margin, mask.shape)
             photo, mask = box.cut(photo), box.cut(mask)
         rgbm = np.dstack([photo, mask * np.uint8(255)])
         if self.size is not None:

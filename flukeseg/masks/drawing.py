@@ -80,7 +80,7 @@ def rotated_rgbm(
     """
     width, height = (max(1, round(side * (1 + 2 * margin))) for side in (box.width, box.height))
     turn = cv2.getRotationMatrix2D((box.x - 0.5, box.y - 0.5), box.angle, 1.0)
-    turn[:, 2] += (width / 2 - box.x, height / 2 - box.y)
+    turn[:, 2] += np.array([width / 2 - box.x, height / 2 - box.y])
     size, fluke = (width, height), np.where(mask > 0, np.uint8(255), np.uint8(0))
     colours = cv2.warpAffine(
         photo, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE

@@ -6,15 +6,16 @@ import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from flukeseg.csv_cells import escape_row
 from flukeseg.images.reading import read_mask
 from flukeseg.masks.cleaning import Cleaning, clean
-from flukeseg.masks.coco import annotations, write_coco
-from flukeseg.masks.geometry import rotated_box, tight_box
+from flukeseg.masks.coco import annotations as coco_annotations
+from flukeseg.masks.coco import write_coco
+from flukeseg.masks.geometry import Box, RotatedBox, rotated_box, tight_box
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import common_folder
 
@@ -69,14 +70,14 @@ def write_flukes(
         for _, row, labels, areas in _flukes(folder, rows, max_pixels):
             for index, area in enumerate(areas):
                 mask = (labels == index + 1).astype(np.uint8)
-                box = tight_box(mask)
+                box = cast(Box, tight_box(mask))  # a label has pixels
                 suffix = f".fluke{index + 1}" if index else ""
                 crop = f"crop/{row['name']}{suffix}.png"
                 found: dict[str, Any] = {**row, "fluke": index + 1, "area": area}
                 found["crop"] = crop if crop in row["files"] else ""
                 for name, part in (("box", box), ("crop", box.grow(margin, mask.shape))):
                     found |= {f"{name}_{k}": v for k, v in part._asdict().items()}
-                rotated = rotated_box(mask)._asdict()
+                rotated = cast(RotatedBox, rotated_box(mask))._asdict()
                 found |= {f"rotated_{k}": round(v, 2) for k, v in rotated.items()}
                 table.writerow(escape_row(found))
 
@@ -106,5 +107,5 @@ def _annotations(
     folder: PredictionFolder, rows: Iterable[Row], max_pixels: int, polygons: bool
 ) -> Iterator[dict[str, Any]]:
     for number, row, labels, areas in _flukes(folder, rows, max_pixels):
-        for annotation in annotations(labels, len(areas), polygons):
+        for annotation in coco_annotations(labels, len(areas), polygons):
             yield {"image_id": number, **annotation, "score": row["confidence"]}
