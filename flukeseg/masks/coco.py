@@ -16,7 +16,9 @@ from flukeseg.masks.geometry import outlines, tight_box
 CATEGORY = {"id": 1, "name": "fluke", "supercategory": "whale"}
 
 
-def annotations(labels: np.ndarray, count: int, polygons: bool = False) -> list[dict[str, Any]]:
+def coco_annotations(
+    labels: np.ndarray, count: int, polygons: bool = False
+) -> list[dict[str, Any]]:
     """Describe each fluke of a photo as a COCO annotation, without ids.
 
     `segmentation` is exact: COCO's uncompressed run lengths. `polygons` is for tools that need
@@ -72,7 +74,7 @@ def write_coco(
     Args:
         path: of the JSON file.
         images: entries with `id`, `file_name`, `width`, `height`.
-        found: annotations with `image_id`, as `annotations` gives them.
+        found: annotations with `image_id`, as `coco_annotations` gives them.
         category: name of what they are.
     """
     with path.open("w", encoding="utf-8") as file:

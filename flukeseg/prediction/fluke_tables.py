@@ -13,8 +13,7 @@ import numpy as np
 from flukeseg.csv_cells import escape_row
 from flukeseg.images.reading import read_mask
 from flukeseg.masks.cleaning import Cleaning, clean
-from flukeseg.masks.coco import annotations as coco_annotations
-from flukeseg.masks.coco import write_coco
+from flukeseg.masks.coco import coco_annotations, write_coco
 from flukeseg.masks.geometry import Box, RotatedBox, rotated_box, tight_box
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import common_folder
@@ -45,7 +44,7 @@ def write_coco_file(
         folder: of the prediction.
         rows: lines of the journal; gone through several times.
         max_pixels: of masks.
-        polygons: standard polygons as `segmentation`, see `annotations`.
+        polygons: standard polygons as `segmentation`, see `coco_annotations`.
     """
     parents = {os.path.dirname(row["key"]) for row in _masked(rows)}  # noqa: PTH120
     root = common_folder(parents) if parents else ""

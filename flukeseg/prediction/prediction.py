@@ -15,7 +15,7 @@ from flukeseg.errors import InputError
 from flukeseg.images.resizing import resize_map
 from flukeseg.masks import drawing
 from flukeseg.masks.cleaning import Cleaning, clean
-from flukeseg.masks.coco import annotations
+from flukeseg.masks.coco import coco_annotations
 from flukeseg.masks.geometry import Box, RotatedBox, rotated_box, tight_box
 from flukeseg.masks.review import Review, confidence
 from flukeseg.model.tta import BatchProbability
@@ -186,7 +186,7 @@ class Prediction:
 
     def coco(self) -> list[dict[str, Any]]:
         """One COCO annotation for each fluke, without ids."""
-        return annotations(self.labels, len(self.areas))
+        return coco_annotations(self.labels, len(self.areas))
 
     @property
     def _photo(self) -> np.ndarray:
