@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from pathlib import Path
 
@@ -19,7 +20,12 @@ from flukeseg.rendering import render
 NETWORK = """
 from pathlib import Path
 
+import pytorch_lightning
 import torch
+
+from flukeseg.data.cache import CachedPhotos
+from flukeseg.data.datamodule import FlukeDataModule
+from flukeseg.data.rendered import RenderedFlukes
 
 Path("imported").touch()
 
@@ -32,6 +38,26 @@ class Small(torch.nn.Module):
 
     def forward(self, image):
         return self.head(self.encoder(image).relu())
+
+
+class LabPhotos(FlukeDataModule):
+    def setup(self, stage=None):
+        photos = RenderedFlukes(6, self.size, 1).cached()
+        names, (height, width) = photos.names, self.size
+        assert photos.photos.shape == (6, height, width, 3)
+        known, held = slice(2, None), slice(2)
+        self.train_set = self._training_set(
+            CachedPhotos(names[known], photos.photos[known].numpy(), photos.masks[known].numpy())
+        )
+        self.val_set = self._validation_set(
+            CachedPhotos(names[held], photos.photos[held].numpy(), photos.masks[held].numpy())
+        )
+
+
+class LargestError(pytorch_lightning.Callback):
+    def on_validation_batch_end(self, trainer, module, outputs, batch, *_):
+        wrong = (outputs["predicted"] != (batch["mask"][:, 0] > 0.5)).float().mean((1, 2))
+        module.log("val/largest_error", wrong.max(), reduce_fx="max", batch_size=len(wrong))
 
 
 class Pair(Small):
@@ -145,6 +171,17 @@ def test_what_is_no_such_network_is_a_sentence(here, capsys, options, sentence):
     with pytest.raises(SystemExit):
         run_job(train, *DATA, *options)
     assert sentence in capsys.readouterr().err
+
+
+def test_data_and_metric_of_ones_own(here):
+    run_job(
+        train, *TINY, "data=synthetic", "data._target_=lab_networks.LabPhotos",
+        "trainer.max_epochs=1", "~data.train_count", "~data.val_count", "~data.test_count", "~data.without",
+        "+callbacks.largest._target_=lab_networks.LargestError", "hydra.run.dir=recipes",
+        "callbacks.best.monitor=val/largest_error", "callbacks.best.mode=min",
+    )  # fmt: skip
+    (row,) = csv.DictReader(Path("recipes/metrics.csv").read_text().splitlines())
+    assert 0 <= float(row["val/largest_error"]) <= 1
 
 
 def test_an_encoder_that_is_not_there_is_a_sentence(tiny_runs):
