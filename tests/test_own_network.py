@@ -176,7 +176,8 @@ def test_what_is_no_such_network_is_a_sentence(here, capsys, options, sentence):
 def test_data_and_metric_of_ones_own(here):
     run_job(
         train, *TINY, "data=synthetic", "data._target_=lab_networks.LabPhotos",
-        "trainer.max_epochs=1", "~data.train_count", "~data.val_count", "~data.test_count", "~data.without",
+        "trainer.max_epochs=1",
+        "~data.train_count", "~data.val_count", "~data.test_count", "~data.without",
         "+callbacks.largest._target_=lab_networks.LargestError", "hydra.run.dir=recipes",
         "callbacks.best.monitor=val/largest_error", "callbacks.best.mode=min",
     )  # fmt: skip
