@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 if TYPE_CHECKING:
+    from flukeseg.images.rgbm import MaskDropout, read_rgbm
+    from flukeseg.predict import predict_folder
     from flukeseg.prediction.segmenter import Segmenter
-    from flukeseg.rgbm import MaskDropout, read_rgbm
+    from flukeseg.prediction_dataset import PredictionDataset
 
 __version__ = "0.1.0"
-__all__ = ["MaskDropout", "Segmenter", "read_rgbm"]
+__all__ = ["MaskDropout", "PredictionDataset", "Segmenter", "predict_folder", "read_rgbm"]
 
 
 def __getattr__(name: str) -> object:
     # torch is imported when it is wanted, so that `import flukeseg` takes no seconds
     rooms = {
-        "MaskDropout": "flukeseg.rgbm",
-        "read_rgbm": "flukeseg.rgbm",
+        "MaskDropout": "flukeseg.images.rgbm",
+        "read_rgbm": "flukeseg.images.rgbm",
+        "PredictionDataset": "flukeseg.prediction_dataset",
         "Segmenter": "flukeseg.prediction.segmenter",
+        "predict_folder": "flukeseg.predict",
     }
     if name not in rooms:
         raise AttributeError(f"module 'flukeseg' has no attribute {name!r}")

@@ -20,8 +20,9 @@ from flukeseg.model.conversion import save
 from flukeseg.model.network import ProbabilityNetwork
 from flukeseg.model.predictor import Predictor
 from flukeseg.model.runtimes import FORMATS, SUFFIXES, Facts
+from flukeseg.predict import several
 from flukeseg.prediction.prediction import MaskSettings
-from flukeseg.pretrained import NAMES
+from flukeseg.pretrained import NETWORKS
 from flukeseg.rendering import render
 from flukeseg.training.trainer import quiet_lightning
 
@@ -46,16 +47,17 @@ def export(cfg: DictConfig) -> Path:
     checkpoint = find_checkpoint(cfg.checkpoint)
     if checkpoint.suffix.lower() in SUFFIXES:
         raise InputError(f"checkpoint={cfg.checkpoint} is exported already; give a .ckpt")
-    module = load_module(checkpoint)
-    beside = Path(checkpoint.name) if cfg.checkpoint in NAMES else checkpoint
+    module = load_module(checkpoint, several(cfg.network or []))
+    beside = Path(checkpoint.name) if cfg.checkpoint in NETWORKS else checkpoint
     path = Path(cfg.output or beside.with_suffix(FORMATS[cfg.format]))
     if path.suffix != FORMATS[cfg.format]:
         raise InputError(f"output={path} must end in {FORMATS[cfg.format]}")
     facts = Facts(
         module.size,
-        module.hparams["encoder"],
+        module.hparams.get("network") or module.hparams["encoder"],
         MaskSettings(cfg.threshold).threshold,
         name_checkpoint(checkpoint),
+        module.network.in_channels,
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,8 @@ def export(cfg: DictConfig) -> Path:
         save(module.network, path, cfg.format, facts.written())
         runtime = {"openvino": "openvino", "onnx": "onnx", "torchscript": "torch"}[cfg.format]
         exported = load_predictor([path], runtime=runtime, precision="32-true")
-        reference = Predictor([ProbabilityNetwork(module.network)], module.size)
+        networks, channels = [ProbabilityNetwork(module.network)], module.network.in_channels
+        reference = Predictor(networks, module.size, in_channels=channels)
         difference = parity(reference, exported)
     except InputError:
         raise
@@ -73,16 +76,15 @@ def export(cfg: DictConfig) -> Path:
         _remove(path)
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"format={cfg.format} cannot hold {module.hparams['architecture']} with "
-            f"{facts.encoder} for every size ({reason}); give another format, or predict with the "
+            f"format={cfg.format} cannot hold {module.network.description} "
+            f"for every size ({reason}); give format=torchscript, or predict with the "
             "checkpoint itself"
         ) from error
     if difference > LARGEST_DIFFERENCE:
         _remove(path)
         raise InputError(
             f"{path} gives probabilities that differ from torch's by {difference:.1e}, too "
-            f"much; it was removed: please report "
-            f"{module.hparams['architecture']} with {facts.encoder}"
+            f"much; it was removed: please report {module.network.description}"
         )
     log.info("%s: within %.1e of torch on rendered flukes of three sizes", path, difference)
     return path
@@ -99,8 +101,9 @@ def parity(reference: Predictor, exported: Predictor) -> float:
     height, width = reference.size
     worst = 0.0
     for number, size in enumerate(((height, width), (height // 2, width), (height + 5, width + 9))):
-        batch = np.stack([render((7, number, i), size).image for i in range(number + 1)])
-        image = to_tensor(batch)
+        drawn = [render((7, number, i), size) for i in range(number + 1)]
+        photos = [np.dstack([one.image, 255 * one.mask]) for one in drawn]
+        image = to_tensor(np.stack(photos))[:, : reference.in_channels]
         difference = exported(image).probability - reference(image).probability
         worst = max(worst, float(difference.abs().max()))
     return worst

@@ -9,7 +9,9 @@ import hydra
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
+from flukeseg.errors import InputError
 from flukeseg.installation import CONF
+from flukeseg.model.architectures import import_network
 from flukeseg.model.module import SegmentationModule
 
 
@@ -34,9 +36,21 @@ def build_module(cfg: DictConfig, **fixed: Any) -> SegmentationModule:
     for part in ("optimizer", "schedule"):
         if isinstance(model[part], dict):
             model[part] = {"_partial_": True, **model[part]}
+    own = model.pop("network") or {}
+    if not isinstance(own, dict):
+        raise InputError(f"model.network={own} is given as model.network._target_={own}")
+    target = own.pop("_target_", None)
+    if target is None and own:
+        raise InputError(
+            f"model.network.{next(iter(own))} is an option of no class; name it with "
+            "model.network._target_=PACKAGE.CLASS"
+        )
+    network = None if target is None else import_network(target)
     # under its name, which errors give
     node = OmegaConf.create({"model": model}).model
-    return hydra.utils.instantiate(node, **fixed, _convert_="all")
+    return hydra.utils.instantiate(
+        node, network=network, network_options=own, **fixed, _convert_="all"
+    )
 
 
 def _fit_to_target(options: dict[str, Any] | None, default: dict[str, Any]) -> Any:

@@ -87,7 +87,7 @@ def _walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _arguments(node: Any) -> tuple[str, ...]:
     """Return what the class or function that a node names as its `_target_` may be given."""
-    if not isinstance(node, DictConfig) or node._is_none() or "_target_" not in node:
+    if not isinstance(node, DictConfig) or node._is_none() or not node.get("_target_"):
         return ()
     try:
         target: Callable[..., Any] = get_object(node["_target_"])

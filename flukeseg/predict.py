@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
+import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
+from flukeseg.csv_cells import unescape_rows
 from flukeseg.errors import InputError, require_size
 from flukeseg.exchange.all_tables import TABLES, TableSettings, write_tables
 from flukeseg.installation import CONF
+from flukeseg.model.precision import choose_precision
 from flukeseg.prediction.prediction import MaskSettings
 from flukeseg.prediction.products import ProductSettings
 from flukeseg.prediction.run import predict_photos
@@ -40,7 +46,7 @@ def predict(cfg: DictConfig) -> Counter[str]:
     if not isinstance(cfg.source, str | Path):
         raise InputError(f"source={cfg.source} must be one; list the photos of several in a .txt")
     settings = read_settings(cfg)
-    tables = [product for product in several(cfg.products) if product in TABLES]
+    _, _, tables = split_all(several(cfg.products))
     of_tables = TableSettings(cfg.individuals, **cfg.table)
     trainer = make_trainer(cfg.trainer, enable_progress_bar=False, enable_checkpointing=False)
     tally = predict_photos(settings, cfg.source, cfg.output, trainer, cfg.shard, cfg.remake)
@@ -52,6 +58,58 @@ def predict(cfg: DictConfig) -> Counter[str]:
     return tally.kinds
 
 
+def predict_folder(
+    source: str | Path,
+    output: str | Path,
+    checkpoint: str | Path | Sequence[str | Path] = "rendered",
+    products: Sequence[str] = (),
+    accelerator: str = "auto",
+    **settings: Any,
+) -> list[dict[str, str]]:
+    """Predict from Python as the job does: products, table and page in a folder, resumable.
+
+    Args:
+        source: a photo, a folder, a glob or a list.
+        output: folder of the products.
+        checkpoint: a run, a checkpoint, an exported file or a name; of several, their mean.
+        products: names, as the option takes them.
+        accelerator: of Lightning: `auto`, `cpu`, `gpu`, ….
+        **settings: others of `PredictionSettings`, `ProductSettings` and `TableSettings`, such as
+            `tta`, `masks`, `crop_margin` and `individuals`.
+
+    Returns:
+        The rows of `predictions.csv`.
+
+    Raises:
+        InputError: a setting, the source or the output cannot be used.
+    """
+    files, summaries, tables = split_all(products)
+
+    def taken(kind: type) -> dict[str, Any]:
+        return {f.name: settings.pop(f.name) for f in fields(kind) if f.name in settings}
+
+    of_tables = TableSettings(**taken(TableSettings))
+    made = ProductSettings(files, **taken(ProductSettings))
+    paths = [checkpoint] if isinstance(checkpoint, str | Path) else checkpoint
+    checkpoints = tuple(str(path) for path in paths)
+    read = PredictionSettings(checkpoints, products=made, summaries=summaries, **settings)
+    with quiet_lightning():
+        trainer = pl.Trainer(
+            accelerator=accelerator,
+            devices=1,
+            precision=cast(Any, choose_precision(read.precision, accelerator)),
+            logger=False,
+            enable_progress_bar=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+        )
+        predict_photos(read, source, output, trainer)
+    if tables:
+        write_tables(output, Path(output) / "tables", tables, of_tables)
+    with (Path(output) / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        return list(unescape_rows(csv.DictReader(file)))
+
+
 def read_settings(cfg: DictConfig) -> PredictionSettings:
     """Return the settings of a configuration that includes `conf/predict.yaml`.
 
@@ -61,9 +119,7 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
     for key in ("checkpoint", "cleaning", "review", "products"):
         if cfg[key] is None:
             raise InputError(f"{key}={cfg[key]} must not be empty")
-    products = several(cfg.products)
-    contours = ["edge"] if "curvrank" in products else []
-    files, summaries = split_products(products + contours, TABLES)
+    files, summaries, _ = split_all(several(cfg.products))
     return PredictionSettings(
         checkpoints=tuple(several(cfg.checkpoint)),
         tta=cfg.tta,
@@ -86,7 +142,15 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
         batch_size=cfg.batch_size,
         num_workers=cfg.num_workers,
         max_pixels=cfg.max_pixels,
+        networks=tuple(several(cfg.network or [])),
     )
+
+
+def split_all(products: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...], list[str]]:
+    """Return what `split_products` does, and the tables for re-identification."""
+    contours = ["edge"] if "curvrank" in products else []
+    tables = [product for product in products if product in TABLES]
+    return *split_products([*products, *contours], TABLES), tables
 
 
 def several(value: Any) -> list[Any]:

@@ -71,8 +71,11 @@ def selftrain(cfg: DictConfig) -> Path:
     first = find_checkpoint(several(teacher)[0])
     if first.suffix.lower() in SUFFIXES:
         raise InputError(f"checkpoint={first} is exported and cannot be fine-tuned; give a .ckpt")
-    built = load_module(first).hparams
+    built = load_module(first, several(cfg.network or [])).hparams
+    if built["in_channels"] != 3:
+        raise InputError(f"checkpoint={first} takes photos with masks; give one for photos alone")
     network = {key: built[key] for key in ("encoder", "architecture", "decoder")}
+    network["network"] = {"_target_": built.get("network"), **built.get("network_options", {})}
     sources = list_photos(cfg, output)
     for number in range(1, rounds + 1):
         folder = output / f"round-{number}"

@@ -25,6 +25,7 @@ from flukeseg.installation import CONF
 from flukeseg.model.losses import compute_loss
 from flukeseg.model.module import SegmentationModule
 from flukeseg.model.network import fixed_size
+from flukeseg.model.predictor import SIZE_ERRORS
 from flukeseg.model_config import build_module
 from flukeseg.sweeps.jobs import run_job
 from flukeseg.sweeps.runs import METRIC
@@ -38,9 +39,6 @@ from flukeseg.training.split_record import refuse_changed_photos, write_split
 from flukeseg.training.trainer import make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
-
-NETWORK_ERRORS = (AssertionError, RuntimeError, ValueError)
-"""What networks raise at sizes that they do not take."""
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
@@ -156,12 +154,13 @@ def check_network_runs(module: SegmentationModule) -> None:
     module.eval()
     try:
         logits = _run_at(module, module.size)
-    except NETWORK_ERRORS as error:
+    except InputError:
+        raise
+    except SIZE_ERRORS as error:
         takes = _size_that_runs(module)
         instead = f"; it takes data.size={list(takes)}" if takes else ""
         raise InputError(
-            f"model.architecture={module.hparams['architecture']} with "
-            f"model.encoder={module.hparams['encoder']} cannot process photos of "
+            f"{module.network.description} cannot process photos of "
             f"data.size={list(module.size)}: {error}{instead}"
         ) from error
     try:
@@ -179,7 +178,7 @@ def check_network_runs(module: SegmentationModule) -> None:
 
 def _run_at(module: SegmentationModule, size: tuple[int, int]) -> torch.Tensor:
     with torch.inference_mode():
-        return module(torch.zeros(1, 3, *size))
+        return module(torch.zeros(1, module.network.in_channels, *size))
 
 
 def _size_that_runs(module: SegmentationModule) -> tuple[int, int] | None:
@@ -187,7 +186,7 @@ def _size_that_runs(module: SegmentationModule) -> tuple[int, int] | None:
     height, width = module.size
     larger = [(height * factor, width * factor) for factor in (2, 4)]
     for size in filter(None, [fixed_size(module.hparams["encoder"]), *larger]):
-        with suppress(*NETWORK_ERRORS):
+        with suppress(*SIZE_ERRORS):
             _run_at(module, size)
             return size
     return None

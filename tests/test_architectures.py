@@ -13,10 +13,12 @@ from flukeseg.model.checkpoints import load_module, load_predictor
 from flukeseg.model.conversion import to_torchscript
 from flukeseg.model.module import SegmentationModule
 from flukeseg.model.network import FlukeNetwork
+from flukeseg.model.tta import views_of
 from flukeseg.rendering import render
 from flukeseg.train import check_network_runs
 
 VIT = "test_vit2"
+FIXED = "swin_tiny_patch4_window7_224"
 CNNS = [name for name in ARCHITECTURES if name != "dpt"]
 DECODERS = {
     "unet": {"decoder_attention_type": "scse", "decoder_channels": [64, 32, 16, 16, 16]},
@@ -143,7 +145,7 @@ def test_architecture_from_the_command_line(run_train, run_predict, tmp_path):
     ("options", "sentence"),
     [
         ({"architecture": "pan", "size": (60, 100)}, r"it takes data\.size=\[120, 200\]"),
-        ({"encoder": "swin_tiny_patch4_window7_224"}, r"it takes data\.size=\[224, 224\]"),
+        ({"encoder": FIXED}, r"it takes data\.size=\[224, 224\]"),
     ],
     ids=str,
 )
@@ -151,6 +153,41 @@ def test_size_that_a_network_does_not_take_names_one_that_it_does(options, sente
     module = SegmentationModule(**{"encoder": "test_resnet", "size": (64, 128), **options})
     with pytest.raises(InputError, match=sentence):
         check_network_runs(module)
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "tta", "sentence"),
+    [
+        (
+            {"architecture": "pan", "size": (128, 128)},
+            (60, 100),
+            "none",
+            r"it takes size=\[128,128",
+        ),
+        ({"encoder": FIXED, "size": (224, 224)}, (64, 64), "none", r"it takes size=\[224,224"),
+        ({"encoder": FIXED, "size": (224, 224)}, None, "flip_scale", "give tta=flip"),
+    ],
+    ids=str,
+)
+def test_size_that_a_network_does_not_predict_at_is_a_sentence(
+    tmp_path, options, size, tta, sentence
+):
+    save(SegmentationModule(**{"encoder": "test_resnet", **options}), tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match=sentence):
+        load_predictor([tmp_path / "a.ckpt"], views_of(tta), size)
+    load_predictor([tmp_path / "a.ckpt"], views_of("flip"), None)
+
+
+def test_learning_rates_of_the_encoder_decay_by_layer():
+    module = SegmentationModule("test_resnet", encoder_lr_scale=0.5, encoder_lr_decay=0.9)
+    optimizer = module.configure_optimizers()["optimizer"]
+    decoder, *layers = [group["lr"] for group in optimizer.param_groups]
+    assert layers[-1] == pytest.approx(0.5 * decoder)
+    assert layers[0] == pytest.approx(0.9 ** (len(layers) - 1) * layers[-1])
+    first = next(module.network.encoder.parameters())
+    assert optimizer.param_groups[1]["params"][0] is first
+    trained = sum(len(group["params"]) for group in optimizer.param_groups)
+    assert trained == len([*module.parameters()])
 
 
 def test_batch_of_one_where_photos_are_pooled_is_a_sentence():

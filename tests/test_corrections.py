@@ -71,7 +71,7 @@ def check_follows(out, name: str, mask: np.ndarray, photo: np.ndarray) -> None:
         [f"{name}.png"] + [f"{name}.fluke{i}.png" for i in range(2, len(flukes) + 1)]
     )
     coco = json.loads((out / "coco.json").read_text())
-    number = next(i["id"] for i in coco["images"] if i["file_name"] == row["path"])
+    number = next(i["id"] for i in coco["images"] if row["path"].endswith(f"/{i['file_name']}"))
     drawn = [
         coco_mask.decode(
             coco_mask.frPyObjects(a["segmentation"], *mask.shape)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
+from flukeseg import pretrained
 from flukeseg.errors import InputError
 from flukeseg.masks.metrics import boundary_iou
 from flukeseg.model.checkpoint_files import find_checkpoint
@@ -27,7 +28,6 @@ from flukeseg.model.module import SegmentationModule
 from flukeseg.model.network import FlukeNetwork, _skip_rather_than_stride, resolve_encoder
 from flukeseg.model.optimisation import cosine_with_warmup
 from flukeseg.model.training_metrics import SoftDice, photo_boundary_iou, photo_dice
-from flukeseg.pretrained import NAMES
 from flukeseg.rendering import render
 
 
@@ -243,6 +243,7 @@ def test_module_hyperparameters_are_plain():
         "size": (32, 64),
         "architecture": "unet",
         "decoder": {},
+        "in_channels": 3,
     }
     with pytest.raises(InputError, match=r"model\.schedule"):
         SegmentationModule("test_resnet", schedule="linear")
@@ -395,9 +396,31 @@ def test_checkpoints_of_which_none_is_known_to_be_the_best(run):
 
 def test_a_name_is_flukesegs_own_network_and_says_so(tmp_path, monkeypatch, caplog, tiny_runs):
     monkeypatch.chdir(tmp_path)
-    assert find_checkpoint("rendered") == NAMES["rendered"]
+    assert find_checkpoint("rendered") == pretrained.FOLDER / "rendered.ckpt"
     assert not caplog.records
     shutil.copytree(tiny_runs[0], "rendered")
-    assert find_checkpoint("rendered") == NAMES["rendered"]
+    assert find_checkpoint("rendered") == pretrained.FOLDER / "rendered.ckpt"
     assert "for what lies here give ./rendered" in caplog.text
     assert find_checkpoint("./rendered").parent == Path("rendered/checkpoints")
+
+
+def test_a_network_that_is_not_here_is_fetched_once_and_checked(tmp_path, monkeypatch):
+    content = find_checkpoint("rendered").read_bytes()
+    away = tmp_path / "away.ckpt"
+    away.write_bytes(content)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
+    known = pretrained.NETWORKS["rendered"].sha256
+    entry = pretrained.Pretrained("lab.ckpt", known, away.as_uri())
+    monkeypatch.setitem(pretrained.NETWORKS, "lab", entry)
+    kept = tmp_path / "cache/flukeseg/lab.ckpt"
+    assert find_checkpoint("lab") == kept
+    away.unlink()
+    assert find_checkpoint("lab").read_bytes() == content  # from the cache
+    kept.write_bytes(content[:-1])
+    with pytest.raises(InputError, match=r"its checksum is another: delete .*lab\.ckpt"):
+        find_checkpoint("lab")
+    kept.unlink()
+    with pytest.raises(InputError, match=r"could not be fetched from .*connect to the network"):
+        find_checkpoint("lab")
+    with pytest.raises(InputError, match="choose rendered, lab"):
+        pretrained.locate("other")

@@ -35,10 +35,10 @@ from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import find_inputs, name_inputs
 from flukeseg.prediction.loader import PhotoFiles, photo_loader
 from flukeseg.prediction.products import FILE_PRODUCTS
-from flukeseg.prediction.table import COLUMNS
+from flukeseg.prediction.table import COLUMNS, SUMMARY_PLACES
 from flukeseg.rendering import render
 
-EVERY = f"products=[{','.join(FILE_PRODUCTS)},coco,gallery]"
+EVERY = f"products=[{','.join([*FILE_PRODUCTS, *SUMMARY_PLACES])}]"
 # of nine photos the last batch is one; and all that is above the threshold is kept
 FOURS = ("batch_size=4", "rgbm_size=[20,50]", "cleaning.island_share=0.01", "cleaning.hole_share=0",
          "cleaning.min_coverage=0")  # fmt: skip
@@ -184,16 +184,19 @@ def test_thumbnails_are_of_their_photos(everything):
 
 
 @of_coco
-def test_coco_reads_back_as_the_masks(everything):
+def test_coco_reads_back_as_the_masks(everything, sea):
     coco = COCO(everything.out / "coco.json")
     images = {image["file_name"]: image for image in coco.imgs.values()}
     for row in everything.rows:
-        found = coco.loadAnns(coco.getAnnIds(images.pop(row.path)["id"]))
+        found = coco.loadAnns(
+            coco.getAnnIds(images.pop(Path(row.path).relative_to(sea).as_posix())["id"])
+        )
         assert len(found) == int(row.flukes)
         drawn = np.zeros(row.size, np.uint8)
         for annotation in found:
             drawn |= coco.annToMask(annotation)
         np.testing.assert_array_equal(255 * drawn, row.levels)
+        assert {one["score"] for one in found} <= {float(row.confidence)}
         if found:
             box = [row.box_x, row.box_y, row.box_width, row.box_height]
             assert found[0]["bbox"] == [float(side) for side in box]
@@ -417,7 +420,8 @@ def test_every_odd_file_has_one_row(run_predict, tiny_runs, odd, tmp_path, capsy
     assert (same[0] == same[1]).all()
     assert (same[0] == same[2]).all()
     assert {
-        image["file_name"] for image in json.loads(Path("out/coco.json").read_text())["images"]
+        f"odd/{image['file_name']}"
+        for image in json.loads(Path("out/coco.json").read_text())["images"]
     } == {row["path"] for row in rows.values() if "width" in row}
 
 
@@ -960,7 +964,7 @@ def test_segmenter_takes_paths_pictures_and_arrays(tiny_runs, tmp_path):
         segmenter(grey).probability, segmenter(np.dstack([grey] * 3)).probability
     )
     for wrong in (photo.astype(float), photo[..., :2], None):
-        with pytest.raises(InputError, match="a photo must be"):
+        with pytest.raises(InputError, match="a photo must"):
             segmenter(wrong)
 
 

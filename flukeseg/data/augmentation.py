@@ -46,7 +46,8 @@ class Augmentation:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return new versions of a photo H×W×3 uint8 RGB and its mask H×W uint8.
 
-        The mask is 0, 1 or `UNKNOWN`.
+        The mask is 0, 1 or `UNKNOWN`. A fourth channel of the photo, a mask of 0 and 255, is moved
+        as the mask is.
         """
         if self.transform is None:
             return photo, mask
@@ -54,18 +55,27 @@ class Augmentation:
         numbers, choices = np.random.SeedSequence(seed).generate_state(2)
         self.transform.set_random_state(np.random.default_rng(numbers), random.Random(int(choices)))
         unknown = mask == UNKNOWN
-        planes = (mask == 1).astype(np.uint8) * 255
+        planes = [(mask == 1).astype(np.uint8) * 255]
         if unknown.any():
-            planes = np.dstack([planes, unknown.astype(np.uint8) * 255])
-        augmented = self.transform(image=photo, mask=planes)
+            planes.append(unknown.astype(np.uint8) * 255)
+        if has_mask := photo.shape[2] == 4:
+            planes.append(photo[..., 3])
+        augmented = self.transform(
+            image=np.ascontiguousarray(photo[..., :3]),
+            mask=planes[0] if len(planes) == 1 else np.dstack(planes),
+        )
+        photo, levels = augmented["image"], np.atleast_3d(augmented["mask"])
         # the mask was warped as grey levels; half covered is fluke, as in resizing
-        warped = (augmented["mask"] > 127).astype(np.uint8)
-        if warped.ndim == 3:
-            fluke, hidden = np.moveaxis(augmented["mask"].astype(np.int16), -1, 0)
+        half = levels > 127
+        warped = half[..., 0].astype(np.uint8)
+        if unknown.any():
+            fluke, hidden = levels[..., 0].astype(np.int16), levels[..., 1]
             # between fluke and unknown, both may be below half
-            doubtful = (hidden > 127) | ((fluke <= 127) & (fluke + hidden > 127))
-            warped = np.where(doubtful, np.uint8(UNKNOWN), warped[..., 0])
-        return augmented["image"], warped
+            doubtful = half[..., 1] | ((fluke <= 127) & (fluke + hidden > 127))
+            warped = np.where(doubtful, np.uint8(UNKNOWN), warped)
+        if has_mask:
+            photo = np.dstack([photo, half[..., -1] * np.uint8(255)])
+        return photo, warped
 
 
 def _compose(transforms: Sequence[A.BasicTransform | A.Compose]) -> A.Compose:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -37,11 +37,16 @@ class FlukeDataModule(pl.LightningDataModule):
         num_workers: loading processes; None is half the processors, at most 8.
         seed: of the split, the order and the augmentation.
         mask_threshold: grey above it is fluke.
+        in_channels: 3 for photos; 4 for photos with a mask as fourth channel, see `load_pairs`,
+            which a subclass without `takes_masks` refuses.
         augmentation: of the training photos, or None.
         start: a smaller size for the first epochs of training.
         test_root: folder of pairs, read as `FolderDataModule` reads its own, for a figure at the
             end on photos that choose nothing.
     """
+
+    takes_masks: ClassVar[bool] = False
+    """Whether its photos may have a fourth channel."""
 
     def __init__(
         self,
@@ -54,6 +59,7 @@ class FlukeDataModule(pl.LightningDataModule):
         start: StartSize | None = None,
         test_root: str | Path | None = None,
         mask_threshold: int = MASK_THRESHOLD,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         self.size = require_size("data.size", size)
@@ -67,6 +73,12 @@ class FlukeDataModule(pl.LightningDataModule):
         self.start = start
         self.test_root = test_root
         self.mask_threshold = require_int("data.mask_threshold", mask_threshold, least=0, most=254)
+        self.in_channels = require_int("model.in_channels", in_channels, least=3, most=4)
+        if in_channels == 4 and not self.takes_masks:
+            raise InputError(
+                "model.in_channels=4 needs photos with masks as a fourth channel: give data=folder "
+                "data.root=DIR, with DIR/rgbm and DIR/masks"
+            )
         self.split: list[SplitPhoto] = []
         self.first_epoch = 0
         self.train_set: FlukeDataset | None = None
@@ -103,7 +115,7 @@ class FlukeDataModule(pl.LightningDataModule):
     def _real_test_set(self) -> FlukeDataset | None:
         if self.test_root is None:
             return None
-        pairs = load_pairs(self.test_root, self.size, self.mask_threshold)
+        pairs = load_pairs(self.test_root, self.size, self.mask_threshold, self.in_channels)
         return FlukeDataset(cached(pairs, range(len(pairs.stems))))
 
     def _rank(self) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from flukeseg.images.tensors import to_tensor
 class Sample(TypedDict):
     """One photo: image 3×H×W float32 in 0..1, mask 1×H×W float32 0 or 1, and its name.
 
-    Unknown pixels of pseudo-labels are 0.5.
+    An image of `rgbm` is 4×H×W. Unknown pixels of pseudo-labels are 0.5.
     """
 
     image: torch.Tensor

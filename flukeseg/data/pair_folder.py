@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from flukeseg.data.datamodule import FlukeDataModule
 from flukeseg.data.pairs import Pairs, cached, load_pairs
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class FolderDataModule(FlukeDataModule):
-    """Pairs from `root/images` and `root/masks`.
+    """Pairs from `root/images` and `root/masks`, or with a fourth channel from `root/rgbm`.
 
     Validation photos are those of `root/val.txt` if it exists, else `val_count` photos, or one of
     `folds` folds. With `folds` given, `val.txt` is not read. The photos of an individual in
@@ -34,6 +35,8 @@ class FolderDataModule(FlukeDataModule):
         fold: the one to validate on, from 0.
         **loading: see `FlukeDataModule`.
     """
+
+    takes_masks: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -61,7 +64,7 @@ class FolderDataModule(FlukeDataModule):
         """
         if self.train_set is not None:
             return
-        pairs = load_pairs(self.root, self.size, self.mask_threshold)
+        pairs = load_pairs(self.root, self.size, self.mask_threshold, self.in_channels)
         validation = set(self.validation_stems(pairs))
         train = [i for i, stem in enumerate(pairs.stems) if stem not in validation]
         val = [i for i, stem in enumerate(pairs.stems) if stem in validation]

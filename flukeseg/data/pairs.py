@@ -18,6 +18,7 @@ from flukeseg.data.workers import available_processors
 from flukeseg.errors import InputError
 from flukeseg.images.reading import MASK_THRESHOLD, find_photos, read_mask, read_photo
 from flukeseg.images.resizing import resize_mask, resize_photo
+from flukeseg.images.rgbm import read_rgbm
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Pairs:
 
     Attributes:
         stems: N names, sorted.
-        photos: N×H×W×3 uint8 RGB.
+        photos: N×H×W×3 uint8 RGB, or N×H×W×4 with a mask of 0 and 255.
         masks: N×H×W uint8, 0 or 1.
         hashes: N×256 bool, perceptual hash of each photo at its own size.
         unpaired: stems of photos without a mask, which are ignored.
@@ -51,7 +52,10 @@ class Pairs:
 
 
 def load_pairs(
-    root: str | Path, size: tuple[int, int], mask_threshold: int = MASK_THRESHOLD
+    root: str | Path,
+    size: tuple[int, int],
+    mask_threshold: int = MASK_THRESHOLD,
+    in_channels: int = 3,
 ) -> Pairs:
     """Read `root/images` and `root/masks`, matched by stem, whatever the suffix.
 
@@ -61,28 +65,40 @@ def load_pairs(
         root: folder with `images/` and `masks/`.
         size: (height, width) at which the pairs are kept.
         mask_threshold: grey above it is fluke (0-254).
+        in_channels: 4 reads `root/rgbm`, photos with a mask as a fourth channel, in place of
+            `root/images`.
 
     Raises:
         InputError: a folder is missing or empty, or any pair has a problem; names every one.
     """
     root = Path(root)
-    for folder in (root, root / "images", root / "masks"):
+    images = root / photo_folder(in_channels)
+    for folder in (root, images, root / "masks"):
+        if not folder.is_dir() and folder.name == "rgbm":
+            raise InputError(
+                f"{folder} is not a folder; make it: python -m flukeseg.predict "
+                f"source={root / 'images'} output={root} 'products=[rgbm]'"
+            )
         if not folder.is_dir():
             raise InputError(
                 f"{folder} is not a folder; name one that holds images/ and masks/, "
                 "or fetch the 450 humpback flukes with `python -m flukeseg.data.humpback450`, "
                 "or train on rendered flukes with data=synthetic"
             )
-    photos, problems = _by_stem(root / "images")
+    photos, problems = _by_stem(images)
     masks, mask_problems = _by_stem(root / "masks")
     problems += mask_problems
-    problems += [f"{masks[s]}: no photo with this stem in images/" for s in masks.keys() - photos]
+    problems += [
+        f"{masks[s]}: no photo with this stem in {images.name}/" for s in masks.keys() - photos
+    ]
     stems = sorted(photos.keys() & masks.keys())
     if not stems and not problems:
-        raise InputError(f"{root} has no photo in images/ with a mask of the same stem in masks/")
+        raise InputError(
+            f"{root} has no photo in {images.name}/ with a mask of the same stem in masks/"
+        )
 
     def load(stem: str) -> _Pair | list[str]:
-        return _load_pair(photos[stem], masks[stem], size, mask_threshold)
+        return _load_pair(photos[stem], masks[stem], size, mask_threshold, in_channels)
 
     # Pillow and OpenCV release the GIL while they decode
     with ThreadPoolExecutor(available_processors()) as pool:
@@ -106,6 +122,11 @@ def load_pairs(
         len(pairs.unpaired),
     )
     return pairs
+
+
+def photo_folder(in_channels: int) -> str:
+    """Return the folder of pairs' photos: `rgbm` where a mask is their fourth channel."""
+    return "rgbm" if in_channels == 4 else "images"
 
 
 def photo_hash(photo: np.ndarray) -> np.ndarray:
@@ -138,11 +159,11 @@ def _by_stem(folder: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 def _load_pair(
-    photo_path: Path, mask_path: Path, size: tuple[int, int], mask_threshold: int
+    photo_path: Path, mask_path: Path, size: tuple[int, int], mask_threshold: int, in_channels: int
 ) -> _Pair | list[str]:
     problems = []
     try:
-        photo = read_photo(photo_path)
+        photo = read_rgbm(photo_path) if in_channels == 4 else read_photo(photo_path)
     except InputError as error:
         problems.append(str(error))
     try:
@@ -157,7 +178,7 @@ def _load_pair(
             f"{mask_path}: mask is {width} × {height}, its photo {photo_width} × {photo_height}; "
             "draw it again on the photo at full size"
         ]
-    return _Pair(resize_photo(photo, size), resize_mask(mask, size), photo_hash(photo))
+    return _Pair(resize_photo(photo, size), resize_mask(mask, size), photo_hash(photo[..., :3]))
 
 
 def cached(pairs: Pairs, indices: Sequence[int]) -> CachedPhotos:

@@ -54,20 +54,23 @@ MatchedMasks = dict[str, tuple[TrueMask, PredictedMask]]
 
 
 def find_true_masks(
-    folder: str | Path, threshold: int = MASK_THRESHOLD, key: str = "truth"
+    folder: str | Path,
+    threshold: int = MASK_THRESHOLD,
+    key: str = "truth",
+    images: str = "images",
 ) -> dict[str, TrueMask]:
     """List the true masks of a folder by name, which is the path without suffix.
 
-    A labelled folder has `masks/`, and beside it `images/` and `edges/` (trailing edges, a CSV
-    with columns x, y in pixels); any other folder is a folder of masks. `key` is the option that
-    named it, for errors.
+    A labelled folder has `masks/`, and beside it `images/`, for which `images` may give another
+    name, and `edges/` (trailing edges, a CSV with columns x, y in pixels); any other folder is a
+    folder of masks. `key` is the option that named it, for errors.
 
     Raises:
         InputError: there is no such folder, it holds no masks, or two of one name.
     """
     folder = Path(folder)
     masks = folder / "masks" if (folder / "masks").is_dir() else folder
-    photos = _by_name(key, folder / "images") if (folder / "images").is_dir() else {}
+    photos = _by_name(key, folder / images) if (folder / images).is_dir() else {}
     edges = folder / "edges"
     found = {
         name: TrueMask(

@@ -39,6 +39,7 @@ class RunData:
     folds: int | None = None
     fold: int | None = None
     seed: int = 0
+    in_channels: int = 3
 
     def __post_init__(self) -> None:
         if not isinstance(self.root, str) or not self.root or "\0" in self.root:
@@ -46,6 +47,7 @@ class RunData:
         object.__setattr__(self, "size", require_size("data.size", self.size))
         require_int("data.mask_threshold", self.mask_threshold, least=0, most=254)
         require_int("data.val_count", self.val_count)
+        require_int("data.in_channels", self.in_channels, least=3, most=4)
         require_int("data.seed", self.seed, least=0, most=2**32 - 1)
         if self.folds is not None:
             require_int("data.folds", self.folds, least=2)
@@ -67,6 +69,7 @@ class RunData:
                 size=self.size,
                 mask_threshold=self.mask_threshold,
                 seed=self.seed,
+                in_channels=self.in_channels,
                 num_workers=0,
             )
         )

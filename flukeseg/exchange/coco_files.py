@@ -12,7 +12,7 @@ from flukeseg.atomic_files import atomic_write
 from flukeseg.exchange.outside_files import PhotoFinder, check_size, explained, read_json
 from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.exchange.shapes import Outline, expand_runs, mask_of_runs, paint_edges
-from flukeseg.masks.coco import annotations, write_coco
+from flukeseg.masks.coco import coco_annotations, write_coco
 
 
 def write_instances(path: Path, photos: Iterable[PredictedPhoto], label: str) -> None:
@@ -90,4 +90,4 @@ def _images(photos: Iterable[PredictedPhoto]) -> Iterator[dict[str, Any]]:
 def _annotations(photos: Iterable[PredictedPhoto]) -> Iterator[dict[str, Any]]:
     for number, photo in enumerate(photos, start=1):
         for mask in photo.components():
-            yield {"image_id": number, **annotations(mask, 1)[0]}
+            yield {"image_id": number, **coco_annotations(mask, 1)[0]}

@@ -7,8 +7,14 @@ import numpy as np
 
 
 def resize_photo(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize H×W×3 uint8 to (height, width): by area where it shrinks, cubic where it grows."""
-    return _resize(image, size, cv2.INTER_CUBIC)
+    """Resize H×W×3 uint8 to (height, width): by area where it shrinks, cubic where it grows.
+
+    A fourth channel is a mask of 0 and 255, and stays one.
+    """
+    if image.shape[2] == 3:
+        return _resize(image, size, cv2.INTER_CUBIC)
+    photo = _resize(np.ascontiguousarray(image[..., :3]), size, cv2.INTER_CUBIC)
+    return np.dstack([photo, resize_mask(image[..., 3] > 127, size) * np.uint8(255)])
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -9,13 +9,16 @@ from typing import Any
 
 import cv2
 import numpy as np
+from contourpy import FillType, contour_generator
 
 from flukeseg.masks.geometry import outlines, tight_box
 
 CATEGORY = {"id": 1, "name": "fluke", "supercategory": "whale"}
 
 
-def annotations(labels: np.ndarray, count: int) -> list[dict[str, Any]]:
+def coco_annotations(
+    labels: np.ndarray, count: int, polygons: bool = False
+) -> list[dict[str, Any]]:
     """Describe each fluke of a photo as a COCO annotation, without ids.
 
     `segmentation` is exact: COCO's uncompressed run lengths. `polygons` is for tools that need
@@ -24,8 +27,32 @@ def annotations(labels: np.ndarray, count: int) -> list[dict[str, Any]]:
     Args:
         labels: H×W uint8, 1 to `count`; 0 where there is no fluke.
         count: number of flukes.
+        polygons: in place of both, standard polygons as `segmentation`, see `edge_polygons`.
     """
-    return [_annotation((labels == label).astype(np.uint8)) for label in range(1, count + 1)]
+    masks = ((labels == label).astype(np.uint8) for label in range(1, count + 1))
+    return [_annotation(mask, polygons) for mask in masks]
+
+
+def edge_polygons(mask: np.ndarray, tolerance: float = 0.5) -> list[list[float]]:
+    """Return the outlines of a mask H×W uint8, 0 or 1, as COCO reads polygons: along pixels' edges.
+
+    Each is x, y, x, y, … from 0 to width and height, simplified to lie within `tolerance` pixels of
+    the line through the middles of the edges. Holes are filled: COCO's polygons have none.
+    """
+    box = tight_box(mask)
+    if box is None:
+        return []
+    part = np.pad(box.cut(mask), 1).astype(np.float32)
+    filled = contour_generator(z=part, fill_type=FillType.OuterOffset).filled(0.5, 2)
+    found = []
+    for points, offsets in zip(*filled, strict=True):
+        ring = points[: offsets[1] - 1].astype(np.float32)  # the last point is the first again
+        kept = cv2.approxPolyDP(ring, tolerance, True)[:, 0]
+        if len(kept) < 3:  # of a single pixel
+            kept = ring
+        # the padding adds a pixel, and a pixel's centre lies half a pixel from its edge
+        found.append((kept + np.array([box.x - 0.5, box.y - 0.5])).round(2).ravel().tolist())
+    return found
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
@@ -47,7 +74,7 @@ def write_coco(
     Args:
         path: of the JSON file.
         images: entries with `id`, `file_name`, `width`, `height`.
-        found: annotations with `image_id`, as `annotations` gives them.
+        found: annotations with `image_id`, as `coco_annotations` gives them.
         category: name of what they are.
     """
     with path.open("w", encoding="utf-8") as file:
@@ -60,20 +87,22 @@ def write_coco(
         file.write("]}\n")
 
 
-def _annotation(mask: np.ndarray) -> dict[str, Any]:
-    polygons = [
-        (line + 0.5).ravel().tolist()
-        for line in (cv2.approxPolyDP(line, 0, True)[:, 0] for line in outlines(mask, holes=False))
-        if len(line) >= 3
-    ]
-    return {
+def _annotation(mask: np.ndarray, polygons: bool) -> dict[str, Any]:
+    described = {
         "category_id": CATEGORY["id"],
         "iscrowd": 0,
         "area": int(mask.sum()),
         "bbox": list(tight_box(mask)),
-        "segmentation": {"size": list(mask.shape), "counts": run_lengths(mask)},
-        "polygons": polygons,
     }
+    if polygons:
+        return {**described, "segmentation": edge_polygons(mask)}
+    lines = [
+        (line + 0.5).ravel().tolist()
+        for line in (cv2.approxPolyDP(line, 0, True)[:, 0] for line in outlines(mask, holes=False))
+        if len(line) >= 3
+    ]
+    runs = {"size": list(mask.shape), "counts": run_lengths(mask)}
+    return {**described, "segmentation": runs, "polygons": lines}
 
 
 def _write_all(file: Any, entries: Iterable[dict[str, Any]]) -> None:

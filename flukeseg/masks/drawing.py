@@ -9,7 +9,7 @@ import numpy as np
 
 from flukeseg.images.encoding import encode_jpeg
 from flukeseg.images.resizing import resize_mask, resize_photo
-from flukeseg.masks.geometry import Box, outlines
+from flukeseg.masks.geometry import Box, RotatedBox, outlines
 
 OUTLINE = (255, 0, 255)
 """RGB of a predicted outline: magenta contrasts with sea, skin and snow."""
@@ -65,6 +65,28 @@ def rgbm(photo: np.ndarray, mask: np.ndarray, size: tuple[int, int] | None = Non
     if size is not None:
         photo, mask = resize_photo(photo, size), 255 * resize_mask(mask // 255, size)
     return np.dstack([photo, mask])
+
+
+def rotated_rgbm(
+    photo: np.ndarray, mask: np.ndarray, box: RotatedBox, margin: float = 0
+) -> np.ndarray:
+    """Cut a rotated box out, its longer side horizontal: photo and mask as four channels uint8.
+
+    Args:
+        photo: H×W×3 uint8 RGB; outside it its border is repeated.
+        mask: H×W uint8, 0 for what is no fluke; outside the photo there is none.
+        box: in pixels of the photo.
+        margin: added on each side, a share of the box's sides.
+    """
+    width, height = (max(1, round(side * (1 + 2 * margin))) for side in (box.width, box.height))
+    turn = cv2.getRotationMatrix2D((box.x - 0.5, box.y - 0.5), box.angle, 1.0)
+    turn[:, 2] += np.array([width / 2 - box.x, height / 2 - box.y])
+    size, fluke = (width, height), np.where(mask > 0, np.uint8(255), np.uint8(0))
+    colours = cv2.warpAffine(
+        photo, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    moved = cv2.warpAffine(fluke, turn, size, flags=cv2.INTER_LINEAR)
+    return np.dstack([colours, np.where(moved > 127, np.uint8(255), np.uint8(0))])
 
 
 def draw_thumbnail(photo: np.ndarray, mask: np.ndarray) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 import torch
 
 from flukeseg.errors import InputError
-from flukeseg.pretrained import NAMES
+from flukeseg.pretrained import NETWORKS, locate
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def find_checkpoint(path: str | Path, key: str = "checkpoint") -> Path:
     Raises:
         InputError: there is no checkpoint, or nothing says which of several is the best.
     """
-    if str(path) in NAMES:
+    if str(path) in NETWORKS:
         return _packaged(str(path), key)
     path = Path(str(path))  # an option may be a number
     # not Path.is_file and its kin, which raise on a name that is too long
@@ -57,17 +57,12 @@ def name_checkpoint(path: Path) -> str:
 
 
 def _packaged(name: str, key: str) -> Path:
-    if not NAMES[name].is_file():
-        raise InputError(
-            f"{key}={name} is not in this installation; train it: python -m flukeseg.train "
-            f"+experiment={name}"
-        )
     if Path(name).exists():
         log.warning(
             "%s=%s is the network that comes with flukeseg; for what lies here give ./%s",
             *(key, name, name),
         )
-    return NAMES[name]
+    return locate(name)
 
 
 def _named_by_result(run: Path, key: str) -> Path | None:

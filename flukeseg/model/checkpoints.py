@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from flukeseg.errors import InputError
+from flukeseg.model.architectures import import_network
 from flukeseg.model.module import SegmentationModule
 from flukeseg.model.network import ProbabilityNetwork
-from flukeseg.model.predictor import Predictor
+from flukeseg.model.predictor import SIZE_ERRORS, Predictor
 from flukeseg.model.runtimes import (
     SUFFIXES,
     RuntimeNetwork,
@@ -21,6 +22,9 @@ from flukeseg.model.runtimes import (
 )
 from flukeseg.model.tta import PLAIN, View
 
+Classes = Collection[str | type[nn.Module]]
+"""Classes of networks of one's own, or their names."""
+
 
 def load_predictor(
     paths: Sequence[Path],
@@ -28,6 +32,7 @@ def load_predictor(
     size: tuple[int, int] | None = None,
     runtime: str = "torch",
     precision: str | int = "auto",
+    classes: Classes = (),
 ) -> Predictor:
     """Load checkpoints or exported files; the predictions of several are averaged.
 
@@ -37,10 +42,11 @@ def load_predictor(
         size: (height, width) that photos are resized to; None is the size of training.
         runtime: what computes the networks, see `choose_runtime`.
         precision: of a runtime other than torch; torch's is the trainer's.
+        classes: see `load_module`.
 
     Raises:
-        InputError: a file cannot be loaded, the training sizes differ, or the runtime cannot
-            compute the files.
+        InputError: a file cannot be loaded, the training sizes or channels differ, the runtime
+            cannot compute the files, or a network does not take the size.
     """
     forms = [SUFFIXES.get(path.suffix.lower(), "torch") for path in paths]
     names = {choose_runtime(runtime, form) for form in forms}
@@ -50,29 +56,45 @@ def load_predictor(
             "average files that one runtime computes"
         )
     (name,) = names
-    networks, sizes = zip(*(_load_network(path, name, precision) for path in paths), strict=True)
-    for path, other in zip(paths, sizes, strict=True):
+    loaded = [_load_network(path, name, precision, classes) for path in paths]
+    networks, sizes, channels = zip(*loaded, strict=True)
+    for path, other, count in zip(paths, sizes, channels, strict=True):
         if other != sizes[0]:
             raise InputError(
                 f"checkpoint={path} was trained at {_format(other)}, {paths[0]} at "
                 f"{_format(sizes[0])}; average checkpoints of one size"
             )
-    return Predictor(networks, size or sizes[0], views, name)
+        if count != channels[0]:
+            raise InputError(
+                f"checkpoint={path} takes photos of {count} channels, {paths[0]} of {channels[0]}; "
+                "average checkpoints of the same model.in_channels"
+            )
+    predictor = Predictor(networks, size or sizes[0], views, name, channels[0])
+    if predictor.size != sizes[0] or any(view.name.startswith("large") for view in views):
+        _check_size(predictor, sizes[0])
+    return predictor
 
 
-def load_module(path: Path) -> SegmentationModule:
+def load_module(path: Path, classes: Classes = ()) -> SegmentationModule:
     """Load a checkpoint, in eval mode.
 
-    Only tensors and plain values are loaded: a file with code in it is refused.
+    Only tensors and plain values are loaded: a file with code in it is refused. So is one whose
+    network is of a class that is not named again: a file alone must not decide which code runs.
+
+    Args:
+        path: of the checkpoint.
+        classes: of networks of one's own, or their names, that may be imported and built.
 
     Raises:
-        InputError: the file is not a flukeseg checkpoint, or its weights are not finite.
+        InputError: the file is not a flukeseg checkpoint, its network is of a class that is not
+            among `classes`, or its weights are not finite.
     """
+    own = _own_class(path, classes)
     try:
         module = SegmentationModule.load_from_checkpoint(
             path, map_location="cpu", weights_only=True,
             # in place of what the file says: it may name no function, no other file and no download
-            _instantiator=None, start_from=None, encoder_weights=None,
+            _instantiator=None, start_from=None, encoder_weights=None, network=own,
         )  # fmt: skip
     except Exception as error:  # the unpickler raises anything on bytes that are no checkpoint
         reason = " ".join(str(error).split())[:150] or type(error).__name__
@@ -89,17 +111,63 @@ def load_module(path: Path) -> SegmentationModule:
     return module.eval()
 
 
+def _check_size(predictor: Predictor, trained: tuple[int, int]) -> None:
+    """Compute an empty photo at a size, or in enlarged views, that training did not see."""
+    height, width = predictor.size
+    try:
+        with torch.inference_mode():
+            predictor(torch.zeros(1, predictor.in_channels, height, width))
+    except InputError:
+        raise
+    except SIZE_ERRORS as error:
+        reason = " ".join(str(error).split())[:150]
+        if predictor.size == trained:
+            raise InputError(
+                f"tta= has views that enlarge photos, which this network does not take ({reason}); "
+                "give tta=flip"
+            ) from error
+        raise InputError(
+            f"size=[{height},{width}] is none that this network takes ({reason}); it takes "
+            f"size=[{trained[0]},{trained[1]}], which it was trained at"
+        ) from error
+
+
+def _own_class(path: Path, classes: Classes) -> type[nn.Module] | None:
+    """Return the class that a checkpoint's network is of, if it is one's own and may be used."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        name = content["hyper_parameters"].get("network")
+    except Exception:  # `load_module` says what is wrong with the file
+        return None
+    if name is None:
+        return None
+    for given in [classes] if isinstance(classes, str) else classes:
+        if isinstance(given, str) and given == name:
+            return import_network(given, "network")
+        if isinstance(given, type) and f"{given.__module__}.{given.__qualname__}" == name:
+            return given
+    raise InputError(
+        f"checkpoint={path} is of the class {str(name)[:100]}, whose code would run: if you trust "
+        "that code and have it here, name the class again with network="
+    )
+
+
 def _load_network(
-    path: Path, runtime: str, precision: str | int
-) -> tuple[nn.Module, tuple[int, int]]:
-    """Load a file for a runtime, a checkpoint by converting it; return its training size too."""
+    path: Path, runtime: str, precision: str | int, classes: Classes
+) -> tuple[nn.Module, tuple[int, int], int]:
+    """Load a file for a runtime, a checkpoint by converting it.
+
+    Returns:
+        The network, its training size and its channels.
+    """
     if path.suffix.lower() in SUFFIXES:
         compute, facts = load_exported(path, runtime, precision)
-        return RuntimeNetwork(compute), facts.size
-    module = load_module(path)
+        return RuntimeNetwork(compute), facts.size, facts.in_channels
+    module = load_module(path, classes)
+    size, in_channels = module.size, module.network.in_channels
     if runtime == "torch":
-        return ProbabilityNetwork(module.network), module.size
-    return RuntimeNetwork(compute_network(module.network, runtime, precision)), module.size
+        return ProbabilityNetwork(module.network), size, in_channels
+    return RuntimeNetwork(compute_network(module.network, runtime, precision)), size, in_channels
 
 
 def _format(size: tuple[int, int]) -> str:

@@ -47,7 +47,7 @@ def to_onnx(network: FlukeNetwork) -> bytes:
         # the exporter that uses torch.export takes minutes where sides are padded to a multiple
         torch.onnx.export(
             _plain(network),
-            (_example(),),
+            (_example(network.in_channels),),
             content,
             dynamo=False,
             opset_version=17,
@@ -61,7 +61,7 @@ def to_onnx(network: FlukeNetwork) -> bytes:
 def to_torchscript(network: FlukeNetwork) -> torch.jit.ScriptModule:
     """Convert a network to TorchScript, for any batch and size."""
     with torch.inference_mode(), _quiet():
-        return torch.jit.trace(_plain(network), _example())
+        return torch.jit.trace(_plain(network), _example(network.in_channels))
 
 
 def lacking(*packages: str) -> list[str]:
@@ -106,9 +106,9 @@ def _plain(network: FlukeNetwork) -> ProbabilityNetwork:
     return ProbabilityNetwork(reparameterize_model(network))
 
 
-def _example() -> Tensor:
+def _example(in_channels: int) -> Tensor:
     # of a size that needs padding, so that padding is traced; pan takes nothing below 128
-    return torch.rand(2, 3, 132, 260)
+    return torch.rand(2, in_channels, 132, 260)
 
 
 @contextmanager

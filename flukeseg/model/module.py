@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from flukeseg.data.dataset import Sample
 from flukeseg.errors import InputError, require_number
+from flukeseg.images.rgbm import MaskDropout
 from flukeseg.model.losses import BCEDiceLoss, compute_loss
 from flukeseg.model.network import FlukeNetwork, ProbabilityNetwork
 from flukeseg.model.optimisation import (
@@ -22,7 +23,7 @@ from flukeseg.model.optimisation import (
     MakeSchedule,
     build_optimizer,
     build_schedule,
-    clip_gradients,
+    clip_fused,
     step_schedule,
 )
 from flukeseg.model.predictor import Predictor
@@ -48,12 +49,19 @@ class SegmentationModule(pl.LightningModule):
             BCE + Dice by default.
         optimizer: from parameters to an optimiser; Adam by default.
         encoder_lr_scale: factor of the encoder's learning rate.
+        encoder_lr_decay: factor of the learning rate of each of its layers to the next one's.
         schedule: `plateau` halves the learning rate after 5 epochs without a better `val/score`,
             down to 1e-6; `cosine` rises for 5 % of all steps and falls to 1 % in a cosine; None
             keeps it. Or from an optimiser to a schedule of torch or timm.
         schedule_interval: `epoch` or `step`, when a schedule of torch or timm is stepped.
         architecture: see `FlukeNetwork`; checkpoints that do not say are of a U-Net.
         decoder: see `FlukeNetwork`.
+        in_channels: see `FlukeNetwork`; checkpoints that do not say are for photos alone.
+        mask_dropout: with 4 channels, share of the training photos whose mask is emptied, see
+            `MaskDropout`.
+        network: class of a network of one's own, see `FlukeNetwork`. A checkpoint holds its name
+            only, and is loaded with the class, see `load_module`.
+        network_options: its arguments, plain values.
         tta: views of `predict_step`, see `flukeseg.model.tta.TTA`.
     """
 
@@ -66,10 +74,15 @@ class SegmentationModule(pl.LightningModule):
         loss: nn.Module | None = None,
         optimizer: MakeOptimizer | None = None,
         encoder_lr_scale: float = 1.0,
+        encoder_lr_decay: float = 1.0,
         schedule: str | MakeSchedule | None = "plateau",
         schedule_interval: str = "epoch",
         architecture: str = "unet",
         decoder: Mapping[str, Any] | None = None,
+        in_channels: int = 3,
+        mask_dropout: float = 0.5,
+        network: type[nn.Module] | None = None,
+        network_options: Mapping[str, Any] | None = None,
         tta: str = "flip",
     ) -> None:
         super().__init__()
@@ -80,47 +93,42 @@ class SegmentationModule(pl.LightningModule):
         if schedule_interval not in INTERVALS:
             raise InputError(f"model.schedule_interval={schedule_interval} must be epoch or step")
         require_number("model.encoder_lr_scale", encoder_lr_scale, most=100)
+        require_number("model.encoder_lr_decay", encoder_lr_decay)
         size = (int(size[0]), int(size[1]))
         self.size = size
         self.optimizer = optimizer or torch.optim.Adam
-        self.encoder_lr_scale = encoder_lr_scale
+        self.encoder_lr_scale, self.encoder_lr_decay = encoder_lr_scale, encoder_lr_decay
         self.schedule, self.schedule_interval = schedule, schedule_interval
         self.views = views_of(tta)
-        network = FlukeNetwork(
-            encoder, None if start_from else encoder_weights, architecture, decoder
-        )
+        weights = None if start_from else encoder_weights
+        own = {"own": network, "own_options": network_options}
+        built = FlukeNetwork(encoder, weights, architecture, decoder, in_channels, **own)
         # plain types only, so that checkpoints load with weights_only; and no weights to fetch
         # again when they do
         self.save_hyperparameters({
             "encoder": encoder, "size": size, "architecture": architecture,
-            "decoder": dict(decoder or {}),
+            "decoder": dict(decoder or {}), "in_channels": in_channels,
+            **({} if network is None else {
+                "network": f"{network.__module__}.{network.__qualname__}",
+                "network_options": dict(network_options or {}),
+            }),
         })  # fmt: skip
         if start_from:
-            load_network(network, start_from)
-        self.network = network.to(memory_format=torch.channels_last)
+            load_network(built, start_from)
+        self.network = built.to(memory_format=torch.channels_last)
+        self.mask_dropout = MaskDropout(mask_dropout)
         self.loss = loss or BCEDiceLoss()
         self.val_scores, self.test_scores = FlukeScores(), FlukeScores()
         self.val_soft_dice, self.test_soft_dice = SoftDice(), SoftDice()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return logits N×1×H×W of images N×3×H×W, RGB in 0..1."""
+        """Return logits N×1×H×W of images N×3×H×W, RGB in 0..1, or N×4×H×W."""
         return self.network(image)
 
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:
-        """Return the loss of a batch.
-
-        Raises:
-            InputError: the architecture normalises pooled photos and there is only one.
-        """
-        try:
-            logits = self(batch["image"])
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise InputError(
-                f"model.architecture={self.hparams['architecture']} cannot train on a batch of one "
-                "photo; choose a data.batch_size that leaves no single photo at the end of an epoch"
-            ) from error
+        """Return the loss of a batch."""
+        image = batch["image"]
+        logits = self(self.mask_dropout(image) if image.shape[1] == 4 else image)
         parts = compute_loss(self.loss, logits, batch["mask"])
         self._log_parts("train", parts, batch)
         return parts["loss"]
@@ -140,15 +148,19 @@ class SegmentationModule(pl.LightningModule):
 
     def predict_step(self, batch: Mapping[str, Any], batch_index: int = 0) -> BatchProbability:
         """Return the probabilities of a batch's `image`, averaged over the views of `tta`."""
-        predictor = Predictor([ProbabilityNetwork(self.network)], self.size, self.views)
+        predictor = Predictor(
+            [ProbabilityNetwork(self.network)],
+            self.size,
+            self.views,
+            in_channels=self.network.in_channels,
+        )
         return predictor.predict_step(batch, batch_index)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimiser and its schedule."""
-        encoder = [*self.network.unet.encoder.parameters()]
-        optimizer = build_optimizer(
-            self.optimizer, [*self.parameters()], encoder, self.encoder_lr_scale
-        )
+        factors = self.encoder_lr_scale, self.encoder_lr_decay
+        encoder = [] if factors == (1, 1) else self.network.encoder_layers()
+        optimizer = build_optimizer(self.optimizer, [*self.parameters()], encoder, *factors)
         # only this one needs the number of steps, which needs a trainer
         steps = int(self.trainer.estimated_stepping_batches) if self.schedule == "cosine" else 0
         schedule = build_schedule(self.schedule, self.schedule_interval, optimizer, steps)
@@ -160,25 +172,11 @@ class SegmentationModule(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the gradients, in bf16 too.
-
-        Lightning 2.6 refuses that with fused optimisers, whose fp16 gradients are scaled until they
-        step; in bf16 nothing is scaled.
-
-        Raises:
-            InputError: the gradients are scaled.
-        """
-        if not gradient_clip_val:
-            return
-        fused = any(group.get("fused") for group in optimizer.param_groups)
-        if fused and self.trainer.precision == "16-mixed":
-            raise InputError(
-                "trainer.gradient_clip_val with trainer.precision=16-mixed needs "
-                "model.optimizer.fused=false"
-            )
-        if fused:
-            clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm or "norm")
-        else:
+        """Clip the gradients, in bf16 too, see `clip_fused`."""
+        if gradient_clip_val and any(group.get("fused") for group in optimizer.param_groups):
+            precision, algorithm = self.trainer.precision, gradient_clip_algorithm or "norm"
+            clip_fused(optimizer, gradient_clip_val, algorithm, precision)
+        elif gradient_clip_val:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_validation_start(self) -> None:

@@ -24,30 +24,36 @@ INTERVALS = ("epoch", "step")
 def build_optimizer(
     make: MakeOptimizer,
     parameters: Sequence[nn.Parameter],
-    encoder: Sequence[nn.Parameter],
+    encoder: Sequence[Sequence[nn.Parameter]],
     encoder_scale: float,
+    encoder_decay: float,
 ) -> Optimizer:
-    """Build an optimiser, the learning rate of the encoder scaled.
+    """Build an optimiser, the learning rate of the encoder scaled, and of its layers decayed.
 
     Args:
         make: from parameters to an optimiser.
         parameters: all that are trained.
-        encoder: those of the encoder, among them.
-        encoder_scale: factor of their learning rate; with 1 all parameters are one group.
+        encoder: those of the encoder's layers, among them, from the photo on; without, all
+            parameters are one group.
+        encoder_scale: factor of the learning rate of the last of these layers.
+        encoder_decay: factor of each other one's to the next one's, as in BEiT (Bao et al. 2021).
 
     Raises:
         InputError: the optimiser does not take its options or these parameters.
     """
     try:
-        if encoder_scale == 1:
+        if not encoder:
             return make(parameters)
-        inside = {id(parameter) for parameter in encoder}
+        joined = [parameter for layer in encoder for parameter in layer]
+        inside = {id(parameter) for parameter in joined}
         others = [parameter for parameter in parameters if id(parameter) not in inside]
-        optimizer = make([{"params": others}, {"params": list(encoder)}])
+        groups = [others, *encoder] if encoder_decay != 1 else [others, joined]
+        optimizer = make([{"params": group} for group in groups])
     # torch raises the last where this device or these options do not go with fused
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(f"model.optimizer: {error}; see conf/model/unet.yaml") from error
-    optimizer.param_groups[-1]["lr"] *= encoder_scale
+    for depth, group in enumerate(reversed(optimizer.param_groups[1:])):
+        group["lr"] *= encoder_scale * encoder_decay**depth
     return optimizer
 
 
@@ -99,8 +105,20 @@ def step_schedule(scheduler: Any, interval: str, epoch: int, step: int) -> None:
         scheduler.step()
 
 
-def clip_gradients(optimizer: Optimizer, limit: float, algorithm: str) -> None:
-    """Clip the gradients of an optimiser's parameters by `norm` or by `value`."""
+def clip_fused(optimizer: Optimizer, limit: float, algorithm: str, precision: str | int) -> None:
+    """Clip the gradients of a fused optimiser's parameters by `norm` or by `value`.
+
+    Lightning 2.6 refuses that with fused optimisers, whose fp16 gradients are scaled until they
+    step; in bf16 nothing is scaled.
+
+    Raises:
+        InputError: the gradients are scaled.
+    """
+    if precision == "16-mixed":
+        raise InputError(
+            "trainer.gradient_clip_val with trainer.precision=16-mixed needs "
+            "model.optimizer.fused=false"
+        )
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     if algorithm == "value":
         torch.nn.utils.clip_grad_value_(parameters, limit)

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from flukeseg.model.tta import PLAIN, BatchProbability, View, average_views
 
+SIZE_ERRORS = (AssertionError, RuntimeError, ValueError)
+"""What networks raise at sizes that they do not take."""
+
 
 class Predictor(pl.LightningModule):
     """Averages probabilities over networks and views; Lightning's `Trainer.predict` runs it.
@@ -20,6 +23,7 @@ class Predictor(pl.LightningModule):
         size: (height, width) that photos are resized to.
         views: of test-time augmentation, see `flukeseg.model.tta.TTA`.
         runtime: name of what computes the networks.
+        in_channels: of photos, 4 with a mask.
     """
 
     def __init__(
@@ -28,14 +32,16 @@ class Predictor(pl.LightningModule):
         size: tuple[int, int],
         views: Sequence[View] = (PLAIN,),
         runtime: str = "torch",
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
         self.size, self.views, self.runtime = size, tuple(views), runtime
+        self.in_channels = in_channels
         self.eval()
 
     def forward(self, image: Tensor) -> BatchProbability:
-        """Return the averaged probabilities of images N×3×H×W, uint8 or float RGB in 0..1.
+        """Return the averaged probabilities of images N×C×H×W, uint8 or float RGB in 0..1.
 
         Raises:
             InputError: a network gives values that are not finite.

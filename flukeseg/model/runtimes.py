@@ -31,12 +31,15 @@ Compute = Callable[[np.ndarray], np.ndarray]
 
 
 class Facts(NamedTuple):
-    """Metadata of an exported file: (height, width) of training, encoder, threshold, checkpoint."""
+    """Metadata of an exported file: (height, width) of training, encoder, threshold, checkpoint,
+    and the channels of photos.
+    """
 
     size: tuple[int, int]
     encoder: str
     threshold: float = 0.5
     name: str = ""
+    in_channels: int = 3
 
     def written(self) -> str:
         """Return it as text to store in a file."""
@@ -51,7 +54,8 @@ class Facts(NamedTuple):
         """
         try:
             facts = cls(**json.loads(text or ""))
-            return facts._replace(size=(int(facts.size[0]), int(facts.size[1])))
+            size = (int(facts.size[0]), int(facts.size[1]))
+            return facts._replace(size=size, in_channels=int(facts.in_channels))
         except (TypeError, ValueError, IndexError) as error:
             raise InputError(
                 f"checkpoint={path} has no metadata of flukeseg; export it again with "

@@ -45,8 +45,8 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
     filled, unfilled = {}, []
     for key, tensor in encoder.state_dict().items():
         found = by_name.get(key.removeprefix("model.").replace(".", "_"))
-        if found is not None and found.shape == tensor.shape:
-            filled[key] = found
+        if found is not None and (fitting := widened(found, tensor, 0.0)) is not None:
+            filled[key] = fitting
         elif not key.endswith("num_batches_tracked"):  # a counter that old files lack
             unfilled.append(key.removeprefix("model."))
     if unfilled:
@@ -73,12 +73,30 @@ def load_network(network: nn.Module, path: str) -> None:
         if key.startswith(prefix)
     }
     own = network.state_dict()
-    if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in own.items()}:
+    fitting = {
+        key: widened(tensor, own[key], float(key == "std")) if key in own else None
+        for key, tensor in state.items()
+    }
+    if fitting.keys() != own.keys() or None in fitting.values():
         raise InputError(
             f"model.start_from={path} does not hold this network; give a flukeseg checkpoint of "
-            "the same model.encoder, model.architecture and model.decoder"
+            "the same model.encoder, model.architecture and model.decoder, or model.network"
         )
-    network.load_state_dict(state)
+    network.load_state_dict(fitting)
+
+
+def widened(given: Tensor, own: Tensor, value: float) -> Tensor | None:
+    """Return a tensor that fits another's shape: as it is, or with a fourth channel of a value.
+
+    A network for photos becomes one for photos with masks so, which does the same at first. None
+    where it does not fit.
+    """
+    if given.shape == own.shape:
+        return given
+    # the first convolution's weights are O×3×k×k, mean and standard deviation 1×3×1×1
+    if given.ndim != 4 or given.shape[1] != 3 or own.shape != (len(given), 4, *given.shape[2:]):
+        return None
+    return torch.cat([given, given.new_full((len(given), 1, *given.shape[2:]), value)], dim=1)
 
 
 def normalisation(name: str, weights: str | None) -> tuple[list[float], list[float]]:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from flukeseg.errors import InputError
-from flukeseg.images.reading import read_mask, read_photo
+from flukeseg.images.reading import read_mask
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.drawing import draw_thumbnail
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import InputPhoto, stamp
+from flukeseg.prediction.journal import read_row_photo
 from flukeseg.prediction.kept_masks import hash_file, mask_name
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.page import thumbnail_path
@@ -27,6 +28,7 @@ COMPONENTS = Cleaning(island_share=0.01, hole_share=0, min_coverage=0)
 
 KEPT_COLUMNS = (
     "key", "name", "mask_sha256", "mask_stamp", "checkpoint", "threshold", "seconds", "generation",
+    "in_channels",
 )  # fmt: skip
 """Of a line of the journal, those that a correction does not change."""
 
@@ -128,7 +130,7 @@ def prediction_from_mask(mask: np.ndarray, row: Mapping[str, Any], max_pixels: i
     Raises:
         InputError: the photo cannot be read, or the mask is not of its size.
     """
-    photo = read_photo(row["key"], max_pixels)
+    photo = read_row_photo(row, max_pixels)
     if photo.shape[:2] != mask.shape:
         (height, width), (own_height, own_width) = mask.shape, photo.shape[:2]
         raise InputError(

@@ -112,7 +112,7 @@ def name_inputs(paths: Sequence[str], known: Mapping[str, str] | None = None) ->
     """
     known = known or {}
     absolute = [_absolute(path) for path in paths]
-    root = _common_folder(absolute)
+    root = common_folder({os.path.dirname(path) for path in absolute})
     full = [Path(path).relative_to(root).as_posix() for path in absolute]
     full = [_safe(name) for name in full]
     stems = [_stem(name) for name in full]
@@ -156,8 +156,12 @@ def _absolute(path: str | Path) -> str:
     return os.path.abspath(path)
 
 
-def _common_folder(absolute: Sequence[str]) -> str:
-    parents = {os.path.dirname(path) for path in absolute}
+def common_folder(parents: Iterable[str]) -> str:
+    """Return the folder that folders share, all absolute.
+
+    Raises:
+        InputError: they are on two drives.
+    """
     try:
         return os.path.commonpath(parents)
     except ValueError as error:  # two drives of Windows

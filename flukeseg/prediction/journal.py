@@ -15,7 +15,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from flukeseg.errors import InputError
+from flukeseg.images.reading import read_for_network
+from flukeseg.images.rgbm import read_rgbm
 
 _COUNTS = ("width", "height", "flukes", "exif_orientation")
 """Columns of whole numbers of a photo that could be read."""
@@ -76,6 +80,24 @@ class JournalRows:
             for index in sorted(range(len(self.places)), key=ranks.__getitem__):
                 _, number, start = self.places[index]
                 yield _read_line(files[number], start)
+
+
+def read_row_photo(
+    row: Mapping[str, Any], max_pixels: int, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Read the photo of a line, H×W×3 uint8 RGB, of a file of `rgbm` its first three channels.
+
+    Args:
+        row: a line of the journal.
+        max_pixels: photos with more are refused.
+        size: (height, width) that is enough, see `read_for_network`.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if row.get("in_channels") == 4:
+        return np.ascontiguousarray(read_rgbm(row["key"], max_pixels=max_pixels)[..., :3])
+    return read_for_network(row["key"], size, max_pixels)[0]
 
 
 def end_last_line(journal: Path) -> None:

@@ -18,6 +18,7 @@ from flukeseg.data.workers import one_thread, workers_that_fit
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_for_network
 from flukeseg.images.resizing import resize_photo
+from flukeseg.images.rgbm import read_rgbm
 from flukeseg.prediction.inputs import InputPhoto, stamp
 
 
@@ -38,8 +39,9 @@ class PhotoFile(NamedTuple):
 
 
 class PhotoBatch(TypedDict):
-    """`image`: N×3×H×W uint8 RGB, one for each readable photo of `files`, in their order, and then
-    black ones up to the size of a batch. Floats would take four times the shared memory."""
+    """`image`: N×3×H×W uint8 RGB, or N×4×H×W with masks, one for each readable photo of `files`, in
+    their order, and then black ones up to the size of a batch. Floats would take four times the
+    shared memory."""
 
     image: torch.Tensor
     files: list[PhotoFile]
@@ -58,22 +60,32 @@ class PhotoFiles(Dataset[Read]):
         photos: the files.
         size: (height, width) that photos are resized to.
         max_pixels: photos with more are not decoded.
+        in_channels: 4 reads files of the product `rgbm`.
     """
 
     def __init__(
-        self, photos: Sequence[InputPhoto], size: tuple[int, int], max_pixels: int
+        self,
+        photos: Sequence[InputPhoto],
+        size: tuple[int, int],
+        max_pixels: int,
+        in_channels: int = 3,
     ) -> None:
         self.photos, self.size, self.max_pixels = photos, size, max_pixels
+        self.in_channels = in_channels
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def __getitem__(self, index: int) -> Read:
-        """Return a file and its photo H×W×3 uint8 RGB, or None."""
+        """Return a file and its photo H×W×3 uint8 RGB, or H×W×4, or None."""
         photo, started = self.photos[index], time.perf_counter()
         file = PhotoFile(photo, stamp=stamp(photo.path))
         try:
-            image, orientation, size = read_for_network(photo.path, self.size, self.max_pixels)
+            if self.in_channels == 4:
+                image, orientation = read_rgbm(photo.path, max_pixels=self.max_pixels), 1
+                size = image.shape[:2]
+            else:
+                image, orientation, size = read_for_network(photo.path, self.size, self.max_pixels)
         except InputError as error:
             reason = str(error).removeprefix(photo.path).strip()
             return file._replace(problem=reason, seconds=time.perf_counter() - started), None
@@ -97,12 +109,12 @@ def photo_loader(
         patience: seconds to wait for a batch of theirs.
     """
     height, width = photos.size
-    workers = workers_that_fit(num_workers, batch_size * 3 * height * width)
+    workers = workers_that_fit(num_workers, batch_size * photos.in_channels * height * width)
     return WatchedLoader(
         photos,
         batch_size=batch_size,
         num_workers=workers,
-        collate_fn=partial(_collate, batch_size=batch_size, size=photos.size),
+        collate_fn=partial(_collate, shape=(batch_size, photos.in_channels, *photos.size)),
         worker_init_fn=_start_worker,
         pin_memory=torch.cuda.is_available(),
         patience=patience,
@@ -122,8 +134,8 @@ def _start_worker(worker: int) -> None:
     sys.excepthook = hook
 
 
-def _collate(samples: list[Read], batch_size: int, size: tuple[int, int]) -> PhotoBatch:
-    images = np.zeros((batch_size, 3, *size), np.uint8)
+def _collate(samples: list[Read], shape: tuple[int, ...]) -> PhotoBatch:
+    images = np.zeros(shape, np.uint8)
     readable = [small for _, small in samples if small is not None]
     for image, small in zip(images, readable, strict=False):
         image[:] = np.moveaxis(small, -1, 0)

@@ -14,10 +14,11 @@ import jinja2
 
 from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
-from flukeseg.images.reading import MAX_PIXELS, read_for_network, read_mask
+from flukeseg.images.reading import MAX_PIXELS, read_mask
 from flukeseg.masks.drawing import THUMBNAIL, draw_thumbnail
 from flukeseg.masks.review_order import GROUPS, review_group
 from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.journal import read_row_photo
 from flukeseg.prediction.kept_masks import mask_name
 
 A_PAGE = 300
@@ -112,7 +113,7 @@ def read_thumbnail(folder: Path, state: Path, row: Mapping[str, Any]) -> bytes |
     except OSError:  # there is no such thumbnail, or no mask
         pass
     try:
-        photo, _, _ = read_for_network(row["key"], (2 * THUMBNAIL[1], 2 * THUMBNAIL[0]), MAX_PIXELS)
+        photo = read_row_photo(row, MAX_PIXELS, (2 * THUMBNAIL[1], 2 * THUMBNAIL[0]))
         content = draw_thumbnail(photo, read_mask(mask))
     except InputError:
         return None

@@ -15,7 +15,7 @@ from flukeseg.errors import InputError
 from flukeseg.images.resizing import resize_map
 from flukeseg.masks import drawing
 from flukeseg.masks.cleaning import Cleaning, clean
-from flukeseg.masks.coco import annotations
+from flukeseg.masks.coco import coco_annotations
 from flukeseg.masks.geometry import Box, RotatedBox, rotated_box, tight_box
 from flukeseg.masks.review import Review, confidence
 from flukeseg.model.tta import BatchProbability
@@ -169,13 +169,24 @@ class Prediction:
         """The photo cropped to a fluke's box and a margin, a share of its sides; RGB uint8."""
         return self._box(index).grow(margin, self.size).cut(self._photo)
 
+    def crop_rgbm(self, index: int = 0, margin: float = 0.05) -> np.ndarray:
+        """As `crop`, with the fluke's mask as a fourth channel of 0 and 255."""
+        fluke = self._box(index).grow(margin, self.size).cut(self.fluke(index))
+        return np.dstack([self.crop(index, margin), fluke * np.uint8(255)])
+
+    def rotated_rgbm(self, index: int = 0, margin: float = 0.05) -> np.ndarray:
+        """A fluke's rotated box and a margin, set straight, with its mask as a fourth channel."""
+        self._box(index)
+        mask, box = self.fluke(index), self.rotated_boxes[index]
+        return drawing.rotated_rgbm(self._photo, mask, box, margin)
+
     def rgbm(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """Photo and mask as four channels uint8, at its own size or resized to (height, width)."""
         return drawing.rgbm(self._photo, self.mask, size)
 
     def coco(self) -> list[dict[str, Any]]:
         """One COCO annotation for each fluke, without ids."""
-        return annotations(self.labels, len(self.areas))
+        return coco_annotations(self.labels, len(self.areas))
 
     @property
     def _photo(self) -> np.ndarray:

@@ -18,12 +18,12 @@ from flukeseg.masks.cleaning import row_strips
 from flukeseg.prediction.prediction import Prediction
 
 FILE_PRODUCTS = (
-    "mask", "probability", "uncertainty", "overlay", "cutout", "white", "crop", "rgbm",
-    "edge", "aligned",
+    "mask", "probability", "uncertainty", "overlay", "cutout", "white", "crop", "crop_rgbm",
+    "rotated_rgbm", "rgbm", "rgbm_npy", "edge", "aligned",
 )  # fmt: skip
 """Products with files for each photo."""
 
-NEED_PHOTO = frozenset({"overlay", "cutout", "white", "crop", "rgbm", "aligned"})
+NEED_PHOTO = frozenset({*FILE_PRODUCTS} - {"mask", "probability", "uncertainty", "edge"})
 NEED_ANATOMY = frozenset({"edge", "aligned"})
 
 
@@ -33,7 +33,8 @@ class ProductSettings:
 
     Args:
         products: names of `FILE_PRODUCTS`; `mask` is always made.
-        crop_margin: of `crop`, a share of the box's sides on each side.
+        crop_margin: of `crop`, `crop_rgbm` and `rotated_rgbm`, a share of the box's sides on each
+            side.
         probability_bits: 8 or 16, of `probability` and `uncertainty`.
         rgbm_size: (height, width) of a second `rgbm`, resized; None for none.
         aligned_size: (height, width) of `aligned`.
@@ -91,6 +92,12 @@ def encode_products(
             yield f"white/{own}.png", encode_png(prediction.white(index))
         if "crop" in wanted:
             yield f"crop/{own}.png", encode_png(prediction.crop(index, settings.crop_margin))
+        if "crop_rgbm" in wanted:
+            crop = prediction.crop_rgbm(index, settings.crop_margin)
+            yield f"crop_rgbm/{own}.png", encode_png(crop)
+        if "rotated_rgbm" in wanted:
+            crop = prediction.rotated_rgbm(index, settings.crop_margin)
+            yield f"rotated_rgbm/{own}.png", encode_png(crop)
         if "aligned" in wanted:
             yield from _encode_aligned(prediction, index, own, settings.aligned_size)
     if "edge" in wanted and prediction.areas:
@@ -101,6 +108,10 @@ def encode_products(
             height, width = settings.rgbm_size
             small = prediction.rgbm((height, width))
             yield f"rgbm_{width}x{height}/{name}.png", encode_png(small)
+    if "rgbm_npy" in wanted:
+        content = io.BytesIO()
+        np.save(content, prediction.rgbm(settings.rgbm_size))
+        yield f"rgbm_npy/{name}.npy", content.getvalue()
 
 
 def _quantise(values: np.ndarray, top: int, scale: int = 1) -> np.ndarray:

@@ -70,7 +70,9 @@ def predict_photos(
                 if len(missing) < len(own):
                     log.info("%d of %d photos are done already", len(own) - len(missing), len(own))
                 part = share.part(missing)
-                trainer.callbacks.append(_writer(folder, settings, checkpoint, len(part)))
+                trainer.callbacks.append(
+                    _writer(folder, settings, predictor, checkpoint, len(part))
+                )
                 run_network(predictor, part, settings, trainer)
                 trainer.strategy.barrier()
             if share.shards > 1:
@@ -78,7 +80,9 @@ def predict_photos(
             if share.shards > 1 or share.rank > 0:
                 return None
             follow_corrections(folder, settings.products, settings.max_pixels)
-            return gather(folder, settings.summaries, settings.max_pixels)
+            return gather(
+                folder, settings.summaries, settings.max_pixels, settings.products.crop_margin
+            )
     except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
         log.info("stopped; what is done is kept: start again to go on")
         raise
@@ -91,7 +95,7 @@ def run_network(
     trainer: pl.Trainer,
 ) -> None:
     """Predict photos; the trainer's callbacks take the probabilities."""
-    files = PhotoFiles(photos, predictor.size, settings.max_pixels)
+    files = PhotoFiles(photos, predictor.size, settings.max_pixels, predictor.in_channels)
     workers = loading_processes("num_workers", settings.num_workers)
     loader = photo_loader(files, settings.batch_size, workers)
     with explain_loading_errors("start again to go on"):
@@ -153,9 +157,15 @@ def refuse_missing(missing: Sequence[InputPhoto], folder: PredictionFolder) -> N
 
 
 def _writer(
-    folder: PredictionFolder, settings: PredictionSettings, checkpoint: str, total: int
+    folder: PredictionFolder,
+    settings: PredictionSettings,
+    predictor: Predictor,
+    checkpoint: str,
+    total: int,
 ) -> ProductWriter:
     constants = {"checkpoint": checkpoint, "threshold": settings.masks.threshold}
+    if predictor.in_channels == 4:  # how the photo is read again
+        constants["in_channels"] = 4
     return ProductWriter(
         folder, settings.masks, settings.products, constants, settings.max_pixels, total
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import torch
@@ -14,14 +14,18 @@ from PIL.ImageOps import exif_transpose
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_photo
 from flukeseg.images.resizing import resize_photo
+from flukeseg.images.rgbm import read_rgbm
 from flukeseg.images.tensors import to_tensor
 from flukeseg.model.precision import choose_precision
 from flukeseg.prediction.prediction import Prediction, make_prediction, split_batch
 from flukeseg.prediction.settings import PredictionSettings
+from flukeseg.pretrained import locate
+
+Photo: TypeAlias = str | Path | np.ndarray | torch.Tensor | Image
 
 
 class Segmenter:
-    """Segments one photo after another.
+    """Segments one photo after another, or lists of them.
 
     Args:
         settings: what of them concerns masks; products are up to the caller. Without, those of
@@ -52,7 +56,8 @@ class Segmenter:
         Args:
             path: one or more.
             device: of torch.
-            **settings: others of `PredictionSettings`, such as `tta`, `size`, `masks`, `runtime`.
+            **settings: others of `PredictionSettings`, such as `tta`, `size`, `masks`, `runtime`,
+                `networks`.
 
         Raises:
             InputError: a checkpoint cannot be loaded, or a setting is out of range.
@@ -60,6 +65,17 @@ class Segmenter:
         paths = [path] if isinstance(path, str | Path) else path
         checkpoints = tuple(str(path) for path in paths)
         return cls(PredictionSettings(checkpoints, **settings), device)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str = "rendered", device: str | torch.device = "cpu", **settings: Any
+    ) -> Segmenter:
+        """Load a network of `flukeseg.pretrained.NETWORKS`, fetched where it is not here yet.
+
+        Raises:
+            InputError: there is none of this name, or it cannot be fetched.
+        """
+        return cls.from_checkpoint(locate(name), device, **settings)
 
     def __repr__(self) -> str:
         """Return checkpoints, size, TTA, runtime and device in a line."""
@@ -69,39 +85,78 @@ class Segmenter:
             f"tta={self.settings.tta}, {self.predictor.runtime} on {self.device})"
         )
 
+    @overload
+    def __call__(self, photo: Photo) -> Prediction: ...
+
+    @overload
+    def __call__(self, photo: list[Photo] | tuple[Photo, ...]) -> list[Prediction]: ...
+
     @torch.inference_mode()
-    def __call__(self, photo: str | Path | np.ndarray | Image) -> Prediction:
-        """Segment a photo of any size.
+    def __call__(
+        self, photo: Photo | list[Photo] | tuple[Photo, ...]
+    ) -> Prediction | list[Prediction]:
+        """Segment a photo of any size, or a list of photos in batches of `batch_size`.
 
         Args:
-            photo: a file; a picture of PIL, which is set upright as its EXIF says; or an upright
-                array, H×W×3 uint8 RGB or H×W uint8 grey.
+            photo: a file; a picture of PIL, which is set upright as its EXIF says; an upright
+                array, H×W×3 RGB or H×W grey, uint8; or a tensor, 3×H×W, 1×H×W or H×W, uint8 or
+                float in 0..1. For a network of four channels, a file of `rgbm`, an RGBA picture,
+                an array H×W×4 or a tensor 4×H×W.
 
         Raises:
-            InputError: the file cannot be read, or the array is of another kind.
+            InputError: the file cannot be read, or the photo is of another kind.
         """
-        photo = self._read(photo)
-        small = resize_photo(photo, self.predictor.size)
-        image = to_tensor(small[None]).to(self.device)
+        if not isinstance(photo, list | tuple):
+            return self._segment([photo])[0]
+        step = self.settings.batch_size
+        starts = range(0, len(photo), step)
+        return [found for start in starts for found in self._segment(photo[start : start + step])]
+
+    def _segment(self, batch: Sequence[Photo]) -> list[Prediction]:
+        photos = [self._read(photo) for photo in batch]
+        small = np.stack([resize_photo(photo, self.predictor.size) for photo in photos])
+        image = to_tensor(small).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
             averaged = self.predictor(image)
-        (probability,) = split_batch(averaged)
-        return make_prediction(probability, photo.shape[:2], self.settings.masks, photo)
+        masks = self.settings.masks
+        return [
+            make_prediction(coarse, photo.shape[:2], masks, np.ascontiguousarray(photo[..., :3]))
+            for coarse, photo in zip(split_batch(averaged), photos, strict=True)
+        ]
 
-    def _read(self, photo: str | Path | np.ndarray | Image) -> np.ndarray:
-        """Return a photo as H×W×3 uint8 RGB."""
+    def _read(self, photo: Photo) -> np.ndarray:
+        """Return a photo as H×W×3 uint8 RGB, or H×W×4 with its mask."""
+        channels, most = self.predictor.in_channels, self.settings.max_pixels
         if isinstance(photo, str | Path):
-            return read_photo(photo, self.settings.max_pixels)
+            return read_rgbm(photo, None, most) if channels == 4 else read_photo(photo, most)
         if isinstance(photo, Image):
-            photo = np.asarray(exif_transpose(photo).convert("RGB"))
+            kept = channels == 4 and photo.mode == "RGBA"
+            photo = np.asarray(exif_transpose(photo).convert("RGBA" if kept else "RGB"))
+        if isinstance(photo, torch.Tensor):
+            photo = _tensor_to_array(photo)
         if not isinstance(photo, np.ndarray):
             raise InputError(
-                f"a photo must be a path, a picture of PIL or an array, not {type(photo).__name__}"
+                "a photo must be a path, a picture of PIL, an array or a tensor, not "
+                f"{type(photo).__name__}"
             )
-        if photo.ndim == 2:
+        if photo.ndim == 2 and channels == 3:
             photo = np.repeat(photo[..., None], 3, axis=2)
-        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
+        if photo.dtype != np.uint8 or photo.ndim != 3 or not photo.size:
             raise InputError(
                 f"a photo must be an array H×W×3 or H×W uint8, not {photo.shape} {photo.dtype}"
             )
+        if photo.shape[2] != channels:
+            raise InputError(f"a photo must have {channels} channels, not {photo.shape[2]}")
         return photo
+
+
+def _tensor_to_array(photo: torch.Tensor) -> np.ndarray:
+    """Return a photo C×H×W or H×W, uint8 or float in 0..1, as H×W×C or H×W uint8."""
+    if photo.is_floating_point():
+        if not bool(((photo >= 0) & (photo <= 1)).all()):
+            raise InputError("a photo must be a tensor in 0..1, or uint8; it has other values")
+        photo = (photo.float() * 255).round().to(torch.uint8)
+    photo = photo.detach().cpu()
+    if photo.ndim == 3:
+        photo = photo[0] if photo.shape[0] == 1 else photo.permute(1, 2, 0)
+    return np.ascontiguousarray(photo.numpy())

@@ -12,15 +12,15 @@ from flukeseg.data.workers import loading_processes
 from flukeseg.errors import InputError, require_int, require_size
 from flukeseg.images.reading import MAX_PIXELS
 from flukeseg.model.checkpoint_files import find_checkpoint
-from flukeseg.model.checkpoints import load_predictor
+from flukeseg.model.checkpoints import Classes, load_predictor
 from flukeseg.model.predictor import Predictor
 from flukeseg.model.runtimes import RUNTIMES
 from flukeseg.model.tta import views_of
 from flukeseg.prediction.prediction import MaskSettings
 from flukeseg.prediction.products import FILE_PRODUCTS, ProductSettings
+from flukeseg.prediction.table import SUMMARY_PLACES
 
-SUMMARIES = ("coco", "gallery")
-"""Products that are made of all photos together."""
+SUMMARIES = tuple(SUMMARY_PLACES)
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,13 @@ class PredictionSettings:
         size: (height, width) that photos are resized to; None is the size of training.
         masks: how masks are made of probabilities.
         products: which files each photo has.
-        summaries: names of `SUMMARIES`.
+        summaries: names of `SUMMARY_PLACES`.
         runtime: what computes the networks, see `flukeseg.model.runtimes.choose_runtime`.
         precision: of the networks; `auto` is bf16 where that is faster.
         batch_size: photos computed together.
         num_workers: processes that load photos; None is half the processors, at most 8.
         max_pixels: photos with more are not read.
+        networks: classes of networks of one's own that checkpoints may name, see `load_module`.
 
     Raises:
         InputError: a value is out of range.
@@ -56,6 +57,7 @@ class PredictionSettings:
     batch_size: int = 8
     num_workers: int | None = None
     max_pixels: int = MAX_PIXELS
+    networks: Classes = ()
 
     def __post_init__(self) -> None:
         if not self.checkpoints:
@@ -76,7 +78,12 @@ class PredictionSettings:
     def load_predictor(self) -> Predictor:
         """Load the networks, see `flukeseg.model.checkpoints.load_predictor`."""
         return load_predictor(
-            self.checkpoint_files(), views_of(self.tta), self.size, self.runtime, self.precision
+            self.checkpoint_files(),
+            views_of(self.tta),
+            self.size,
+            self.runtime,
+            self.precision,
+            self.networks,
         )
 
     def recorded(self) -> dict[str, Any]:

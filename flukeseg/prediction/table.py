@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +15,14 @@ from flukeseg.anatomy.anatomy_outputs import table_columns
 from flukeseg.csv_cells import escape_row
 from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_jpeg
-from flukeseg.images.reading import read_mask, read_photo
-from flukeseg.masks.cleaning import Cleaning, clean
-from flukeseg.masks.coco import annotations, write_coco
+from flukeseg.images.reading import read_mask
 from flukeseg.masks.drawing import white
 from flukeseg.masks.geometry import tight_box
 from flukeseg.masks.review_order import GROUPS, review_group, review_ranks
 from flukeseg.masks.sheets import Cell, draw_galleries
+from flukeseg.prediction.fluke_tables import write_coco_file, write_flukes
 from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.journal import read_row_photo
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.page import write_pages
 from flukeseg.prediction.prediction import Prediction
@@ -46,6 +46,14 @@ COLUMNS = (
 the largest fluke's;
 `review_order` is 1 for the mask to look at first."""
 
+
+SUMMARY_PLACES = {
+    "coco": "coco.json",
+    "coco_polygons": "coco_polygons.json",
+    "flukes": "flukes.csv",
+    "gallery": "gallery",
+}
+"""Products that are made of all photos together, and where each is."""
 
 SHOWN = 10  # unreadable photos that are told at the end; the others are in the table
 
@@ -95,15 +103,18 @@ class Tally(NamedTuple):
     page: Path
 
 
-def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -> Tally:
-    """Write `predictions.csv` and `index.html`, and where wanted `coco.json` and `gallery/`.
+def gather(
+    folder: PredictionFolder, products: Sequence[str], max_pixels: int, crop_margin: float = 0.05
+) -> Tally:
+    """Write `predictions.csv` and `index.html`, and where wanted what is in `SUMMARY_PLACES`.
 
     It can be done again at any time; nothing but the journal, the masks and the photos is read.
 
     Args:
         folder: the output.
-        products: `coco` and `gallery` are made here.
+        products: those of `SUMMARY_PLACES` are made here.
         max_pixels: of the photos on the contact sheets.
+        crop_margin: of the product `crop`, for `flukes`.
 
     Memory does not grow with the rows, but for where each stands.
     """
@@ -124,35 +135,17 @@ def gather(folder: PredictionFolder, products: Sequence[str], max_pixels: int) -
             to_review += review_group(row) == 0
             if kind == "unreadable" and len(unreadable) < SHOWN:
                 unreadable.append(row)
-    if "coco" in products:
-        with folder.writing(folder.folder / "coco.json") as partial:
-            write_coco(partial, _images(rows), _annotations(folder, rows, max_pixels))
+    for product, polygons in (("coco", False), ("coco_polygons", True)):
+        if product in products:
+            with folder.writing(folder.folder / SUMMARY_PLACES[product]) as partial:
+                write_coco_file(partial, folder, rows, max_pixels, polygons)
+    if "flukes" in products:
+        with folder.writing(folder.folder / SUMMARY_PLACES["flukes"]) as partial:
+            write_flukes(partial, folder, rows, max_pixels, crop_margin)
     if "gallery" in products:
-        _write_gallery(folder, _masked(rows.in_order(ranks)), max_pixels)
+        masked = (row for row in rows.in_order(ranks) if "width" in row)
+        _write_gallery(folder, masked, max_pixels)
     return Tally(kinds, to_review, unreadable, write_pages(folder, ranks))
-
-
-def _masked(rows: Iterable[Row]) -> Iterator[Row]:
-    return (row for row in rows if "width" in row)
-
-
-def _images(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(_masked(rows), start=1):
-        size = {"width": row["width"], "height": row["height"]}
-        yield {"id": number, "file_name": row["path"], **size}
-
-
-def _annotations(
-    folder: PredictionFolder, rows: Iterable[Row], max_pixels: int
-) -> Iterator[dict[str, Any]]:
-    # whatever is in a mask was kept by cleaning, and its components are its flukes
-    everything = Cleaning(island_share=0.01, hole_share=0, min_coverage=0)
-    for number, row in enumerate(_masked(rows), start=1):
-        if row["flukes"]:
-            mask = read_mask(folder.folder / row["mask"], max_pixels=max_pixels)
-            labels, areas, _ = clean(mask, everything)
-            for annotation in annotations(labels, len(areas)):
-                yield {"image_id": number, **annotation}
 
 
 def _write_gallery(folder: PredictionFolder, rows: Iterator[Row], max_pixels: int) -> None:
@@ -171,7 +164,7 @@ def _cell(folder: PredictionFolder, order: int, row: Row, max_pixels: int) -> Ce
     name, group = f"{order}. {row['name']}", review_group(row)
     said = row["review"].replace("; ", ", ") if group == 0 else GROUPS[group]
     try:
-        photo = read_photo(row["key"], max_pixels)
+        photo = read_row_photo(row, max_pixels)
         mask = read_mask(folder.folder / row["mask"], max_pixels=max_pixels)
     except InputError:  # moved since
         return Cell(f"{name}: gone", np.full((1, 2, 3), 200, np.uint8))

@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from flukeseg.errors import InputError
 from flukeseg.images.decoding import is_undamaged
-from flukeseg.images.reading import read_photo
 from flukeseg.masks.drawing import draw_thumbnail
 from flukeseg.model.tta import BatchProbability
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import stamp
+from flukeseg.prediction.journal import read_row_photo
 from flukeseg.prediction.kept_masks import hash_file
 from flukeseg.prediction.loader import PhotoBatch, PhotoFile
 from flukeseg.prediction.page import thumbnail_path
@@ -150,7 +150,7 @@ class ProductWriter(BasePredictionWriter):
         if coarse is not None and self.photo_is_needed:
             try:
                 # read again: photos kept until the network is done would fill the memory
-                photo = read_photo(file.photo.path, self.max_pixels)
+                photo = read_row_photo({"key": file.photo.path, **self.constants}, self.max_pixels)
             except InputError as error:  # it was there a moment ago
                 file, coarse = file._replace(problem=str(error)), None
         row: dict[str, Any] = {"key": file.photo.key, "name": file.photo.name}
@@ -167,7 +167,7 @@ class ProductWriter(BasePredictionWriter):
                 sizes.append(len(content))
             path = thumbnail_path(self.folder.state, file.photo.name)
             self.folder.write(
-                path, draw_thumbnail(small.permute(1, 2, 0).cpu().numpy(), prediction.mask)
+                path, draw_thumbnail(small[:3].permute(1, 2, 0).cpu().numpy(), prediction.mask)
             )
         row |= describe(file, prediction, self.products.with_anatomy) | self.constants
         if names:

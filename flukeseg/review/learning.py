@@ -20,6 +20,7 @@ from flukeseg.masks.metrics import dice
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import write_list
 from flukeseg.prediction.kept_masks import mask_name
+from flukeseg.prediction.table import SUMMARY_PLACES
 from flukeseg.review.looked_at import read_looked_at
 from flukeseg.review.saving import MaskStore
 from flukeseg.review.work import Step, Work
@@ -123,8 +124,8 @@ class Learning:
 
     def _products(self) -> str:
         products = {p for row in self.predictions.rows() for p in row["products"]}
-        places = {"coco": "coco.json", "gallery": "gallery"}
-        products |= {p for p, name in places.items() if (self.predictions.folder / name).exists()}
+        folder = self.predictions.folder
+        products |= {p for p, name in SUMMARY_PLACES.items() if (folder / name).exists()}
         return f"products=[{','.join(sorted(products))}]"
 
     def _is_corrected(self, row: Mapping[str, Any]) -> bool:

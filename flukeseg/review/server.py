@@ -17,7 +17,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_jpeg
-from flukeseg.images.reading import read_mask, read_photo
+from flukeseg.images.reading import MAX_PIXELS, read_mask
+from flukeseg.prediction.journal import read_row_photo
 from flukeseg.prediction.kept_masks import mask_name
 from flukeseg.prediction.page import read_thumbnail
 from flukeseg.review.edge_following import follow_edge
@@ -91,7 +92,8 @@ def make_app(session: ReviewSession) -> FastAPI:
 
     @app.get("/api/photos/{photo}/photo.jpg")
     def photo_jpeg(photo: str) -> Response:
-        return Response(encode_jpeg(read_photo(find(photo)["key"])), media_type="image/jpeg")
+        content = encode_jpeg(read_row_photo(find(photo), MAX_PIXELS))
+        return Response(content, media_type="image/jpeg")
 
     @app.get("/api/photos/{photo}/thumbnail.jpg")
     def thumbnail(photo: str) -> Response:

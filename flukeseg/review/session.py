@@ -11,9 +11,10 @@ import numpy as np
 
 from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
-from flukeseg.images.reading import IMAGE_SUFFIXES, read_photo
+from flukeseg.images.reading import IMAGE_SUFFIXES, MAX_PIXELS
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import stamp, write_list
+from flukeseg.prediction.journal import read_row_photo
 from flukeseg.review.learning import Learning
 from flukeseg.review.queue import ReviewQueue, Row
 from flukeseg.review.saving import MaskStore
@@ -69,7 +70,7 @@ class ReviewSession:
         key = row["key"], stamp(row["key"])
         kept = self._photo
         if kept is None or kept[0] != key:
-            kept = self._photo = key, read_photo(row["key"])
+            kept = self._photo = key, read_row_photo(row, MAX_PIXELS)
         return kept[1]
 
     def predict(self, source: str | Path) -> None:

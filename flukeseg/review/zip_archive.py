@@ -14,9 +14,16 @@ from flukeseg.prediction.corrected_products import follow_corrections, predictio
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.kept_masks import mask_name
 from flukeseg.prediction.products import ProductSettings
-from flukeseg.prediction.table import gather
+from flukeseg.prediction.table import SUMMARY_PLACES, gather
 
-TABLES = ("predictions.csv", "review.csv", "coco.json", "index.html")
+TABLES = (
+    "predictions.csv",
+    "review.csv",
+    "flukes.csv",
+    "coco.json",
+    "coco_polygons.json",
+    "index.html",
+)
 
 
 def bring_up_to_date(folder: PredictionFolder) -> None:
@@ -40,9 +47,8 @@ def bring_up_to_date(folder: PredictionFolder) -> None:
             **{"rgbm_size": None, **sizes},
         )
         follow_corrections(folder, made, MAX_PIXELS)
-        places = {"coco": "coco.json", "gallery": "gallery"}
-        there = [p for p, name in places.items() if (folder.folder / name).exists()]
-        gather(folder, there, MAX_PIXELS)
+        there = [p for p, name in SUMMARY_PLACES.items() if (folder.folder / name).exists()]
+        gather(folder, there, MAX_PIXELS, made.crop_margin)
 
 
 def zip_chunks(folder: PredictionFolder) -> Iterator[bytes]:

@@ -86,14 +86,14 @@ class FreezeEncoder(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Use the encoder's running statistics, or update them again."""
-        module.network.unet.encoder.train(trainer.current_epoch >= self.epochs)
+        module.network.encoder.train(trainer.current_epoch >= self.epochs)
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Drop the encoder's gradients."""
         if trainer.current_epoch < self.epochs:
-            for parameter in module.network.unet.encoder.parameters():
+            for parameter in module.network.encoder.parameters():
                 parameter.grad = None
 
 
@@ -231,7 +231,7 @@ class PhotoSheets(pl.Callback):
             log_picture(logger, self.folder / name, trainer.global_step)
 
     def _cell(self, sample: Sample, i: int) -> Cell:
-        photo = to_array(sample["image"])
+        photo = to_array(sample["image"][:3])
         truth = sample["mask"][0].numpy().astype(np.uint8)
         predicted = np.unpackbits(self.predicted[i], count=truth.size).reshape(truth.shape)
         return Cell(f"{sample['name']} {self.dice[i]:.3f}", photo, truth, predicted)

@@ -53,8 +53,13 @@ ADDED_KEYS = {
     "model.loss.dice_weight": 1.0,
     "model.loss.smooth": 1.0,
     "model.encoder_lr_scale": 1.0,
+    "model.encoder_lr_decay": 1.0,
     "model.schedule_interval": "epoch",
     "model.optimizer._partial_": True,
+    "model.network._target_": None,
+    "model.in_channels": 3,
+    "model.mask_dropout": 0.5,
+    "data.in_channels": 3,
 }
 """Keys that some runs lack, and what these did."""
 

@@ -1,5 +1,6 @@
 """Halve a run's checkpoint into this folder: `python -m flukeseg.training.shrink RUN NAME`."""
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from flukeseg import command_line
 from flukeseg.errors import InputError
 from flukeseg.model.checkpoint_files import find_checkpoint
-from flukeseg.pretrained import NAMES
+from flukeseg.pretrained import FOLDER, NETWORKS
 
 KEPT = ("hyper_parameters", "hparams_name", "pytorch-lightning_version")
 
@@ -31,7 +32,9 @@ def halve(checkpoint: Path, path: Path) -> int:
 
 if __name__ == "__main__":
     with command_line.report_user_errors():
-        if len(sys.argv) != 3 or sys.argv[2] not in NAMES:
-            raise InputError(f"give a run's folder and one of {', '.join(NAMES)}")
-        run, path = sys.argv[1], NAMES[sys.argv[2]]
+        if len(sys.argv) != 3 or sys.argv[2] not in NETWORKS:
+            raise InputError(f"give a run's folder and one of {', '.join(NETWORKS)}")
+        run, path = sys.argv[1], FOLDER / NETWORKS[sys.argv[2]].file
         print(f"{path}: {halve(find_checkpoint(run), path) / 1e6:.1f} MB")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        print(f"its checksum, for flukeseg/pretrained/__init__.py: {digest}")
