@@ -19,7 +19,6 @@ from flukeseg.option_suggestions import (
     near_choice,
 )
 
-
 PLUGIN_ERRORS = {
     "No trials are completed": "every trial failed; the messages above say why",
     'Could not detect "srun"': "there is no srun here; start the sweep where Slurm is installed",

@@ -56,7 +56,7 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
     Raises:
         InputError: a value is out of range.
     """
-    for key in ("checkpoint", "cleaning", "review", "products"):
+    for key in ("checkpoint", "products"):
         if cfg[key] is None:
             raise InputError(f"{key}={cfg[key]} must not be empty")
     products = several(cfg.products)
@@ -66,11 +66,7 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
         checkpoints=tuple(several(cfg.checkpoint)),
         tta=cfg.tta,
         size=None if cfg.size is None else require_size("size", cfg.size),
-        masks=MaskSettings(
-            threshold=cfg.threshold,
-            cleaning=hydra.utils.instantiate(cfg.cleaning),
-            review=hydra.utils.instantiate(cfg.review),
-        ),
+        masks=read_mask_settings(cfg),
         products=ProductSettings(
             products=files,
             crop_margin=cfg.crop_margin,
@@ -84,6 +80,22 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
         batch_size=cfg.batch_size,
         num_workers=cfg.num_workers,
         max_pixels=cfg.max_pixels,
+    )
+
+
+def read_mask_settings(cfg: DictConfig) -> MaskSettings:
+    """Return how a configuration makes masks of probabilities.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+    for key in ("cleaning", "review"):
+        if cfg[key] is None:
+            raise InputError(f"{key}={cfg[key]} must not be empty")
+    return MaskSettings(
+        threshold=cfg.threshold,
+        cleaning=hydra.utils.instantiate(cfg.cleaning),
+        review=hydra.utils.instantiate(cfg.review),
     )
 
 

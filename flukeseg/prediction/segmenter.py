@@ -16,7 +16,12 @@ from flukeseg.images.reading import read_photo
 from flukeseg.images.resizing import resize_photo
 from flukeseg.images.tensors import to_tensor
 from flukeseg.model.precision import choose_precision
-from flukeseg.prediction.prediction import Prediction, make_prediction, split_batch
+from flukeseg.prediction.prediction import (
+    PhotoProbability,
+    Prediction,
+    make_prediction,
+    split_batch,
+)
 from flukeseg.prediction.settings import PredictionSettings
 
 
@@ -69,7 +74,6 @@ class Segmenter:
             f"tta={self.settings.tta}, {self.predictor.runtime} on {self.device})"
         )
 
-    @torch.inference_mode()
     def __call__(self, photo: str | Path | np.ndarray | Image) -> Prediction:
         """Segment a photo of any size.
 
@@ -81,12 +85,15 @@ class Segmenter:
             InputError: the file cannot be read, or the array is of another kind.
         """
         photo = self._read(photo)
-        small = resize_photo(photo, self.predictor.size)
-        image = to_tensor(small[None]).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
-            averaged = self.predictor(image)
-        (probability,) = split_batch(averaged)
+        (probability,) = self.probabilities(resize_photo(photo, self.predictor.size)[None])
         return make_prediction(probability, photo.shape[:2], self.settings.masks, photo)
+
+    @torch.inference_mode()
+    def probabilities(self, photos: np.ndarray) -> list[PhotoProbability]:
+        """Compute a batch of photos N×h×w×3 uint8 RGB of the network's size, `predictor.size`."""
+        image = to_tensor(photos).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
+            return split_batch(self.predictor(image))
 
     def _read(self, photo: str | Path | np.ndarray | Image) -> np.ndarray:
         """Return a photo as H×W×3 uint8 RGB."""
