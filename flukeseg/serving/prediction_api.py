@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -37,6 +37,14 @@ STATUSES = {
 }
 
 
+BLACK = (  # a pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+
+Size = Annotated[list[int], Field(min_length=2, max_length=2, description="height, width")]
+BoxSides = Annotated[list[int], Field(min_length=4, max_length=4)]
+
+
 class Strict(BaseModel):
     """An object with the described fields and no others."""
 
@@ -55,9 +63,10 @@ class ModelParams(Strict):
 class PredictionRequest(Strict):
     """A photo to predict."""
 
-    model_id: str = Field(max_length=200)
+    model_id: str = Field(max_length=200, examples=["flukeseg"])
     image_uri: str = Field(
-        pattern=r"^(data:image/|https?://|/|[A-Za-z]:[\\/])",
+        pattern=r"^(data:image/[a-z0-9.+-]+;base64,|https?://|/|[A-Za-z]:[\\/])",
+        examples=[f"data:image/png;base64,{BLACK}", "/photos/fluke.jpg"],
         description="data:image/…;base64,…, a URL of an allowed host, or the absolute path of a "
         "file below an allowed folder.",
     )
@@ -67,7 +76,7 @@ class PredictionRequest(Strict):
 class RunLengths(BaseModel):
     """A mask, column by column: the number of pixels outside, inside, outside, …."""
 
-    size: tuple[int, int] = Field(description="height, width")
+    size: Size
     counts: list[int]
 
 
@@ -75,9 +84,7 @@ class PredictionAnswer(BaseModel):
     """The flukes of a photo, the largest first; each list has an entry for each of them."""
 
     model_id: str
-    bboxes: list[tuple[int, int, int, int]] = Field(
-        description="x, y, width, height in pixels of the upright photo"
-    )
+    bboxes: list[BoxSides] = Field(description="x, y, width, height in pixels of the upright photo")
     scores: list[float] = Field(description="expected Dice of each mask, 0 to 1")
     thetas: list[float] = Field(description="0: boxes are not rotated")
     class_names: list[str]
@@ -92,7 +99,7 @@ class Health(BaseModel):
     status: Literal["ok"]
     version: str
     model_id: str
-    size: tuple[int, int] = Field(description="height, width of the network's input")
+    size: Size = Field(description="height, width of the network's input")
     runtime: str
 
 
@@ -178,7 +185,7 @@ def make_service(
             status="ok",
             version=__version__,
             model_id=model_id,
-            size=predictor.size,
+            size=list(predictor.size),
             runtime=predictor.runtime,
         )
 
