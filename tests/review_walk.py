@@ -1,4 +1,4 @@
-"""The walk of a biologist, by the same requests as the page's: predict, correct five, learn, predict.
+"""The walk from a prediction to a better network, by the requests of the review page.
 
     python tests/review_walk.py --photos DIR --pairs DIR DIR --output DIR
 
