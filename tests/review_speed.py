@@ -94,6 +94,7 @@ def main() -> None:
     )
     parser.add_argument("folder")
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--warm-up", type=int, default=10, help="photos that are not timed")
     parser.add_argument("--strokes", action="store_true", help="paint on each photo and save it")
     arguments = parser.parse_args()
     server, address, seconds = start_server(arguments.folder)
@@ -106,7 +107,7 @@ def main() -> None:
             page.goto(address)
             page.wait_for_function(SHOWN, arg="", timeout=120_000)
             found["first picture, s"] = round(time.perf_counter() - began, 2)
-            steps(page, 10, "ArrowRight", False)
+            steps(page, arguments.warm_up, "ArrowRight", False)
             found["server, MB"], found["page, MB"] = round(memory(server.pid)), round(heap(page), 1)
             key = "Enter" if arguments.strokes else "ArrowRight"
             found["next picture, s"] = summary(steps(page, arguments.steps, key, arguments.strokes))
