@@ -122,7 +122,7 @@ def test_boxes_are_those_of_the_upright_photo(client, folder):
 REFUSED = {
     "data:image/png;base64,!!!": 400,
     "data:image/png;base64,": 400,
-    "data:image/png,abc": 400,
+    "data:image/png,abc": 422,
     f"data:image/png;base64,{base64.b64encode(b'no photo at all').decode()}": 400,
     "{root}/photos/missing.png": 404,
     "{root}/photos": 404,
