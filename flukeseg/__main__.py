@@ -23,6 +23,7 @@ JOBS = {
     "review": Job(
         "flukeseg.review", "look at masks and correct them in the browser: source=PHOTOS output=DIR"
     ),
+    "serve": Job("flukeseg.serve", "masks over HTTP, for other programs: photo_folders=[PHOTOS]"),
     "collect": Job(
         "flukeseg.collect", "pairs of corrected masks, to train on: predictions=DIR output=DIR"
     ),

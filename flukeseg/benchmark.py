@@ -26,6 +26,7 @@ from flukeseg.benchmarking.predicting import (
     run_prediction,
     stage_seconds,
 )
+from flukeseg.benchmarking.service_load import load_service
 from flukeseg.benchmarking.timing import (
     log_table,
     matrix_products,
@@ -35,7 +36,7 @@ from flukeseg.benchmarking.timing import (
     take_turns,
 )
 from flukeseg.benchmarking.training import samples_per_second, step_seconds
-from flukeseg.errors import InputError, require_int
+from flukeseg.errors import InputError, require_int, require_number
 from flukeseg.installation import CONF
 from flukeseg.model.precision import processor_name
 from flukeseg.model_config import build_module
@@ -46,6 +47,9 @@ from flukeseg.training.trainer import quiet_lightning
 log = logging.getLogger(__name__)
 
 Report = dict[str, Any]
+
+PHOTO_PARTS = {"quality", "stages", "end_to_end", "service"}
+"""What needs `source`."""
 
 
 def benchmark(cfg: DictConfig) -> Report:
@@ -63,13 +67,14 @@ def benchmark(cfg: DictConfig) -> Report:
         "quality": lambda: quality(cfg, paths),
         "stages": lambda: stages(cfg, paths, output),
         "end_to_end": lambda: end_to_end(cfg, paths, output, turns),
+        "service": lambda: service(cfg, paths),
         "loading": lambda: loading(cfg),
         "training": lambda: training(cfg, turns),
     }
     if unknown := [part for part in cfg.parts if part not in parts]:
         raise InputError(f"parts={unknown[0]} is not one of {', '.join(parts)}")
     # an error in the input is reported now, not after minutes of measuring
-    paths = find_inputs(cfg.source) if {"quality", "stages", "end_to_end"} & {*cfg.parts} else []
+    paths = find_inputs(cfg.source) if PHOTO_PARTS & {*cfg.parts} else []
     if {"loading", "training"} & {*cfg.parts}:
         check_data(cfg)
     report: Report = {"processor": processor_name(), "threads": torch.get_num_threads()}
@@ -146,10 +151,7 @@ def end_to_end(cfg: DictConfig, paths: Sequence[str], output: Path, turns: int) 
     """Measure `flukeseg.predict` from start to end, plain and with the options to compare."""
     count = require_int("photos", cfg.photos)
     folder = repeat_photos(paths, count, output / "photos")
-    keys = ("checkpoint", "tta", "size", "threshold", "runtime", "batch_size", "num_workers")
-    plain = OmegaConf.to_container(cfg)
-    values = {key: "null" if plain[key] is None else plain[key] for key in keys}
-    given = [command_line.quote_text(f"{key}={value}", "predict") for key, value in values.items()]
+    given = options_of(cfg, "predict", "num_workers")
     found: dict[str, list[dict[str, float]]] = {name: [] for name in cfg.compare}
     for turn in range(turns):
         for name, options in cfg.compare.items():
@@ -162,6 +164,23 @@ def end_to_end(cfg: DictConfig, paths: Sequence[str], output: Path, turns: int) 
             rows[name]["peak memory, MB"] = max(peaks)
     log_table(f"end to end, {count} photos, with the start of the program", rows)
     return rows
+
+
+def service(cfg: DictConfig, paths: Sequence[str]) -> Report:
+    """Measure `flukeseg.serve` under load, with the photos named by their path."""
+    seconds = require_number("service_seconds", cfg.service_seconds, 1, 1e6)
+    clients = require_int("clients", cfg.clients)
+    row = load_service(paths, options_of(cfg, "serve"), seconds, clients)
+    log_table(f"the service, {clients} requests at a time, {seconds:g} s", {"service": row})
+    return row
+
+
+def options_of(cfg: DictConfig, job: str, *more: str) -> list[str]:
+    """Return how photos are predicted, as options of another job's command line."""
+    keys = ("checkpoint", "tta", "size", "threshold", "runtime", "batch_size", *more)
+    plain = OmegaConf.to_container(cfg)
+    values = {key: "null" if plain[key] is None else plain[key] for key in keys}
+    return [command_line.quote_text(f"{key}={value}", job) for key, value in values.items()]
 
 
 def loading(cfg: DictConfig) -> Report:

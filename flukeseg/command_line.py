@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from flukeseg.errors import InputError
 from flukeseg.installation import CONF
-from flukeseg.option_errors import PLUGIN_ERRORS, USER_ERRORS, explain
+from flukeseg.option_errors import PLUGIN_ERRORS, explain, user_errors
 from flukeseg.option_suggestions import Command, instead_of, is_group, is_read, required_options
 from flukeseg.signals import stop_on_signals
 
@@ -165,7 +165,7 @@ def report_user_errors(command: Command | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except USER_ERRORS as error:
+    except user_errors() as error:
         if os.environ.get("FLUKESEG_TRACEBACK") == "1":
             raise
         _end(explain(error, command))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from flukeseg.errors import InputError
 from flukeseg.installation import how_to_install
@@ -19,10 +19,6 @@ from flukeseg.option_suggestions import (
     near_choice,
 )
 
-USER_ERRORS = (InputError, HydraException, OmegaConfBaseException, MisconfigurationException)
-"""What the user can correct."""
-
-
 PLUGIN_ERRORS = {
     "No trials are completed": "every trial failed; the messages above say why",
     'Could not detect "srun"': "there is no srun here; start the sweep where Slurm is installed",
@@ -30,11 +26,22 @@ PLUGIN_ERRORS = {
 """What Hydra's samplers and launchers raise as plain exceptions, and what to say instead."""
 
 
+def user_errors() -> tuple[type[Exception], ...]:
+    """Return the classes of errors that the user can correct.
+
+    Lightning's is among them only where Lightning is imported: that takes seconds, which jobs that
+    do not need it should not cost.
+    """
+    lightning = sys.modules.get("lightning_fabric.utilities.exceptions")
+    own = (InputError, HydraException, OmegaConfBaseException)
+    return (*own, lightning.MisconfigurationException) if lightning else own
+
+
 def explain(error: BaseException, command: Command | None = None) -> str:
     """Return one sentence for the user about an error of the input or the configuration.
 
     Args:
-        error: one of `USER_ERRORS`.
+        error: one of `user_errors`.
         command: what was run; with it, unknown options are answered with those that exist.
     """
     chain: list[BaseException] = [error]

@@ -116,7 +116,7 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
     Raises:
         InputError: a value is out of range.
     """
-    for key in ("checkpoint", "cleaning", "review", "products"):
+    for key in ("checkpoint", "products"):
         if cfg[key] is None:
             raise InputError(f"{key}={cfg[key]} must not be empty")
     files, summaries, _ = split_all(several(cfg.products))
@@ -124,11 +124,7 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
         checkpoints=tuple(several(cfg.checkpoint)),
         tta=cfg.tta,
         size=None if cfg.size is None else require_size("size", cfg.size),
-        masks=MaskSettings(
-            threshold=cfg.threshold,
-            cleaning=hydra.utils.instantiate(cfg.cleaning),
-            review=hydra.utils.instantiate(cfg.review),
-        ),
+        masks=read_mask_settings(cfg),
         products=ProductSettings(
             products=files,
             crop_margin=cfg.crop_margin,
@@ -151,6 +147,22 @@ def split_all(products: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]
     contours = ["edge"] if "curvrank" in products else []
     tables = [product for product in products if product in TABLES]
     return *split_products([*products, *contours], TABLES), tables
+
+
+def read_mask_settings(cfg: DictConfig) -> MaskSettings:
+    """Return how a configuration makes masks of probabilities.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+    for key in ("cleaning", "review"):
+        if cfg[key] is None:
+            raise InputError(f"{key}={cfg[key]} must not be empty")
+    return MaskSettings(
+        threshold=cfg.threshold,
+        cleaning=hydra.utils.instantiate(cfg.cleaning),
+        review=hydra.utils.instantiate(cfg.review),
+    )
 
 
 def several(value: Any) -> list[Any]:

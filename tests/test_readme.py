@@ -19,6 +19,7 @@ from flukeseg.installation import CONF
 JOBS = {
     "train": (), "predict": ("source", "output"), "evaluate": ("output",), "export": ("format",),
     "selftrain": ("source", "output"), "benchmark": ("output",), "review": ("output",),
+    "serve": (),
     "collect": ("predictions", "output"),
     "tables": ("predictions", "output"), "annotations": ("direction", "format", "output"),
 }  # fmt: skip

@@ -15,8 +15,8 @@ PACKAGE = Path(flukeseg.__file__).parent
 
 ROOMS = (
     # jobs, the files at the top that see a Hydra config, stand above all rooms
-    "benchmarking", "review", "exchange", "sweeps", "evaluation", "training", "prediction",
-    "model", "data", "rendering", "anatomy", "masks", "images",
+    "benchmarking", "review", "serving", "exchange", "sweeps", "evaluation", "training",
+    "prediction", "model", "data", "rendering", "anatomy", "masks", "images",
 )  # fmt: skip
 """From the top down: a room imports from itself and from those below."""
 

@@ -28,17 +28,17 @@ class WatchedLoader(DataLoader[Batch]):
     one is started goes unnoticed by its signal.
 
     Args:
-        arguments: of torch's loader.
+        dataset: what is loaded.
         num_workers: loading processes.
         patience: seconds to wait for a batch of theirs.
         options: of torch's loader.
     """
 
     def __init__(
-        self, *arguments: Any, num_workers: int = 0, patience: float = PATIENCE, **options: Any
+        self, dataset: Any, *, num_workers: int = 0, patience: float = PATIENCE, **options: Any
     ) -> None:
         options["timeout"] = min(CHECK_EVERY, patience) if num_workers else 0
-        super().__init__(*arguments, num_workers=num_workers, **options)
+        super().__init__(dataset, num_workers=num_workers, **options)
         self.patience = patience
 
     def __iter__(self) -> Any:

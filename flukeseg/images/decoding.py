@@ -6,6 +6,7 @@ a global of the process; nothing here changes a global of Pillow.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -33,21 +34,30 @@ Image.init()
 
 @contextmanager
 def opened(
-    path: str | Path, max_pixels: int | None = None
+    path: str | Path, max_pixels: int | None = None, content: bytes | None = None
 ) -> Iterator[tuple[Image.Image, int, tuple[int, int]]]:
     """Yield the image, only its header read; the orientation still to apply; the upright size.
 
     The orientation is EXIF's, 1 to 8; the size is (height, width) in pixels. Pixels are decoded by
     what the body does with the image, which belongs under `decoding_errors`.
 
+    Args:
+        path: of the file.
+        max_pixels: images with more are refused.
+        content: the file's bytes where it is not on disk; `path` then names it in errors.
+
     Raises:
         InputError: the file is missing, is no photo, is damaged, or has more than `max_pixels`.
     """
     with ExitStack() as stack:
         with decoding_errors(path):
-            _require_file(path)
             stack.enter_context(_pillow_quiet())
-            stream = stack.enter_context(Path(path).open("rb"))
+            stream: BinaryIO
+            if content is None:
+                _require_file(path)
+                stream = stack.enter_context(Path(path).open("rb"))
+            else:
+                stream = io.BytesIO(content)
             image = _identify(path, stream)
             orientation, (height, width) = _geometry(image, stream)
         if max_pixels is not None and height * width > max_pixels:

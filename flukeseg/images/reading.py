@@ -48,7 +48,10 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def read_for_network(
-    path: str | Path, size: tuple[int, int] | None, max_pixels: int = MAX_PIXELS
+    path: str | Path,
+    size: tuple[int, int] | None,
+    max_pixels: int = MAX_PIXELS,
+    content: bytes | None = None,
 ) -> tuple[np.ndarray, int, tuple[int, int]]:
     """Read a photo as `read_photo` does, or smaller where that is enough and cheaper.
 
@@ -60,6 +63,7 @@ def read_for_network(
         path: of the file.
         size: (height, width) of the network's input; None reads the photo at its own size.
         max_pixels: photos with more are refused.
+        content: the file's bytes where it is not on disk; `path` then names it in errors.
 
     Returns:
         The photo, the EXIF orientation that the file states (1 to 8), and the upright photo's own
@@ -68,7 +72,7 @@ def read_for_network(
     Raises:
         InputError: as `read_photo`.
     """
-    with opened(path, max_pixels) as (image, turn, own):
+    with opened(path, max_pixels, content) as (image, turn, own):
         stated, shown = exif_orientation(image), own
         share = 1 if size is None else 2 * max(size) / max(own)
         smaller = max(1, round(image.width * share)), max(1, round(image.height * share))

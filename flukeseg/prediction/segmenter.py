@@ -17,7 +17,12 @@ from flukeseg.images.resizing import resize_photo
 from flukeseg.images.rgbm import read_rgbm
 from flukeseg.images.tensors import to_tensor
 from flukeseg.model.precision import choose_precision
-from flukeseg.prediction.prediction import Prediction, make_prediction, split_batch
+from flukeseg.prediction.prediction import (
+    PhotoProbability,
+    Prediction,
+    make_prediction,
+    split_batch,
+)
 from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.pretrained import locate
 
@@ -91,7 +96,6 @@ class Segmenter:
     @overload
     def __call__(self, photo: list[Photo] | tuple[Photo, ...]) -> list[Prediction]: ...
 
-    @torch.inference_mode()
     def __call__(
         self, photo: Photo | list[Photo] | tuple[Photo, ...]
     ) -> Prediction | list[Prediction]:
@@ -115,14 +119,18 @@ class Segmenter:
     def _segment(self, batch: Sequence[Photo]) -> list[Prediction]:
         photos = [self._read(photo) for photo in batch]
         small = np.stack([resize_photo(photo, self.predictor.size) for photo in photos])
-        image = to_tensor(small).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
-            averaged = self.predictor(image)
         masks = self.settings.masks
         return [
             make_prediction(coarse, photo.shape[:2], masks, np.ascontiguousarray(photo[..., :3]))
-            for coarse, photo in zip(split_batch(averaged), photos, strict=True)
+            for coarse, photo in zip(self.probabilities(small), photos, strict=True)
         ]
+
+    @torch.inference_mode()
+    def probabilities(self, photos: np.ndarray) -> list[PhotoProbability]:
+        """Compute a batch of photos N×h×w×C uint8 of the network's size, `predictor.size`."""
+        image = to_tensor(photos).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
+            return split_batch(self.predictor(image))
 
     def _read(self, photo: Photo) -> np.ndarray:
         """Return a photo as H×W×3 uint8 RGB, or H×W×4 with its mask."""

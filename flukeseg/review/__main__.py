@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import socket
+import threading
 import webbrowser
 from pathlib import Path
 
@@ -24,9 +24,8 @@ def review(cfg: DictConfig) -> None:
         InputError: the folder cannot be used, the port is taken, or the server is not installed.
     """
     try:
-        import uvicorn
-
         from flukeseg.review.server import make_app
+        from flukeseg.serving import http_server
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed: {how_to_install('review')}") from error
     from flukeseg.prediction.inputs import find_inputs
@@ -37,8 +36,8 @@ def review(cfg: DictConfig) -> None:
         raise InputError(f"output={output} holds no masks yet; give source=PHOTOS")
     if cfg.source is not None:
         find_inputs(cfg.source, leave_out=output)
-    with _listen(require_int("port", cfg.port, least=0, most=65535)) as connection:
-        address = f"http://127.0.0.1:{connection.getsockname()[1]}/"
+    with http_server.listen("127.0.0.1", require_int("port", cfg.port, 0, 65535)) as connection:
+        address = http_server.address_of(connection)
         session = ReviewSession(
             output,
             cfg.checkpoint,
@@ -49,27 +48,15 @@ def review(cfg: DictConfig) -> None:
             session.predict(
                 Path(cfg.source).absolute() if Path(cfg.source).exists() else cfg.source
             )
+        # while the browser starts
+        threading.Thread(target=session.queue.rows, daemon=True).start()
         log.info("the masks are at %s (Ctrl-C ends)", address)
         if cfg.open_browser:
             webbrowser.open(address)
         try:
-            server = uvicorn.Server(uvicorn.Config(make_app(session), log_level="warning"))
-            server.run(sockets=[connection])
+            http_server.run(make_app(session), connection)
         finally:
             session.close()
-
-
-def _listen(port: int) -> socket.socket:
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        connection.bind(("127.0.0.1", port))
-    except OSError as error:
-        connection.close()
-        raise InputError(
-            f"port={port} is taken, perhaps by another review; give port={port + 1}"
-        ) from error
-    return connection
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="review")

@@ -181,8 +181,8 @@ class Learning:
             )
         found = json.loads(path.read_text(encoding="utf-8"))
         return (
-            f"Done. On {found['count']} corrected masks that it was not trained on, the Dice (1 is "
-            f"perfect) was {found['before']} and is {found['after']} now."
+            "Done. The Dice (1 is perfect) of corrected masks that it was not trained on, "
+            f"{found['count']} in number, was {found['before']} and is {found['after']} now."
         )
 
 

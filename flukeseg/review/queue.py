@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from flukeseg.masks.review_order import review_group, review_ranks
 from flukeseg.prediction.folder import STATE
+from flukeseg.prediction.inputs import stamp
 from flukeseg.prediction.journal import JournalRows
-from flukeseg.prediction.kept_masks import Verdicts, hash_file, mask_name
+from flukeseg.prediction.kept_masks import Verdict, Verdicts, hash_file, mask_name
 
 Row = Mapping[str, Any]
 
@@ -33,19 +35,22 @@ class ReviewQueue:
     def __init__(self, folder: Path) -> None:
         self.folder, self.state = folder, folder / STATE
         self.verdicts = Verdicts(folder)
+        self._lock = threading.Lock()
         self._stamps: list[tuple[str, int, int]] = []
         self._rows: dict[str, Row] = {}
 
     def rows(self) -> dict[str, Row]:
         """Return the lines of the journal by the photo's id, in the order of review."""
-        journals = sorted(self.state.glob("journal-*.jsonl"))
-        stats = [(path, path.stat()) for path in journals]
-        stamps = [(path.name, found.st_size, found.st_mtime_ns) for path, found in stats]
-        if stamps != self._stamps:
-            lines = JournalRows(journals)
-            ordered = lines.in_order(review_ranks(lines))
-            self._rows, self._stamps = {photo_id(row["name"]): row for row in ordered}, stamps
-        return self._rows
+        with self._lock:  # several requests of a page would all read thousands of lines
+            journals = sorted(self.state.glob("journal-*.jsonl"))
+            stats = [(path, path.stat()) for path in journals]
+            stamps = [(path.name, found.st_size, found.st_mtime_ns) for path, found in stats]
+            if stamps != self._stamps:
+                lines = list(JournalRows(journals))
+                ranked = zip(review_ranks(lines), lines, strict=True)
+                ordered = [row for _, row in sorted(ranked, key=lambda pair: pair[0])]
+                self._rows, self._stamps = {photo_id(row["name"]): row for row in ordered}, stamps
+            return self._rows
 
     @property
     def version(self) -> str:
@@ -63,8 +68,15 @@ class ReviewQueue:
 
     def photo(self, row: Row) -> dict[str, Any]:
         """Describe a photo for the page."""
-        verdict = self.verdicts.latest().get(row["name"])
-        mask = self.folder / mask_name(row["name"])
+        return self._describe(row, self.verdicts.latest().get(row["name"]))
+
+    def photos(self) -> list[dict[str, Any]]:
+        """Describe every photo, the one to look at first being the first."""
+        said = self.verdicts.latest()
+        return [self._describe(row, said.get(row["name"])) for row in self.rows().values()]
+
+    def _describe(self, row: Row, verdict: Verdict | None) -> dict[str, Any]:
+        mask = stamp(self.folder / mask_name(row["name"]))
         box = [row.get(f"box_{side}") for side in ("x", "y", "width", "height")]
         is_as_predicted = not verdict or verdict.verdict == "right"
         return {
@@ -75,7 +87,7 @@ class ReviewQueue:
             "reasons": row["review"].split("; ") if row.get("review") else [],
             "confidence": row.get("confidence"),
             "verdict": verdict.verdict if verdict else None,
-            "version": mask.stat().st_mtime_ns if mask.exists() else 0,
+            "version": mask[1] if mask else 0,
             "box": dict(zip(("x", "y", "width", "height"), box, strict=True))
             if is_as_predicted and None not in box
             else None,
@@ -85,10 +97,6 @@ class ReviewQueue:
                 if is_as_predicted and isinstance(row.get(f"{point}_x"), int | float)
             ],
         }
-
-    def photos(self) -> list[dict[str, Any]]:
-        """Describe every photo, the one to look at first being the first."""
-        return [self.photo(row) for row in self.rows().values()]
 
     def etag(self, row: Row) -> str | None:
         """Return what tells a mask's file from what it was, as HTTP writes it."""

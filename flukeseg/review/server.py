@@ -25,10 +25,8 @@ from flukeseg.review.edge_following import follow_edge
 from flukeseg.review.queue import Row
 from flukeseg.review.saving import StaleMaskError
 from flukeseg.review.session import ReviewSession
-from flukeseg.review.zip_archive import zip_chunks
-
-HOSTS = ["127.0.0.1", "localhost", "[::1]"]
-"""Names that this machine has for itself; under any other, a page elsewhere could read along."""
+from flukeseg.serving.http_server import LOOPBACK_NAMES
+from flukeseg.serving.request_guard import is_foreign, read_body
 
 MOST_UPLOAD = 500_000_000  # bytes of a photo that is dropped on the page
 
@@ -53,14 +51,13 @@ def make_app(session: ReviewSession) -> FastAPI:
     """
     # the documentation that FastAPI offers loads its scripts from elsewhere
     app = FastAPI(title="flukeseg review", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
 
     @app.middleware("http")
     async def guard(
         request: Request, call_next: Callable[[Request], Awaitable[Response]]
     ) -> Response:
-        origin = request.headers.get("origin")
-        if origin and origin != f"http://{request.headers.get('host')}":
+        if is_foreign(request):
             return JSONResponse({"detail": "this page is not flukeseg's own"}, 403)
         response = await call_next(request)
         response.headers.update(POLICY)
@@ -183,6 +180,8 @@ def make_app(session: ReviewSession) -> FastAPI:
 
     @app.get("/api/download.zip")
     def download() -> StreamingResponse:
+        from flukeseg.review.zip_archive import zip_chunks  # as in `session.bring_up_to_date`
+
         session.bring_up_to_date()
         name = {"Content-Disposition": 'attachment; filename="flukes.zip"'}
         return StreamingResponse(zip_chunks(session.predictions), 200, name, "application/zip")
@@ -190,20 +189,6 @@ def make_app(session: ReviewSession) -> FastAPI:
     static = Path(__file__).parent / "static"
     app.mount("/", StaticFiles(directory=static, html=True))
     return app
-
-
-async def read_body(request: Request, most: int) -> bytes:
-    """Read what was sent with a request, up to so many bytes.
-
-    Raises:
-        HTTPException: it is more.
-    """
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > most:
-            raise HTTPException(413, f"more than {most} bytes were sent")
-    return bytes(body)
 
 
 def as_mask(body: bytes, height: int, width: int) -> np.ndarray:

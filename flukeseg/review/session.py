@@ -19,7 +19,6 @@ from flukeseg.review.learning import Learning
 from flukeseg.review.queue import ReviewQueue, Row
 from flukeseg.review.saving import MaskStore
 from flukeseg.review.work import Step, Work
-from flukeseg.review.zip_archive import bring_up_to_date
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +132,9 @@ class ReviewSession:
         with self._lock:
             if not self.queue.rows() or (self.work and self.work.is_running):
                 return
+            # it brings torch, which takes seconds that nobody should wait for at the start
+            from flukeseg.review.zip_archive import bring_up_to_date
+
             try:
                 bring_up_to_date(self.predictions)
             except InputError as error:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from flukeseg.atomic_files import locked_folder
 from flukeseg.command_line import report_user_errors
 from flukeseg.errors import InputError
-from flukeseg.option_errors import USER_ERRORS, explain
+from flukeseg.option_errors import explain, user_errors
 from flukeseg.sweeps.runs import METRIC, read_runs
 from flukeseg.sweeps.summary import report_unfinished
 from flukeseg.training.provenance import refuse_changes
@@ -98,7 +98,7 @@ def _run_alone(
         refuse_ddp(cfg.trainer.get("strategy", "auto"), cfg.trainer.devices, ALONE)
         return train(cfg).get(METRIC)
     except Exception as error:
-        plain = isinstance(error, USER_ERRORS) and os.environ.get("FLUKESEG_TRACEBACK") != "1"
+        plain = isinstance(error, user_errors()) and os.environ.get("FLUKESEG_TRACEBACK") != "1"
         sentence = explain(error) if plain else f"{type(error).__name__}: {error}"
         log.error("error: %s", sentence, exc_info=not plain)
         write_result(folder, {"error": " ".join(sentence.split())})

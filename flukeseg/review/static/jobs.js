@@ -41,11 +41,16 @@ async function add(files) {
 export function connectJobs() {
   find('download').addEventListener('click', () => { window.location.href = 'api/download.zip'; });
   find('learn').addEventListener('click', async () => {
-    const {possible, sentence} = await readLearnable();
-    isLearnable = possible;
-    find('learning-about').textContent = sentence;
-    showWork(await readState());
+    find('learning-about').textContent = 'Counting the masks that you have looked at …';
     find('learning').showModal();
+    try {
+      const {possible, sentence} = await readLearnable();
+      isLearnable = possible;
+      find('learning-about').textContent = sentence;
+      showWork(await readState());
+    } catch (error) {
+      find('learning-about').textContent = error.message;
+    }
   });
   find('learning-close').addEventListener('click', () => find('learning').close());
   find('learning-start').addEventListener('click', async () => {
