@@ -146,7 +146,16 @@ def end_to_end(cfg: DictConfig, paths: Sequence[str], output: Path, turns: int) 
     """Measure `flukeseg.predict` from start to end, plain and with the options to compare."""
     count = require_int("photos", cfg.photos)
     folder = repeat_photos(paths, count, output / "photos")
-    keys = ("checkpoint", "tta", "size", "threshold", "runtime", "batch_size", "num_workers")
+    keys = (
+        "checkpoint",
+        "tta",
+        "size",
+        "look",
+        "threshold",
+        "runtime",
+        "batch_size",
+        "num_workers",
+    )
     plain = OmegaConf.to_container(cfg)
     values = {key: "null" if plain[key] is None else plain[key] for key in keys}
     given = [command_line.quote_text(f"{key}={value}", "predict") for key, value in values.items()]

@@ -66,6 +66,7 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
         checkpoints=tuple(several(cfg.checkpoint)),
         tta=cfg.tta,
         size=None if cfg.size is None else require_size("size", cfg.size),
+        look=cfg.look,
         masks=MaskSettings(
             threshold=cfg.threshold,
             cleaning=hydra.utils.instantiate(cfg.cleaning),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from flukeseg.images.reading import read_photo
 from flukeseg.images.resizing import resize_photo
 from flukeseg.images.tensors import to_tensor
 from flukeseg.model.precision import choose_precision
-from flukeseg.prediction.prediction import Prediction, make_prediction, split_batch
+from flukeseg.model.predictor import split_batch
+from flukeseg.prediction.looking import cut_photo
+from flukeseg.prediction.prediction import Prediction, make_prediction
 from flukeseg.prediction.settings import PredictionSettings
 
 
@@ -36,7 +39,8 @@ class Segmenter:
         self, settings: PredictionSettings | None = None, device: str | torch.device = "cpu"
     ) -> None:
         self.settings, self.device = settings or PredictionSettings(), torch.device(device)
-        self.predictor = self.settings.load_predictor().to(self.device)
+        self.looker = self.settings.load_looker().to(self.device)
+        self.predictor = self.looker.predictor
         precision = choose_precision(self.settings.precision, self.device.type)
         self.in_bf16 = precision == "bf16-mixed"
 
@@ -84,9 +88,9 @@ class Segmenter:
         small = resize_photo(photo, self.predictor.size)
         image = to_tensor(small[None]).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
-            averaged = self.predictor(image)
-        (probability,) = split_batch(averaged)
-        return make_prediction(probability, photo.shape[:2], self.settings.masks, photo)
+            first, size = split_batch(self.predictor(image)), photo.shape[:2]
+            (looked,) = self.looker.look_again(first, [size], [partial(cut_photo, photo, size)])
+        return make_prediction(looked, size, self.settings.masks, photo)
 
     def _read(self, photo: str | Path | np.ndarray | Image) -> np.ndarray:
         """Return a photo as H×W×3 uint8 RGB."""
