@@ -23,7 +23,8 @@ from flukeseg.masks.second_look import (
     boxes_to_look_at,
     cut_map,
     gain,
-    is_believed,
+    is_confirmed,
+    is_kept,
     lay_over,
 )
 from flukeseg.model.predictor import PhotoProbability, Predictor, split_batch
@@ -96,7 +97,7 @@ def soft(left: int, right: int, inside: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "believed"),
+    ("first", "overview", "confirmed"),
     [
         pytest.param(soft(4, 12, 0.9), soft(4, 12, 0.99), True, id="the same and surer"),
         pytest.param(soft(4, 12, 0.9), soft(4, 13, 0.99), True, id="a little more"),
@@ -108,8 +109,21 @@ def soft(left: int, right: int, inside: float) -> np.ndarray:
         pytest.param(soft(4, 12, 0.1), soft(4, 12, 0.2), False, id="both nothing"),
     ],
 )
-def test_a_second_look_is_believed_where_it_agrees_and_is_surer(first, second, believed):
-    assert is_believed(first, second, 0.5) is believed
+def test_an_overview_confirms_where_it_agrees_and_is_surer(first, overview, confirmed):
+    assert is_confirmed(first, overview, 0.5) is confirmed
+
+
+@pytest.mark.parametrize(
+    ("close", "kept"),
+    [
+        pytest.param(soft(4, 12, 0.99), True, id="surer"),
+        pytest.param(soft(4, 12, 0.949), True, id="hardly less sure"),
+        pytest.param(soft(4, 12, 0.9), False, id="less sure"),
+        pytest.param(soft(4, 11, 0.99), False, id="an eighth is lost"),
+    ],
+)
+def test_a_close_look_is_kept_where_it_says_the_same(close, kept):
+    assert is_kept(soft(4, 12, 0.95), close, 0.5) is kept
 
 
 def test_a_map_is_cut_where_its_box_is():
@@ -222,10 +236,12 @@ def test_an_old_folder_and_one_of_single_looks_record_the_same():
 
 # The job, with a tiny network
 
+WITH = ("size=[64,128]", "batch_size=2")
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
-    """Three photos with a fluke that is small in the frame, and two that a fluke fills."""
+    """Three photos with a fluke that is small in the frame, and two without the pixels."""
     root = tmp_path_factory.mktemp("photos")
     for i in (1, 3, 6):
         picture = render((99, i), (64, 128)).image
@@ -233,7 +249,7 @@ def photos(tmp_path_factory) -> Path:
         frame[100:164, 150:278] = picture
         write_rgb(root / f"small{i}.png", frame)
     for i in (0, 1):
-        write_rgb(root / f"large{i}.png", render((5, i), (256, 512)).image)
+        write_rgb(root / f"large{i}.png", render((5, i), (96, 192)).image)
     return root
 
 
@@ -241,7 +257,7 @@ def photos(tmp_path_factory) -> Path:
 def masks(photos, tiny_runs, tmp_path_factory) -> Path:
     """A prediction with second looks."""
     out = tmp_path_factory.mktemp("masks") / "out"
-    predict_with(f"checkpoint={tiny_runs[0]}", f"source={photos}", f"output={out}", "batch_size=2")
+    predict_with(f"checkpoint={tiny_runs[0]}", f"source={photos}", f"output={out}", *WITH)
     return out
 
 
@@ -250,13 +266,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_photo_without_need_has_the_same_bytes(run_predict, photos, masks, tiny_runs):
-    run_predict(f"checkpoint={tiny_runs[0]}", f"source={photos}", "output=once", "look=once")
+    run_predict(f"checkpoint={tiny_runs[0]}", f"source={photos}", "output=once", "look=once", *WITH)
     once, both = contents(Path("once")), contents(masks)
     assert {name for name in both if once[name] != both[name]} == {"small3.png"}
 
 
 def test_in_parts_and_started_again_masks_are_the_same(run_predict, photos, masks, tiny_runs):
-    given = f"checkpoint={tiny_runs[0]}", "batch_size=2"
+    given = f"checkpoint={tiny_runs[0]}", *WITH
     all_of_them = f"source={photos}"
     for shard in ("1/2", "2/2", "merge"):
         run_predict(*given, all_of_them, "output=parts", f"shard={shard}")
@@ -266,7 +282,7 @@ def test_in_parts_and_started_again_masks_are_the_same(run_predict, photos, mask
 
 
 def test_from_python_there_are_second_looks_too(photos, masks, tiny_runs):
-    segmenter = Segmenter.from_checkpoint(tiny_runs[0], runtime="torch")
+    segmenter = Segmenter.from_checkpoint(tiny_runs[0], runtime="torch", size=(64, 128))
     for path in sorted(photos.iterdir()):
         prediction = segmenter(path)
         assert bool(prediction.coarse.second) == path.name.startswith("small")
@@ -275,7 +291,7 @@ def test_from_python_there_are_second_looks_too(photos, masks, tiny_runs):
 
 def test_an_exported_network_looks_twice_too(run_predict, photos, masks, tiny_runs):
     run_job(export, f"checkpoint={tiny_runs[0]}", "format=onnx", "output=network.onnx")
-    run_predict("checkpoint=network.onnx", f"source={photos}", "output=file", "runtime=auto")
+    run_predict("checkpoint=network.onnx", f"source={photos}", "output=file", "runtime=auto", *WITH)
     for path in sorted((masks / "mask").iterdir()):
         same = read_mask(path) == read_mask(Path("file/mask") / path.name)
         assert np.count_nonzero(~same) <= 4

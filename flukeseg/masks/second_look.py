@@ -1,7 +1,8 @@
 """A second look at flukes that are small in the frame: where it pays, and when it is believed.
 
-Maps are H×W float32; boxes are in pixels of the upright photo. The constants were chosen on 31
-renderings of 3000 × 1500, other ones than `flukeseg.evaluation.wide_frames` measures on.
+The network sees the box of a fluke small, in an overview that must confirm the first look, and then
+close, which places the edge. Maps are H×W float32; boxes are in pixels of the upright photo. The
+constants were chosen on 55 renderings of 3000 × 1500.
 """
 
 from __future__ import annotations
@@ -35,8 +36,14 @@ with it, but at 5/3 and 2 the network misses parts of flukes that are larger tha
 GAIN = 1.6
 """Least gain of a second look, see `gain`."""
 
-AGREEMENT = 0.6
-"""IoU of the masks of both looks, of that which the first expects with the truth."""
+EXPECTED = 0.6
+"""IoU of the first look and an overview, of that which the first expects with the truth."""
+
+CLOSE = 0.9
+"""IoU of an overview and a close look."""
+
+LESS_SURE = 0.005
+"""What a close look may lack of the confidence of an overview."""
 
 
 def boxes_to_look_at(
@@ -89,24 +96,42 @@ def gain(
     return math.sqrt(factors[0] * factors[1])
 
 
-def is_believed(first: np.ndarray, second: np.ndarray, threshold: float) -> bool:
-    """Tell whether a second look is believed: it agrees on what is fluke, and is surer.
+def is_confirmed(first: np.ndarray, overview: np.ndarray, threshold: float) -> bool:
+    """Tell whether an overview of a box agrees with the first look on what is fluke, and is surer.
 
     A first look that is unsure, as of pieces of a fluke, may be corrected by more: its confidence
     is the Dice d that it expects of its mask, which is an IoU of d / (2 - d).
 
     Args:
-        first: probabilities of the first look in the part of the photo that was looked at.
-        second: those of the second look, of the same size.
+        first: probabilities of the first look in the box.
+        overview: those of the network's, when it sees the box small; of the same size.
         threshold: above it is fluke.
     """
-    one, two = first > threshold, second > threshold
-    union = np.count_nonzero(one | two)
-    if union == 0:
-        return False
-    expected, surer = confidence(first, one), confidence(second, two)
-    agreement = np.count_nonzero(one & two) / union
-    return bool(surer > expected and agreement >= AGREEMENT * expected / (2 - expected))
+    expected, surer, iou = _compare(first, overview, threshold)
+    return surer > expected and iou >= EXPECTED * expected / (2 - expected)
+
+
+def is_kept(overview: np.ndarray, close: np.ndarray, threshold: float) -> bool:
+    """Tell whether a close look at a box says what the overview said, but for the edge.
+
+    What is blurred or grainy at its own scale is like nothing that a network has learnt: there the
+    close look loses parts of the fluke, or its confidence.
+
+    Args:
+        overview: probabilities, at the size of `close`.
+        close: those of the network, when it sees the box large.
+        threshold: above it is fluke.
+    """
+    before, after, iou = _compare(overview, close, threshold)
+    return after >= before - LESS_SURE and iou >= CLOSE
+
+
+def _compare(one: np.ndarray, two: np.ndarray, threshold: float) -> tuple[float, float, float]:
+    """Return the confidence of each in its mask, and the masks' IoU, which is 0 without fluke."""
+    first, second = one > threshold, two > threshold
+    union = int(np.count_nonzero(first | second))
+    iou = int(np.count_nonzero(first & second)) / max(union, 1)
+    return float(confidence(one, first)), float(confidence(two, second)), iou
 
 
 def cut_map(

@@ -31,7 +31,7 @@ class PhotoProbability(NamedTuple):
 class SecondLook(NamedTuple):
     """A second look at a box of the upright photo; the others as in `PhotoProbability`.
 
-    `believed`: whether it counts, see `flukeseg.masks.second_look.is_believed`.
+    `believed`: whether it counts, see `flukeseg.masks.second_look`.
     """
 
     box: Box

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -13,10 +14,10 @@ import torch
 
 from flukeseg.errors import InputError
 from flukeseg.images.reading import MAX_PIXELS, read_for_network
-from flukeseg.images.resizing import resize_photo
+from flukeseg.images.resizing import resize_map, resize_photo
 from flukeseg.masks.cleaning import clean
 from flukeseg.masks.geometry import Box
-from flukeseg.masks.second_look import boxes_to_look_at, cut_map, is_believed
+from flukeseg.masks.second_look import boxes_to_look_at, cut_map, is_confirmed, is_kept
 from flukeseg.model.predictor import PhotoProbability, Predictor, SecondLook, split_batch
 from flukeseg.prediction.loader import PhotoBatch, PhotoFile
 from flukeseg.prediction.prediction import MaskSettings
@@ -30,13 +31,21 @@ Cut = Callable[[Sequence[Box]], list[np.ndarray]]
 """Returns the pixels of boxes of one photo, H×W×3 uint8 RGB, at its own scale or a reduced one."""
 
 
+class _Part(NamedTuple):
+    """A box of the photo of a number, and its pixels H×W×3 uint8 RGB."""
+
+    photo: int
+    box: Box
+    pixels: np.ndarray
+
+
 class Looker(pl.LightningModule):
     """Predicts photos in one look or two; Lightning's `Trainer.predict` runs it.
 
     Args:
         predictor: computes the networks.
         masks: what is fluke in a look.
-        second_size: (height, width) of the network's input in a second look.
+        second_size: (height, width) of the network's input in a second look; an overview is half.
         twice: whether there are second looks.
         max_pixels: photos with more are not decoded.
         together: parts of photos that a second look computes in one batch. Fewer are filled up, as
@@ -91,35 +100,56 @@ class Looker(pl.LightningModule):
         boxes = [self._boxes(one, size) for one, size in zip(first, sizes, strict=True)]
         with ThreadPoolExecutor(THREADS) as threads:
             pixels = list(threads.map(_cut, cuts, boxes))
-        seen = iter(self._compute([part for parts in pixels for part in parts]))
-        looked = []
-        for one, size, own, parts in zip(first, sizes, boxes, pixels, strict=True):
-            looks = [self._judge(one, size, box, next(seen)) for box in own[: len(parts)]]
-            looked.append(one._replace(second=tuple(looks)))
-        return looked
+        parts = [
+            _Part(number, box, part)
+            for number, (own, cut) in enumerate(zip(boxes, pixels, strict=True))
+            for box, part in zip(own, cut, strict=False)
+        ]
+        looks: list[list[SecondLook]] = [[] for _ in first]
+        for part, look in zip(parts, self._look_at_parts(first, sizes, parts), strict=True):
+            looks[part.photo].append(look)
+        return [one._replace(second=tuple(own)) for one, own in zip(first, looks, strict=True)]
+
+    def _look_at_parts(
+        self,
+        first: Sequence[PhotoProbability],
+        sizes: Sequence[tuple[int, int]],
+        parts: Sequence[_Part],
+    ) -> list[SecondLook]:
+        """See each part small, and those that are confirmed so close."""
+        threshold = self.masks.threshold
+        height, width = self.second_size
+        overviews = self._compute(parts, (height // 2, width // 2))
+        looks = []
+        for part, seen in zip(parts, overviews, strict=True):
+            before = first[part.photo].probability
+            before = cut_map(before, sizes[part.photo], part.box, seen.probability.shape)
+            confirmed = is_confirmed(before, seen.probability, threshold)
+            looks.append(_second_look(part.box, seen, confirmed))
+        numbers = [number for number, look in enumerate(looks) if look.believed]
+        closest = self._compute([parts[number] for number in numbers], self.second_size)
+        for number, seen in zip(numbers, closest, strict=True):
+            overview = resize_map(looks[number].probability, self.second_size)
+            kept = is_kept(overview, seen.probability, threshold)
+            looks[number] = _second_look(parts[number].box, seen, kept)
+        return looks
 
     def _boxes(self, first: PhotoProbability, size: tuple[int, int]) -> list[Box]:
         mask = (first.probability > self.masks.threshold).view(np.uint8)
         flukes = clean(mask, self.masks.cleaning)
         return boxes_to_look_at(flukes, size, mask.shape, self.second_size)
 
-    def _compute(self, parts: Sequence[np.ndarray]) -> list[PhotoProbability]:
-        looks: list[PhotoProbability] = []
+    def _compute(self, parts: Sequence[_Part], size: tuple[int, int]) -> list[PhotoProbability]:
+        """Compute parts of photos at (height, width)."""
+        found: list[PhotoProbability] = []
         for start in range(0, len(parts), self.together):
             some = parts[start : start + self.together]
-            images = np.zeros((self.together, 3, *self.second_size), np.uint8)
+            images = np.zeros((self.together, 3, *size), np.uint8)
             for image, part in zip(images, some, strict=False):
-                image[:] = np.moveaxis(resize_photo(part, self.second_size), -1, 0)
+                image[:] = np.moveaxis(resize_photo(part.pixels, size), -1, 0)
             averaged = self.predictor(torch.from_numpy(images).to(self.device))
-            looks += split_batch(averaged)[: len(some)]
-        return looks
-
-    def _judge(
-        self, first: PhotoProbability, size: tuple[int, int], box: Box, second: PhotoProbability
-    ) -> SecondLook:
-        before = cut_map(first.probability, size, box, second.probability.shape)
-        believed = is_believed(before, second.probability, self.masks.threshold)
-        return SecondLook(box, second.probability, second.spread, second.disagreement, believed)
+            found += split_batch(averaged)[: len(some)]
+        return found
 
     def _cut_file(self, file: PhotoFile, boxes: Sequence[Box]) -> list[np.ndarray]:
         """Read a photo again, as large as a second look at these boxes needs it, and cut them out.
@@ -137,6 +167,10 @@ class Looker(pl.LightningModule):
             raise InputError(f"{file.photo.path} was replaced by a photo of another size")
         # copies: a view would keep all of the photo
         return [part.copy() for part in cut_photo(photo, size, boxes)]
+
+
+def _second_look(box: Box, seen: PhotoProbability, believed: bool) -> SecondLook:
+    return SecondLook(box, seen.probability, seen.spread, seen.disagreement, believed)
 
 
 def cut_photo(pixels: np.ndarray, size: tuple[int, int], boxes: Sequence[Box]) -> list[np.ndarray]:
