@@ -274,7 +274,7 @@ def test_a_photo_without_need_has_the_same_bytes(run_predict, photos, masks, tin
 def test_in_parts_and_started_again_masks_are_the_same(run_predict, photos, masks, tiny_runs):
     given = f"checkpoint={tiny_runs[0]}", *WITH
     all_of_them = f"source={photos}"
-    for shard in ("1/2", "2/2", "merge"):
+    for shard in ("1/2", "2/2"):
         run_predict(*given, all_of_them, "output=parts", f"shard={shard}")
     run_predict(*given, f"source={photos}/small3.png", "output=again")
     run_predict(*given, all_of_them, "output=again")
