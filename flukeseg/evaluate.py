@@ -87,11 +87,12 @@ def evaluate_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], li
     masks = settings.masks
     variants = {
         "size": {f"{size[1]} × {size[0]}" if size else "": size for size in sizes},
+        "look": {f"look {look}": look for look in several(cfg.look)},
         "tta": {str(views): views for views in several(cfg.tta)},
         "masks": {f"threshold {t}": replace(masks, threshold=t) for t in several(cfg.threshold)},
     }
     if cfg.stress and any(len(values) > 1 for values in variants.values()):
-        raise InputError("stress=true takes one size, one tta and one threshold")
+        raise InputError("stress=true takes one size, one look, one tta and one threshold")
     truths = labelled_photos(
         hydra.utils.instantiate(cfg.data, augmentation=None, _convert_="all"),
         runs=[find_checkpoint(path).parent.parent for path in several(cfg.checkpoint)],
@@ -122,7 +123,7 @@ def mask_settings(cfg: DictConfig) -> PredictionSettings:
 
     Of several values of an option, the first; of folds, the checkpoint is each run's own.
     """
-    first = {key: several(cfg[key])[0] for key in ("tta", "threshold")}
+    first = {key: several(cfg[key])[0] for key in ("look", "tta", "threshold")}
     checkpoint = cfg.checkpoint if cfg.checkpoint is not None else cfg.get("runs")
     own = OmegaConf.merge(cfg, first, {"products": ["mask"], "checkpoint": checkpoint})
     return read_settings(own)

@@ -124,6 +124,7 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
         checkpoints=tuple(several(cfg.checkpoint)),
         tta=cfg.tta,
         size=None if cfg.size is None else require_size("size", cfg.size),
+        look=cfg.look,
         masks=read_mask_settings(cfg),
         products=ProductSettings(
             products=files,

@@ -25,7 +25,9 @@ JOBS = {
 }  # fmt: skip
 """Jobs with a configuration, and the options that each cannot do without."""
 
-PROGRAMS = {"data.humpback450", "rendering", "sweep", "training.shrink"}
+PROGRAMS = {
+    "data.humpback450", "evaluation.wide_frames", "rendering", "sweep", "training.shrink",
+}  # fmt: skip
 """Modules that the documentation runs and that have no configuration."""
 
 SKIPPED = ("-m", "--cfg", "job", "ckpt_path=last")  # the last looks for a folder on disk

@@ -21,18 +21,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_photo
 from flukeseg.masks.metrics import dice, photo_metrics
-from flukeseg.model.predictor import Predictor
+from flukeseg.model.predictor import PhotoProbability, Predictor, split_batch
 from flukeseg.model.runtimes import choose_runtime
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import InputPhoto
-from flukeseg.prediction.loader import PhotoFiles, photo_loader
-from flukeseg.prediction.prediction import make_prediction, split_batch
+from flukeseg.prediction.loader import PhotoFile, PhotoFiles, photo_loader
+from flukeseg.prediction.prediction import make_prediction
 from flukeseg.prediction.products import encode_products
 from flukeseg.prediction.segmenter import Segmenter
 from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.rendering import render
 
-STAGES = ("load", "network", "mask", "encode", "write")
+STAGES = ("load", "network", "again", "mask", "encode", "write")
 
 COMPARED = (
     ("torch float32", "torch", "32-true"),
@@ -54,9 +54,9 @@ def stage_seconds(
 
     Returns:
         Seconds per photo of each stage, a value for each batch: `load` reads, decodes and resizes,
-        `network` computes all views, `mask` enlarges, thresholds, cleans and reviews, `encode`
-        makes the products' files in memory, and `write` writes them. Photos that cannot be read are
-        left out.
+        `network` computes all views, `again` looks again at some, `mask` enlarges, thresholds,
+        cleans and reviews, `encode` makes the products' files in memory, and `write` writes them.
+        Photos that cannot be read are left out.
     """
     segmenter = Segmenter(settings)
     files = PhotoFiles(photos, segmenter.predictor.size, settings.max_pixels)
@@ -70,12 +70,14 @@ def stage_seconds(
             if batch is None:
                 return found
             clock.append(time.perf_counter())
-            probabilities = split_batch(compute(segmenter, batch["image"]))
+            first = split_batch(compute(segmenter, batch["image"]))
             clock.append(time.perf_counter())
             readable = [file for file in batch["files"] if not file.problem]
+            looked = look_again(segmenter, first, readable)
+            clock.append(time.perf_counter())
             predictions = [
-                make_prediction(probability, file.size, settings.masks)
-                for probability, file in zip(probabilities, readable, strict=False)
+                make_prediction(look, file.size, settings.masks)
+                for look, file in zip(looked, readable, strict=True)
             ]
             clock.append(time.perf_counter())
             encoded = [
@@ -96,6 +98,14 @@ def compute(segmenter: Segmenter, image: Tensor) -> Any:
     """Compute a batch N×3×H×W in the precision of a segmenter, on the processor."""
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=segmenter.in_bf16):
         return segmenter.predictor(image)
+
+
+def look_again(
+    segmenter: Segmenter, first: Sequence[PhotoProbability], files: Sequence[PhotoFile]
+) -> list[PhotoProbability]:
+    """Add second looks to first ones in the precision of a segmenter, on the processor."""
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=segmenter.in_bf16):
+        return segmenter.looker.look_at_files(first[: len(files)], files)
 
 
 def gflop(predictor: Predictor) -> float:

@@ -23,7 +23,7 @@ from flukeseg.evaluation.run_data import read_run_data, validation_names
 from flukeseg.images.encoding import encode_png
 from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.prediction.inputs import stamp
-from flukeseg.rendering import render
+from flukeseg.rendering import Rendering, render
 
 log = logging.getLogger(__name__)
 
@@ -91,17 +91,19 @@ def render_pairs(folder: Path, count: int, size: tuple[int, int], seed: int) -> 
     for number in tqdm(range(count), unit="photo", desc="rendering", leave=False):
         # far from the seeds of training
         picture = render((seed, 0xE7A1, number), size)
-        name = f"rendered_{number:04d}"
-        _write(folder / "images" / f"{name}.png", picture.image)
-        _write(folder / "masks" / f"{name}.png", picture.mask * 255)
-        if len(picture.trailing_edge):
-            lines = [
-                ",\n" if np.isnan(x) else f"{x:.3f},{y:.3f}\n" for x, y in picture.trailing_edge
-            ]
-            edge = folder / "edges" / f"{name}.csv"
-            edge.parent.mkdir(parents=True, exist_ok=True)
-            edge.write_text("x,y\n" + "".join(lines), encoding="utf-8")
+        write_rendering(folder, f"rendered_{number:04d}", picture)
     return _done(folder, settings)
+
+
+def write_rendering(folder: Path, name: str, picture: Rendering) -> None:
+    """Write a rendering as a labelled pair, with its trailing edge where one is visible."""
+    _write(folder / "images" / f"{name}.png", picture.image)
+    _write(folder / "masks" / f"{name}.png", picture.mask * 255)
+    if len(picture.trailing_edge):
+        lines = [",\n" if np.isnan(x) else f"{x:.3f},{y:.3f}\n" for x, y in picture.trailing_edge]
+        edge = folder / "edges" / f"{name}.csv"
+        edge.parent.mkdir(parents=True, exist_ok=True)
+        edge.write_text("x,y\n" + "".join(lines), encoding="utf-8")
 
 
 def stressed_pairs(

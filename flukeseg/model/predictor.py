@@ -3,16 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from flukeseg.masks.geometry import Box
 from flukeseg.model.tta import PLAIN, BatchProbability, View, average_views
 
 SIZE_ERRORS = (AssertionError, RuntimeError, ValueError)
 """What networks raise at sizes that they do not take."""
+
+
+class PhotoProbability(NamedTuple):
+    """Probabilities of one photo, at the network's size.
+
+    `probability`: h×w float32 in 0..1. `spread`: h×w float32 in 0..0.5, the standard deviation
+    between views, and `disagreement`, 0..1, between their masks; both NaN after a single view.
+    `second`: second looks at parts of the photo, which do not overlap.
+    """
+
+    probability: np.ndarray
+    spread: np.ndarray
+    disagreement: float
+    second: tuple[SecondLook, ...] = ()
+
+
+class SecondLook(NamedTuple):
+    """A second look at a box of the upright photo; the others as in `PhotoProbability`.
+
+    `believed`: whether it counts, see `flukeseg.masks.second_look`.
+    """
+
+    box: Box
+    probability: np.ndarray
+    spread: np.ndarray
+    disagreement: float
+    believed: bool
+
+
+def split_batch(averaged: BatchProbability) -> list[PhotoProbability]:
+    """Return the probabilities of each photo of a batch."""
+    probability, spread, disagreement = (values.cpu().numpy() for values in averaged)
+    return [
+        PhotoProbability(*maps, float(value))
+        for *maps, value in zip(probability[:, 0], spread[:, 0], disagreement, strict=True)
+    ]
 
 
 class Predictor(pl.LightningModule):

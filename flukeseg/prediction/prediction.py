@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.coco import coco_annotations
 from flukeseg.masks.geometry import Box, RotatedBox, rotated_box, tight_box
 from flukeseg.masks.review import Review, confidence
-from flukeseg.model.tta import BatchProbability
+from flukeseg.masks.second_look import lay_over
+from flukeseg.model.predictor import PhotoProbability, SecondLook
 
 
 @dataclass(frozen=True)
@@ -42,27 +43,6 @@ class MaskSettings:
         value = self.threshold
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
             raise InputError(f"threshold={value} must be between 0 and 1")
-
-
-class PhotoProbability(NamedTuple):
-    """Probabilities of one photo, at the network's size.
-
-    `probability`: h×w float32 in 0..1. `spread`: h×w float32 in 0..0.5, the standard deviation
-    between views, and `disagreement`, 0..1, between their masks; both NaN after a single view.
-    """
-
-    probability: np.ndarray
-    spread: np.ndarray
-    disagreement: float
-
-
-def split_batch(averaged: BatchProbability) -> list[PhotoProbability]:
-    """Return the probabilities of each photo of a batch."""
-    probability, spread, disagreement = (values.cpu().numpy() for values in averaged)
-    return [
-        PhotoProbability(*maps, float(value))
-        for *maps, value in zip(probability[:, 0], spread[:, 0], disagreement, strict=True)
-    ]
 
 
 @dataclass(frozen=True)
@@ -103,12 +83,15 @@ class Prediction:
     @property
     def uncertainty(self) -> np.ndarray:
         """Standard deviation between views: H×W float32 in 0..0.5; NaN after a single view."""
-        return resize_map(self.coarse.spread, self.size)
+        spread = resize_map(self.coarse.spread, self.size)
+        for look in _believed(self.coarse):
+            lay_over(spread, look.spread, look.box)
+        return spread
 
-    @property
+    @cached_property
     def disagreement(self) -> float:
         """Of the views' masks, 0..1; NaN after a single view."""
-        return self.coarse.disagreement
+        return _disagreement(self.coarse, self.labels, self.areas)
 
     @property
     def coverage(self) -> float:
@@ -218,14 +201,30 @@ def make_prediction(
         photo: H×W×3 uint8 RGB, for pictures.
     """
     probability = resize_map(coarse.probability, size)
+    for look in _believed(coarse):
+        lay_over(probability, look.probability, look.box)
     cleaned = clean((probability > settings.threshold).view(np.uint8), settings.cleaning)
+    disagreement = _disagreement(coarse, cleaned.labels, cleaned.areas)
     return Prediction(
         probability=probability,
         coarse=coarse,
         labels=cleaned.labels,
         areas=cleaned.areas,
         confidence=confidence(probability, cleaned.labels),
-        reasons=settings.review.reasons(cleaned, coarse.disagreement),
+        reasons=settings.review.reasons(cleaned, disagreement),
         photo=photo,
         threshold=settings.threshold,
     )
+
+
+def _believed(coarse: PhotoProbability) -> list[SecondLook]:
+    return [look for look in coarse.second if look.believed]
+
+
+def _disagreement(coarse: PhotoProbability, labels: np.ndarray, areas: tuple[int, ...]) -> float:
+    """Average over the pixels of fluke: in a second look that is believed, its own counts."""
+    disagreement = coarse.disagreement
+    for look in _believed(coarse) if areas else ():
+        share = np.count_nonzero(look.box.cut(labels)) / sum(areas)
+        disagreement += share * (look.disagreement - coarse.disagreement)
+    return disagreement

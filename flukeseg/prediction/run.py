@@ -14,11 +14,11 @@ from flukeseg.data.loading import explain_loading_errors
 from flukeseg.data.workers import loading_processes
 from flukeseg.errors import InputError
 from flukeseg.model.checkpoint_files import name_checkpoint
-from flukeseg.model.predictor import Predictor
 from flukeseg.prediction.corrected_products import follow_corrections
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import InputPhoto, find_inputs, name_inputs
 from flukeseg.prediction.loader import PhotoFiles, photo_loader
+from flukeseg.prediction.looking import Looker
 from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.prediction.table import Tally, gather
 from flukeseg.prediction.writer import ProductWriter
@@ -55,11 +55,14 @@ def predict_photos(
     checkpoint = "; ".join(name_checkpoint(path) for path in settings.checkpoint_files())
     folder = PredictionFolder(output, share.name)
     paths = find_inputs(source, leave_out=output)
-    predictor = settings.load_predictor()
-    log.info("computing with %s", predictor.runtime)
+    # a processor gains nothing from larger batches, which second looks seldom fill
+    on_processor = trainer.strategy.root_device.type == "cpu"
+    looker = settings.load_looker(together=1 if on_processor else settings.batch_size)
+    runtime = looker.predictor.runtime
+    log.info("computing with %s", runtime)
     try:
         with folder.locked():
-            made_with = {"checkpoint": checkpoint, "runtime": predictor.runtime}
+            made_with = {"checkpoint": checkpoint, "runtime": runtime}
             folder.settle(made_with | settings.recorded(), remake)
             names, done = folder.progress(settings.products.products)
             own = share.photos(name_inputs(paths, names))
@@ -71,9 +74,9 @@ def predict_photos(
                     log.info("%d of %d photos are done already", len(own) - len(missing), len(own))
                 part = share.part(missing)
                 trainer.callbacks.append(
-                    _writer(folder, settings, predictor, checkpoint, len(part))
+                    _writer(folder, settings, looker.predictor, checkpoint, len(part))
                 )
-                run_network(predictor, part, settings, trainer)
+                run_network(looker, part, settings, trainer)
                 trainer.strategy.barrier()
             if share.shards > 1:
                 log.info("part %s is done; after all parts: the same with shard=merge", shard)
@@ -89,17 +92,19 @@ def predict_photos(
 
 
 def run_network(
-    predictor: Predictor,
+    looker: Looker,
     photos: Sequence[InputPhoto],
     settings: PredictionSettings,
     trainer: pl.Trainer,
 ) -> None:
     """Predict photos; the trainer's callbacks take the probabilities."""
-    files = PhotoFiles(photos, predictor.size, settings.max_pixels, predictor.in_channels)
+    files = PhotoFiles(
+        photos, looker.predictor.size, settings.max_pixels, looker.predictor.in_channels
+    )
     workers = loading_processes("num_workers", settings.num_workers)
     loader = photo_loader(files, settings.batch_size, workers)
     with explain_loading_errors("start again to go on"):
-        trainer.predict(predictor, loader, return_predictions=False)
+        trainer.predict(looker, loader, return_predictions=False)
 
 
 class Share(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
@@ -17,12 +18,9 @@ from flukeseg.images.resizing import resize_photo
 from flukeseg.images.rgbm import read_rgbm
 from flukeseg.images.tensors import to_tensor
 from flukeseg.model.precision import choose_precision
-from flukeseg.prediction.prediction import (
-    PhotoProbability,
-    Prediction,
-    make_prediction,
-    split_batch,
-)
+from flukeseg.model.predictor import PhotoProbability, split_batch
+from flukeseg.prediction.looking import Cut, cut_photo
+from flukeseg.prediction.prediction import Prediction, make_prediction
 from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.pretrained import locate
 
@@ -45,7 +43,8 @@ class Segmenter:
         self, settings: PredictionSettings | None = None, device: str | torch.device = "cpu"
     ) -> None:
         self.settings, self.device = settings or PredictionSettings(), torch.device(device)
-        self.predictor = self.settings.load_predictor().to(self.device)
+        self.looker = self.settings.load_looker().to(self.device)
+        self.predictor = self.looker.predictor
         precision = choose_precision(self.settings.precision, self.device.type)
         self.in_bf16 = precision == "bf16-mixed"
 
@@ -119,15 +118,28 @@ class Segmenter:
     def _segment(self, batch: Sequence[Photo]) -> list[Prediction]:
         photos = [self._read(photo) for photo in batch]
         small = np.stack([resize_photo(photo, self.predictor.size) for photo in photos])
+        sizes = [(photo.shape[0], photo.shape[1]) for photo in photos]
+        cuts = [partial(cut_photo, *pair) for pair in zip(photos, sizes, strict=True)]
+        looked = self._look_again(self.probabilities(small), sizes, cuts)
         masks = self.settings.masks
         return [
-            make_prediction(coarse, photo.shape[:2], masks, np.ascontiguousarray(photo[..., :3]))
-            for coarse, photo in zip(self.probabilities(small), photos, strict=True)
+            make_prediction(seen, size, masks, np.ascontiguousarray(photo[..., :3]))
+            for seen, size, photo in zip(looked, sizes, photos, strict=True)
         ]
 
     @torch.inference_mode()
+    def _look_again(
+        self,
+        first: list[PhotoProbability],
+        sizes: Sequence[tuple[int, int]],
+        cuts: Sequence[Cut],
+    ) -> list[PhotoProbability]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
+            return self.looker.look_again(first, sizes, cuts)
+
+    @torch.inference_mode()
     def probabilities(self, photos: np.ndarray) -> list[PhotoProbability]:
-        """Compute a batch of photos N×h×w×C uint8 of the network's size, `predictor.size`."""
+        """Compute the first look at N×h×w×C uint8 photos of the network's size, `predictor.size`."""
         image = to_tensor(photos).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
             return split_batch(self.predictor(image))

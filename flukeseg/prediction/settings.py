@@ -11,11 +11,12 @@ from flukeseg.anatomy.alignment import SIZE
 from flukeseg.data.workers import loading_processes
 from flukeseg.errors import InputError, require_int, require_size
 from flukeseg.images.reading import MAX_PIXELS
+from flukeseg.masks.second_look import LOOKS, SCALE
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import Classes, load_predictor
-from flukeseg.model.predictor import Predictor
 from flukeseg.model.runtimes import RUNTIMES
 from flukeseg.model.tta import views_of
+from flukeseg.prediction.looking import Looker
 from flukeseg.prediction.prediction import MaskSettings
 from flukeseg.prediction.products import FILE_PRODUCTS, ProductSettings
 from flukeseg.prediction.table import SUMMARY_PLACES
@@ -32,6 +33,7 @@ class PredictionSettings:
             probabilities of several are averaged.
         tta: a name of `flukeseg.model.tta.TTA`.
         size: (height, width) that photos are resized to; None is the size of training.
+        look: `auto` looks again at flukes that are small in the frame, `once` does not.
         masks: how masks are made of probabilities.
         products: which files each photo has.
         summaries: names of `SUMMARY_PLACES`.
@@ -49,6 +51,7 @@ class PredictionSettings:
     checkpoints: tuple[str, ...] = ("rendered",)
     tta: str = "flip"
     size: tuple[int, int] | None = None
+    look: str = "auto"
     masks: MaskSettings = field(default_factory=MaskSettings)
     products: ProductSettings = field(default_factory=ProductSettings)
     summaries: tuple[str, ...] = ()
@@ -65,6 +68,8 @@ class PredictionSettings:
         views_of(self.tta)
         if self.size is not None:
             require_size("size", self.size)
+        if self.look not in LOOKS:
+            raise InputError(f"look={self.look} must be one of {', '.join(LOOKS)}")
         if self.runtime not in RUNTIMES:
             raise InputError(f"runtime={self.runtime} must be one of {', '.join(RUNTIMES)}")
         require_int("batch_size", self.batch_size)
@@ -75,9 +80,12 @@ class PredictionSettings:
         """Return the file of each checkpoint, see `find_checkpoint`."""
         return [find_checkpoint(checkpoint) for checkpoint in self.checkpoints]
 
-    def load_predictor(self) -> Predictor:
-        """Load the networks, see `flukeseg.model.checkpoints.load_predictor`."""
-        return load_predictor(
+    def load_looker(self, together: int = 1) -> Looker:
+        """Load the networks, see `flukeseg.model.checkpoints.load_predictor` and `Looker`.
+
+        A given size is that of both looks.
+        """
+        predictor = load_predictor(
             self.checkpoint_files(),
             views_of(self.tta),
             self.size,
@@ -85,6 +93,11 @@ class PredictionSettings:
             self.precision,
             self.networks,
         )
+        height, width = predictor.size
+        second = self.size or (round(SCALE * height), round(SCALE * width))
+        # a photo with a mask as its fourth channel has been looked at already
+        twice = self.look == "auto" and predictor.in_channels == 3
+        return Looker(predictor, self.masks, second, twice, self.max_pixels, together)
 
     def recorded(self) -> dict[str, Any]:
         """Return what all masks of one output folder share, by the option's name."""
@@ -103,6 +116,7 @@ class PredictionSettings:
                 if self.products.aligned_size == SIZE
                 else {"aligned_size": self.products.aligned_size}
             ),
+            **({} if self.look == "once" else {"look": self.look}),
         }
 
 

@@ -17,19 +17,14 @@ from tqdm import tqdm
 from flukeseg.errors import InputError
 from flukeseg.images.decoding import is_undamaged
 from flukeseg.masks.drawing import draw_thumbnail
-from flukeseg.model.tta import BatchProbability
+from flukeseg.model.predictor import PhotoProbability
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import stamp
 from flukeseg.prediction.journal import read_row_photo
 from flukeseg.prediction.kept_masks import hash_file
 from flukeseg.prediction.loader import PhotoBatch, PhotoFile
 from flukeseg.prediction.page import thumbnail_path
-from flukeseg.prediction.prediction import (
-    MaskSettings,
-    PhotoProbability,
-    make_prediction,
-    split_batch,
-)
+from flukeseg.prediction.prediction import MaskSettings, make_prediction
 from flukeseg.prediction.products import NEED_PHOTO, ProductSettings, encode_products
 from flukeseg.prediction.table import describe
 
@@ -81,7 +76,7 @@ class ProductWriter(BasePredictionWriter):
         self,
         trainer: pl.Trainer,
         module: pl.LightningModule,
-        prediction: BatchProbability,
+        prediction: Sequence[PhotoProbability],
         batch_indices: Sequence[int] | None,
         batch: PhotoBatch,
         batch_idx: int,
@@ -94,7 +89,7 @@ class ProductWriter(BasePredictionWriter):
         """
         files = batch["files"]
         seconds = (time.perf_counter() - self.started) / len(files)
-        readable = zip(split_batch(prediction), batch["image"], strict=False)
+        readable = zip(prediction, batch["image"], strict=False)
         for file in files:
             coarse, small = (None, None) if file.problem else next(readable)
             self.room.acquire()

@@ -101,7 +101,8 @@ class Learning:
         path = self.predictions.state / "settings.json"
         if not path.exists():
             return []
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        # folders of single looks do not record it
+        settings = {"look": "once"} | json.loads(path.read_text(encoding="utf-8"))
         return [
             option
             for key, value in settings.items()

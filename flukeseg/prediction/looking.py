@@ -1,0 +1,193 @@
+"""Looks at photos: once to find flukes, and again at those that are small in the frame."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from flukeseg.errors import InputError
+from flukeseg.images.reading import MAX_PIXELS, read_for_network
+from flukeseg.images.resizing import resize_map, resize_photo
+from flukeseg.masks.cleaning import clean
+from flukeseg.masks.geometry import Box
+from flukeseg.masks.second_look import boxes_to_look_at, cut_map, is_confirmed, is_kept
+from flukeseg.model.predictor import PhotoProbability, Predictor, SecondLook, split_batch
+from flukeseg.prediction.loader import PhotoBatch, PhotoFile
+from flukeseg.prediction.prediction import MaskSettings
+
+log = logging.getLogger(__name__)
+
+THREADS = 2
+"""Photos of a batch that are decoded again at the same time."""
+
+Cut = Callable[[Sequence[Box]], list[np.ndarray]]
+"""Returns the pixels of boxes of one photo, H×W×3 uint8 RGB, at its own scale or a reduced one."""
+
+
+class _Part(NamedTuple):
+    """A box of the photo of a number, and its pixels H×W×3 uint8 RGB."""
+
+    photo: int
+    box: Box
+    pixels: np.ndarray
+
+
+class Looker(pl.LightningModule):
+    """Predicts photos in one look or two; Lightning's `Trainer.predict` runs it.
+
+    Args:
+        predictor: computes the networks.
+        masks: what is fluke in a look.
+        second_size: (height, width) of the network's input in a second look; an overview is half.
+        twice: whether there are second looks.
+        max_pixels: photos with more are not decoded.
+        together: parts of photos that a second look computes in one batch. Fewer are filled up, as
+            how a library adds up depends on a batch's size.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        masks: MaskSettings,
+        second_size: tuple[int, int],
+        twice: bool = True,
+        max_pixels: int = MAX_PIXELS,
+        together: int = 1,
+    ) -> None:
+        super().__init__()
+        self.predictor, self.masks = predictor, masks
+        self.second_size, self.twice = second_size, twice
+        self.max_pixels, self.together = max_pixels, together
+
+    def predict_step(self, batch: PhotoBatch, batch_index: int = 0) -> list[PhotoProbability]:
+        """Return what is seen of each readable photo of a batch, in order."""
+        files = [file for file in batch["files"] if not file.problem]
+        first = split_batch(self.predictor(batch["image"]))[: len(files)]
+        return self.look_at_files(first, files)
+
+    def look_at_files(
+        self, first: Sequence[PhotoProbability], files: Sequence[PhotoFile]
+    ) -> list[PhotoProbability]:
+        """Add second looks at parts of photos, which are read again where there is one.
+
+        Photos that were kept until the network is done with the first look would fill the memory.
+        """
+        cuts = [partial(self._cut_file, file) for file in files]
+        return self.look_again(first, [file.size for file in files], cuts)
+
+    def look_again(
+        self,
+        first: Sequence[PhotoProbability],
+        sizes: Sequence[tuple[int, int]],
+        cuts: Sequence[Cut],
+    ) -> list[PhotoProbability]:
+        """Add second looks where a fluke is small in the frame and the photo has the pixels.
+
+        Args:
+            first: what the first look saw of each photo.
+            sizes: (height, width) of each upright photo.
+            cuts: what gives the pixels of its parts.
+        """
+        if not self.twice:
+            return list(first)
+        boxes = [self._boxes(one, size) for one, size in zip(first, sizes, strict=True)]
+        with ThreadPoolExecutor(THREADS) as threads:
+            pixels = list(threads.map(_cut, cuts, boxes))
+        parts = [
+            _Part(number, box, part)
+            for number, (own, cut) in enumerate(zip(boxes, pixels, strict=True))
+            for box, part in zip(own, cut, strict=False)
+        ]
+        looks: list[list[SecondLook]] = [[] for _ in first]
+        for part, look in zip(parts, self._look_at_parts(first, sizes, parts), strict=True):
+            looks[part.photo].append(look)
+        return [one._replace(second=tuple(own)) for one, own in zip(first, looks, strict=True)]
+
+    def _look_at_parts(
+        self,
+        first: Sequence[PhotoProbability],
+        sizes: Sequence[tuple[int, int]],
+        parts: Sequence[_Part],
+    ) -> list[SecondLook]:
+        """See each part small, and those that are confirmed so close."""
+        threshold = self.masks.threshold
+        height, width = self.second_size
+        overviews = self._compute(parts, (height // 2, width // 2))
+        looks = []
+        for part, seen in zip(parts, overviews, strict=True):
+            before = first[part.photo].probability
+            before = cut_map(before, sizes[part.photo], part.box, seen.probability.shape)
+            confirmed = is_confirmed(before, seen.probability, threshold)
+            looks.append(_second_look(part.box, seen, confirmed))
+        numbers = [number for number, look in enumerate(looks) if look.believed]
+        closest = self._compute([parts[number] for number in numbers], self.second_size)
+        for number, seen in zip(numbers, closest, strict=True):
+            overview = resize_map(looks[number].probability, self.second_size)
+            kept = is_kept(overview, seen.probability, threshold)
+            looks[number] = _second_look(parts[number].box, seen, kept)
+        return looks
+
+    def _boxes(self, first: PhotoProbability, size: tuple[int, int]) -> list[Box]:
+        mask = (first.probability > self.masks.threshold).view(np.uint8)
+        flukes = clean(mask, self.masks.cleaning)
+        return boxes_to_look_at(flukes, size, mask.shape, self.second_size)
+
+    def _compute(self, parts: Sequence[_Part], size: tuple[int, int]) -> list[PhotoProbability]:
+        """Compute parts of photos at (height, width)."""
+        found: list[PhotoProbability] = []
+        for start in range(0, len(parts), self.together):
+            some = parts[start : start + self.together]
+            images = np.zeros((self.together, 3, *size), np.uint8)
+            for image, part in zip(images, some, strict=False):
+                image[:] = np.moveaxis(resize_photo(part.pixels, size), -1, 0)
+            averaged = self.predictor(torch.from_numpy(images).to(self.device))
+            found += split_batch(averaged)[: len(some)]
+        return found
+
+    def _cut_file(self, file: PhotoFile, boxes: Sequence[Box]) -> list[np.ndarray]:
+        """Read a photo again, as large as a second look at these boxes needs it, and cut them out.
+
+        Raises:
+            InputError: it cannot be read any more, or is another one.
+        """
+        height, width = self.second_size
+        wanted = (
+            round(max(height * file.size[0] / box.height for box in boxes)),
+            round(max(width * file.size[1] / box.width for box in boxes)),
+        )
+        photo, _, size = read_for_network(file.photo.path, wanted, self.max_pixels)
+        if size != file.size:
+            raise InputError(f"{file.photo.path} was replaced by a photo of another size")
+        # copies: a view would keep all of the photo
+        return [part.copy() for part in cut_photo(photo, size, boxes)]
+
+
+def _second_look(box: Box, seen: PhotoProbability, believed: bool) -> SecondLook:
+    return SecondLook(box, seen.probability, seen.spread, seen.disagreement, believed)
+
+
+def cut_photo(pixels: np.ndarray, size: tuple[int, int], boxes: Sequence[Box]) -> list[np.ndarray]:
+    """Return boxes of a photo of (height, width), as views of its pixels at any scale."""
+    down, across = pixels.shape[0] / size[0], pixels.shape[1] / size[1]
+    parts = []
+    for box in boxes:
+        top, bottom = round(box.y * down), round((box.y + box.height) * down)
+        left, right = round(box.x * across), round((box.x + box.width) * across)
+        parts.append(pixels[top:bottom, left:right])
+    return parts
+
+
+def _cut(cut: Cut, boxes: Sequence[Box]) -> list[np.ndarray]:
+    """Return the pixels of boxes; of a photo that cannot be read any more, none."""
+    try:
+        return cut(boxes) if boxes else []
+    except InputError as error:  # it was there a moment ago: what the first look saw stands
+        log.warning("no second look: %s", error)
+        return []

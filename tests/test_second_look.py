@@ -1,0 +1,305 @@
+"""A second look: made where the photo has the pixels, believed where it agrees and is surer."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import predict_with, run_job, write_pairs, write_rgb
+from torch import Tensor, nn
+
+from flukeseg import Segmenter, export
+from flukeseg.evaluation import wide_frames
+from flukeseg.images.reading import read_mask
+from flukeseg.images.resizing import resize_map, resize_photo
+from flukeseg.masks.cleaning import Cleaned, Cleaning, clean
+from flukeseg.masks.geometry import Box
+from flukeseg.masks.second_look import (
+    boxes_to_look_at,
+    cut_map,
+    gain,
+    is_confirmed,
+    is_kept,
+    lay_over,
+)
+from flukeseg.model.predictor import PhotoProbability, Predictor, split_batch
+from flukeseg.prediction.inputs import InputPhoto
+from flukeseg.prediction.loader import PhotoFile
+from flukeseg.prediction.looking import Looker, cut_photo
+from flukeseg.prediction.prediction import MaskSettings, make_prediction
+from flukeseg.prediction.settings import PredictionSettings
+from flukeseg.rendering import render
+
+FIRST, SECOND = (32, 64), (43, 85)
+
+
+def flukes(*boxes: tuple[int, int, int, int]) -> Cleaned:
+    """Flukes of a first look of 32 × 64: x, y, width, height of each."""
+    mask = np.zeros(FIRST, np.uint8)
+    for x, y, width, height in boxes:
+        mask[y : y + height, x : x + width] = 1
+    return clean(mask, Cleaning(min_coverage=0))
+
+
+def looked_at(cleaned: Cleaned, photo: tuple[int, int]) -> list[Box]:
+    return boxes_to_look_at(cleaned, photo, FIRST, SECOND)
+
+
+def test_a_small_fluke_gets_its_box_and_a_margin():
+    (box,) = looked_at(flukes((20, 10, 10, 5)), (320, 640))
+    # 200 to 300 and 100 to 150 with a fifth more at each end, at multiples of 8 outside that
+    assert box == Box(176, 88, 144, 72)
+
+
+@pytest.mark.parametrize(
+    ("fluke", "photo"),
+    [
+        pytest.param((2, 2, 60, 28), (320, 640), id="fills the frame"),
+        pytest.param((20, 10, 10, 5), (32, 64), id="photo of the first look's size"),
+        pytest.param((20, 10, 10, 5), (44, 90), id="photo hardly larger"),
+    ],
+)
+def test_where_the_photo_has_no_more_to_show_there_is_no_second_look(fluke, photo):
+    assert looked_at(flukes(fluke), photo) == []
+
+
+def test_each_fluke_has_its_own_look_and_pieces_share_one():
+    apart = flukes((2, 4, 8, 4), (48, 20, 8, 4))
+    assert len(looked_at(apart, (320, 640))) == 2
+    pieces = flukes((20, 10, 8, 4), (30, 10, 8, 4))
+    (box,) = looked_at(pieces, (320, 640))
+    assert box.x <= 200
+    assert box.x + box.width >= 380
+
+
+def test_boxes_stay_inside_the_photo():
+    (box,) = looked_at(flukes((0, 0, 8, 4)), (323, 645))
+    assert (box.x, box.y) == (0, 0)
+    (box,) = looked_at(flukes((56, 28, 8, 4)), (323, 645))
+    assert (box.x + box.width, box.y + box.height) == (645, 323)
+
+
+def test_gain_is_of_the_photos_own_pixels():
+    # a quarter of each side, seen at the photo's own scale, after a tenth of that
+    assert gain(Box(0, 0, 160, 80), (320, 640), FIRST, (80, 160)) == pytest.approx(10)
+    assert gain(Box(0, 0, 160, 80), (320, 640), FIRST, (160, 320)) == pytest.approx(10)
+
+
+def soft(left: int, right: int, inside: float) -> np.ndarray:
+    values = np.full((8, 16), 0.01, np.float32)
+    values[2:6, left:right] = inside
+    return values
+
+
+@pytest.mark.parametrize(
+    ("first", "overview", "confirmed"),
+    [
+        pytest.param(soft(4, 12, 0.9), soft(4, 12, 0.99), True, id="the same and surer"),
+        pytest.param(soft(4, 12, 0.9), soft(4, 13, 0.99), True, id="a little more"),
+        pytest.param(soft(4, 12, 0.9), soft(4, 12, 0.8), False, id="the same, not as sure"),
+        pytest.param(soft(4, 12, 0.9), soft(0, 4, 0.99), False, id="elsewhere"),
+        pytest.param(soft(4, 12, 0.9), soft(4, 12, 0.1), False, id="nothing"),
+        pytest.param(soft(4, 12, 0.95), soft(4, 7, 0.99), False, id="the first was sure of more"),
+        pytest.param(soft(4, 7, 0.52), soft(4, 14, 0.99), True, id="the first was unsure"),
+        pytest.param(soft(4, 12, 0.1), soft(4, 12, 0.2), False, id="both nothing"),
+    ],
+)
+def test_an_overview_confirms_where_it_agrees_and_is_surer(first, overview, confirmed):
+    assert is_confirmed(first, overview, 0.5) is confirmed
+
+
+@pytest.mark.parametrize(
+    ("close", "kept"),
+    [
+        pytest.param(soft(4, 12, 0.99), True, id="surer"),
+        pytest.param(soft(4, 12, 0.949), True, id="hardly less sure"),
+        pytest.param(soft(4, 12, 0.9), False, id="less sure"),
+        pytest.param(soft(4, 11, 0.99), False, id="an eighth is lost"),
+    ],
+)
+def test_a_close_look_is_kept_where_it_says_the_same(close, kept):
+    assert is_kept(soft(4, 12, 0.95), close, 0.5) is kept
+
+
+def test_a_map_is_cut_where_its_box_is():
+    rows, columns = np.mgrid[0:32, 0:64].astype(np.float32)
+    photo, box = (320, 640), Box(96, 48, 200, 120)
+    large = resize_map(columns + 100 * rows, photo)
+    part = cut_map(columns + 100 * rows, photo, box, (120, 200))
+    np.testing.assert_allclose(part, box.cut(large), atol=0.05)
+
+
+def test_a_box_is_replaced_without_a_seam_and_to_the_frame():
+    whole = np.zeros((64, 128), np.float32)
+    lay_over(whole, np.ones((4, 4), np.float32), Box(64, 0, 64, 32))
+    assert (whole[:24, 80:] == 1).all()
+    assert (whole[:, :64] == 0).all()
+    assert (whole[32:] == 0).all()
+    assert whole[0, 64] < 0.2
+    assert np.abs(np.diff(whole, axis=0)).max() < 0.6
+
+
+class DarkIsFluke(nn.Module):
+    """A network: what is darker than grey is fluke, unless that is more than a share of it."""
+
+    def __init__(self, most: float) -> None:
+        super().__init__()
+        self.most = most
+
+    def forward(self, image: Tensor) -> Tensor:
+        dark = 0.5 - image.mean(1, keepdim=True)
+        share = (dark > 0).float().mean((1, 2, 3), keepdim=True)
+        return torch.sigmoid(20 * torch.where(share > self.most, -dark.abs(), dark))
+
+
+def look_twice(photo: np.ndarray, most: float = 1, together: int = 1) -> PhotoProbability:
+    """Look at a photo twice by such a network."""
+    predictor = Predictor([DarkIsFluke(most)], FIRST)
+    looker = Looker(predictor, MaskSettings(), SECOND, together=together)
+    small = torch.from_numpy(resize_photo(photo, FIRST)).permute(2, 0, 1)[None]
+    size = photo.shape[:2]
+    (looked,) = looker.look_again(
+        split_batch(predictor(small)), [size], [partial(cut_photo, photo, size)]
+    )
+    return looked
+
+
+@pytest.fixture
+def wide() -> np.ndarray:
+    """A bright photo with two dark discs."""
+    y, x = np.mgrid[0:256, 0:512]
+    photo = np.full((256, 512, 3), 200, np.uint8)
+    photo[(x - 101.3) ** 2 + (y - 90.7) ** 2 < 30**2] = 40
+    photo[(x - 400.2) ** 2 + (y - 150.1) ** 2 < 20**2] = 40
+    return photo
+
+
+def test_a_second_look_places_edges_better(wide):
+    truth = (wide[..., 0] < 100).astype(np.uint8)
+    looked = look_twice(wide)
+    assert [look.believed for look in looked.second] == [True, True]
+    both = make_prediction(looked, wide.shape[:2], MaskSettings()).mask > 0
+    once = make_prediction(looked._replace(second=()), wide.shape[:2], MaskSettings()).mask > 0
+    assert np.count_nonzero(both != truth) < 0.5 * np.count_nonzero(once != truth)
+
+
+def test_a_second_look_that_disagrees_is_refused(wide):
+    looked = look_twice(wide, most=0.15)
+    assert [look.believed for look in looked.second] == [False, False]
+    both = make_prediction(looked, wide.shape[:2], MaskSettings())
+    once = make_prediction(looked._replace(second=()), wide.shape[:2], MaskSettings())
+    np.testing.assert_array_equal(both.probability, once.probability)
+
+
+def test_disagreement_is_that_of_the_looks_that_count(wide):
+    looked = look_twice(wide)._replace(disagreement=0.0)
+    seconds = tuple(look._replace(disagreement=0.2) for look in looked.second)
+    size = wide.shape[:2]
+    assert make_prediction(looked._replace(second=seconds), size, MaskSettings()).disagreement == (
+        pytest.approx(0.2)
+    )
+    one = (seconds[0], seconds[1]._replace(believed=False))
+    found = make_prediction(looked._replace(second=one), size, MaskSettings())
+    assert found.disagreement == pytest.approx(0.2 * found.areas[0] / sum(found.areas))
+
+
+def test_parts_of_photos_share_a_batch(wide):
+    for one, two in zip(look_twice(wide).second, look_twice(wide, together=3).second, strict=True):
+        np.testing.assert_allclose(one.probability, two.probability, atol=1e-6)
+
+
+def test_a_photo_that_is_gone_keeps_its_first_look(wide, caplog):
+    predictor = Predictor([DarkIsFluke(1)], FIRST)
+    small = torch.from_numpy(resize_photo(wide, FIRST)).permute(2, 0, 1)[None]
+    gone = PhotoFile(InputPhoto("gone.jpg", "gone"), wide.shape[:2])
+    looker = Looker(predictor, MaskSettings(), SECOND)
+    (looked,) = looker.look_at_files(split_batch(predictor(small)), [gone])
+    assert looked.second == ()
+    assert "no second look: gone.jpg" in caplog.text
+
+
+def test_looks_are_checked():
+    with pytest.raises(ValueError, match="look=twice must be one of auto, once"):
+        PredictionSettings(look="twice")
+
+
+def test_an_old_folder_and_one_of_single_looks_record_the_same():
+    settings = PredictionSettings()
+    assert settings.recorded()["look"] == "auto"
+    assert "look" not in replace(settings, look="once").recorded()
+
+
+# The job, with a tiny network
+
+WITH = ("size=[64,128]", "batch_size=2")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """Three photos with a fluke that is small in the frame, and two without the pixels."""
+    root = tmp_path_factory.mktemp("photos")
+    for i in (1, 3, 6):
+        picture = render((99, i), (64, 128)).image
+        frame = np.full((256, 512, 3), picture[:8].mean((0, 1)), np.uint8)
+        frame[100:164, 150:278] = picture
+        write_rgb(root / f"small{i}.png", frame)
+    for i in (0, 1):
+        write_rgb(root / f"large{i}.png", render((5, i), (96, 192)).image)
+    return root
+
+
+@pytest.fixture(scope="module")
+def masks(photos, tiny_runs, tmp_path_factory) -> Path:
+    """A prediction with second looks."""
+    out = tmp_path_factory.mktemp("masks") / "out"
+    predict_with(f"checkpoint={tiny_runs[0]}", f"source={photos}", f"output={out}", *WITH)
+    return out
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((folder / "mask").iterdir())}
+
+
+def test_a_photo_without_need_has_the_same_bytes(run_predict, photos, masks, tiny_runs):
+    run_predict(f"checkpoint={tiny_runs[0]}", f"source={photos}", "output=once", "look=once", *WITH)
+    once, both = contents(Path("once")), contents(masks)
+    assert {name for name in both if once[name] != both[name]} == {"small3.png"}
+
+
+def test_in_parts_and_started_again_masks_are_the_same(run_predict, photos, masks, tiny_runs):
+    given = f"checkpoint={tiny_runs[0]}", *WITH
+    all_of_them = f"source={photos}"
+    for shard in ("1/2", "2/2"):
+        run_predict(*given, all_of_them, "output=parts", f"shard={shard}")
+    run_predict(*given, f"source={photos}/small3.png", "output=again")
+    run_predict(*given, all_of_them, "output=again")
+    assert contents(Path("parts")) == contents(Path("again")) == contents(masks)
+
+
+def test_from_python_there_are_second_looks_too(photos, masks, tiny_runs):
+    segmenter = Segmenter.from_checkpoint(tiny_runs[0], runtime="torch", size=(64, 128))
+    for path in sorted(photos.iterdir()):
+        prediction = segmenter(path)
+        assert bool(prediction.coarse.second) == path.name.startswith("small")
+        np.testing.assert_array_equal(prediction.mask > 0, read_mask(masks / "mask" / path.name))
+
+
+def test_an_exported_network_looks_twice_too(run_predict, photos, masks, tiny_runs):
+    run_job(export, f"checkpoint={tiny_runs[0]}", "format=onnx", "output=network.onnx")
+    run_predict("checkpoint=network.onnx", f"source={photos}", "output=file", "runtime=auto", *WITH)
+    for path in sorted((masks / "mask").iterdir()):
+        same = read_mask(path) == read_mask(Path("file/mask") / path.name)
+        assert np.count_nonzero(~same) <= 4
+
+
+def test_the_gain_is_measured_by_a_command(tmp_path, tiny_runs, monkeypatch, capsys):
+    write_pairs(tmp_path, 2)
+    command = ["wide_frames", "--count=0", f"--checkpoint={tiny_runs[0]}", f"--output={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", command)
+    wide_frames.main()
+    assert "2 with no second look" in capsys.readouterr().out
