@@ -14,6 +14,7 @@ from flukeseg.data.loading import explain_loading_errors
 from flukeseg.data.workers import loading_processes
 from flukeseg.errors import InputError
 from flukeseg.model.checkpoint_files import name_checkpoint
+from flukeseg.model.predictor import Predictor
 from flukeseg.prediction.corrected_products import follow_corrections
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import InputPhoto, find_inputs, name_inputs

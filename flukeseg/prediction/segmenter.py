@@ -139,7 +139,7 @@ class Segmenter:
 
     @torch.inference_mode()
     def probabilities(self, photos: np.ndarray) -> list[PhotoProbability]:
-        """Compute the first look at N×h×w×C uint8 photos of the network's size, `predictor.size`."""
+        """Compute the first look at photos, N×h×w×C uint8 of `predictor.size`."""
         image = to_tensor(photos).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
             return split_batch(self.predictor(image))
