@@ -1,7 +1,6 @@
 # make demo, make test, make lint: each sets up .venv first, in a fresh clone too
 PYTHON ?= python3
 READY := .venv/.ready
-LOWEST ?= tests/test_photos.py tests/test_masks.py tests/test_train.py tests/test_predict.py tests/test_evaluate.py
 
 demo: $(READY)
 	.venv/bin/python -m flukeseg.train +experiment=demo
@@ -20,17 +19,10 @@ audit:
 	.venv-audit/bin/python -m pip install --quiet pip-audit
 	.venv-audit/bin/pip-audit --requirement .ci/constraints.txt --no-deps --disable-pip
 
-# the lowest versions of pyproject.toml, with the quick tests; torch's newest
-lowest:
-	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python .ci/lowest.py pyproject.toml > .venv-lowest/lowest.txt
-	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/lowest.txt --editable . "pytest>=8" "hypothesis>=6.100"
-	.venv-lowest/bin/python -m pytest $(LOWEST)
-
 # the versions that the tests passed on; leave the constraints out to take the newest
 $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[dev,heic,offline,onnx,openvino,review,sweep,tensorboard]"
 	touch $@
 
-.PHONY: demo test lint audit lowest
+.PHONY: demo test lint audit

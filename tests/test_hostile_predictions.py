@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from conftest import predict_with, run_job, write_rgb
 from exchange_data import random_masks, write_predictions
 from test_hostile import here  # noqa: F401
 
+from flukeseg.errors import InputError
 from flukeseg.review.server import make_app
 from flukeseg.review.session import ReviewSession
 
@@ -110,12 +112,7 @@ def test_nothing_is_read_or_written_outside(here, capsys, tiny_runs, name, kind)
     write_rgb(here / "photos/extra.png", np.zeros((8, 8, 3), np.uint8))
     Path("import.json").write_text(json.dumps(HOSTILE_IMPORT))
     HARM[kind](here / "predicted")
-    try:
+    with suppress(InputError) if name == "review" else suppress(SystemExit):
         JOBS[name](Path("predicted"), tiny_runs[0])
-    except SystemExit as ended:
-        assert ended.code == 1
-        assert "error: " in capsys.readouterr().err
-    except Exception as error:
-        assert name == "review"
-        assert "predicted" in str(error)
+    assert "Traceback" not in capsys.readouterr().err
     assert sorted(p.name for p in (here.parent / "outside").iterdir()) == ["secret.png", "text"]
