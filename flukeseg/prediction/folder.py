@@ -118,16 +118,13 @@ class PredictionFolder:
         Those have these products, or their masks are a person's. Damaged lines and masks are
         reported, and their photos are not done.
         """
-        names, done, folders = {}, set(), set()
+        names, done = {}, set()
         rows = self.rows()
         self.has_lost_lines = bool(rows.damaged)
         for line in rows.damaged:
             log.warning("%s is damaged and left out; its photo is predicted again", line)
         for row in rows:
             names[row["key"]] = row["name"]
-            for folder in {(self.folder / name).parent for name in row["files"]} - folders:
-                self._check_inside(folder)  # before anything in it is read
-                folders.add(folder)
             if "mask_sha256" in row:
                 self._hashes[row["key"]] = row["mask_sha256"]
             if self.kept.is_kept(row):

@@ -41,14 +41,16 @@ class JournalRows:
         damaged: file and number of each damaged line, such as `journal-all.jsonl line 3`.
 
     Raises:
-        InputError: a line names files outside the folder.
+        InputError: a line names files outside the folder, by their name or by a link.
     """
 
     def __init__(self, journals: Sequence[Path]) -> None:
         self.journals = journals
         self.damaged: list[str] = []
         latest: dict[str, tuple[float, str, int, int]] = {}
+        folders: set[Path] = set()
         for number, journal in enumerate(journals):
+            _check_inside(journal, journal)
             with journal.open("rb") as file:
                 start = 0
                 for count, line in enumerate(file, start=1):
@@ -58,6 +60,7 @@ class JournalRows:
                             self.damaged.append(f"{journal} line {count}")
                         else:
                             _check_names(journal, row)
+                            _check_links(journal, row, folders)
                             written = row.get("written", 0)
                             if written >= latest.get(row["key"], (0,))[0]:
                                 latest[row["key"]] = written, row["path"], number, start
@@ -159,3 +162,27 @@ def _check_names(journal: Path, row: Mapping[str, Any]) -> None:
     for name in (row["name"], row.get("mask") or "", *row["files"]):
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise InputError(f"{journal} names {name}, outside the folder; choose another output")
+
+
+def _check_links(journal: Path, row: Mapping[str, Any], folders: set[Path]) -> None:
+    """Check that neither a line's files nor the folders of them are links that lead out.
+
+    Args:
+        journal: the file.
+        row: its line.
+        folders: those that have been checked; new ones are added.
+    """
+    for name in {row.get("mask") or row["name"], *row["files"]}:
+        path = journal.parent.parent / name
+        if path.parent not in folders:
+            _check_inside(journal, path.parent)
+            folders.add(path.parent)
+        if path.is_symlink():
+            _check_inside(journal, path)
+
+
+def _check_inside(journal: Path, path: Path) -> None:
+    if not path.resolve().is_relative_to(journal.parent.parent.resolve()):
+        raise InputError(
+            f"{path} leads out of {journal.parent.parent}; remove this link, or choose another"
+        )
