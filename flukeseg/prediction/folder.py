@@ -87,7 +87,7 @@ class PredictionFolder:
         path = self.state / "settings.json"
         before: dict[str, Any] = {}
         if path.exists():
-            before = _read_settings(path)
+            before = read_settings(path)
             # counts how often they changed: which lines of the journal are of which settings
             self.generation = before.pop("generation", 0)
         now = json.loads(json.dumps(settings))
@@ -203,7 +203,7 @@ class PredictionFolder:
             ) from error
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
     """Read `settings.json`.
 
     Raises:

@@ -17,7 +17,7 @@ from flukeseg.exchange.corrections import write_corrections
 from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.images.reading import read_mask
 from flukeseg.masks.metrics import dice
-from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.folder import PredictionFolder, read_settings
 from flukeseg.prediction.inputs import write_list
 from flukeseg.prediction.kept_masks import mask_name
 from flukeseg.prediction.table import SUMMARY_PLACES
@@ -102,7 +102,7 @@ class Learning:
         if not path.exists():
             return []
         # folders of single looks do not record it
-        settings = {"look": "once"} | json.loads(path.read_text(encoding="utf-8"))
+        settings = {"look": "once"} | read_settings(path)
         return [
             option
             for key, value in settings.items()

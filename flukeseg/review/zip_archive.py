@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Iterator
 
@@ -11,7 +10,7 @@ from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_png
 from flukeseg.images.reading import MAX_PIXELS, read_mask
 from flukeseg.prediction.corrected_products import follow_corrections, prediction_from_mask
-from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.folder import PredictionFolder, read_settings
 from flukeseg.prediction.kept_masks import mask_name
 from flukeseg.prediction.products import ProductSettings
 from flukeseg.prediction.table import SUMMARY_PLACES, gather
@@ -34,7 +33,7 @@ def bring_up_to_date(folder: PredictionFolder) -> None:
             cannot be written.
     """
     with folder.locked():
-        settings = json.loads((folder.state / "settings.json").read_text(encoding="utf-8"))
+        settings = read_settings(folder.state / "settings.json")
         sizes = {
             key: tuple(settings[key])
             for key in ("rgbm_size", "aligned_size")
