@@ -11,12 +11,24 @@ from flukeseg.installation import CONF
 from flukeseg.predict import several
 
 
+def make_tables(cfg: DictConfig) -> int:
+    """Write `cfg.tables` of a prediction folder into `cfg.output`.
+
+    Returns:
+        The number of photos.
+
+    Raises:
+        InputError: something in the configuration cannot be used; no table is then changed.
+    """
+    settings = TableSettings(cfg.individuals, **cfg.table)
+    return write_tables(cfg.predictions, cfg.output, several(cfg.tables), settings)
+
+
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="tables")
 def main(cfg: DictConfig) -> None:
     """Write tables from the command line."""
     with command_line.report_user_errors():
-        settings = TableSettings(cfg.individuals, **cfg.table)
-        write_tables(cfg.predictions, cfg.output, several(cfg.tables), settings)
+        make_tables(cfg)
 
 
 if __name__ == "__main__":

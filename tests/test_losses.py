@@ -85,6 +85,7 @@ def run(run_train, *options):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_loss_trains(name):
+    torch.manual_seed(0)
     module = build_module(compose_train(*LOSSES[name]))
     image, target = torch.rand(2, 3, 32, 64), torch.zeros(2, 1, 32, 64)
     target[0, :, 8:20, 10:40] = 1

@@ -291,12 +291,13 @@ def test_a_launcher_that_is_not_installed_names_its_extra():
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf/sweep").glob("*")))
 def test_a_sweep_composes_and_opens_with_its_command(name):
     text = (ROOT / f"conf/sweep/{name}.yaml").read_text(encoding="utf-8")
-    command = re.search(r"# python -m flukeseg\.train (\+experiment=\w+) (sweep=(\w+))", text)
+    command = re.search(r"# python -m flukeseg\.train (\+experiment=\w+ )?(sweep=(\w+))", text)
     assert command[3] == name
+    options = command[0].split()[4:]
     if "hydra/sweeper" in text:
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        cfg = compose("train", [command[1], command[2]], return_hydra_config=True)
+        cfg = compose("train", options, return_hydra_config=True)
     assert cfg.hydra.mode == RunMode.MULTIRUN
     for key in cfg.hydra.sweeper.params:
         assert OmegaConf.select(cfg, key, throw_on_missing=False) is not None
