@@ -171,6 +171,11 @@ def report_user_errors(command: Command | None = None) -> Iterator[None]:
         _end(explain(error, command))
 
 
+def several(value: Any) -> list[Any]:
+    """Return an option's values, of which there may be one."""
+    return list(value) if isinstance(value, list) or OmegaConf.is_list(value) else [value]
+
+
 def _end(sentence: str) -> NoReturn:
     if getattr(tqdm, "_instances", None):  # a progress bar is on the line
         print(file=sys.stderr)

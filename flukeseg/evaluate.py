@@ -21,7 +21,7 @@ from flukeseg.evaluation.results import Result, Table, judge_folders, write_metr
 from flukeseg.evaluation.statistics import compare
 from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint
-from flukeseg.predict import read_settings, report, several
+from flukeseg.predict import read_settings, report
 from flukeseg.prediction.run import predict_photos
 from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.sweeps.jobs import refuse_ddp
@@ -51,7 +51,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     if cfg.predictions is not None:
         if cfg.truth is None:
             raise InputError("truth has no value; give the folder of true masks")
-        results = judge_folders(several(cfg.predictions), cfg.truth, cfg.max_pixels)
+        results = judge_folders(command_line.several(cfg.predictions), cfg.truth, cfg.max_pixels)
     elif cfg.runs is not None:
         judged = judge_folds(predictor(cfg), mask_settings(cfg), Path(cfg.runs), output)
         results, tables = [judged[0]], [judged[1]]
@@ -87,15 +87,18 @@ def evaluate_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], li
     masks = settings.masks
     variants = {
         "size": {f"{size[1]} × {size[0]}" if size else "": size for size in sizes},
-        "look": {f"look {look}": look for look in several(cfg.look)},
-        "tta": {str(views): views for views in several(cfg.tta)},
-        "masks": {f"threshold {t}": replace(masks, threshold=t) for t in several(cfg.threshold)},
+        "look": {f"look {look}": look for look in command_line.several(cfg.look)},
+        "tta": {str(views): views for views in command_line.several(cfg.tta)},
+        "masks": {
+            f"threshold {t}": replace(masks, threshold=t)
+            for t in command_line.several(cfg.threshold)
+        },
     }
     if cfg.stress and any(len(values) > 1 for values in variants.values()):
         raise InputError("stress=true takes one size, one look, one tta and one threshold")
     truths = labelled_photos(
         hydra.utils.instantiate(cfg.data, augmentation=None, _convert_="all"),
-        runs=[find_checkpoint(path).parent.parent for path in several(cfg.checkpoint)],
+        runs=[find_checkpoint(path).parent.parent for path in command_line.several(cfg.checkpoint)],
         subset=cfg.subset,
         photo_size=require_size("photo_size", cfg.photo_size),
         rendered=output / "rendered",
@@ -123,7 +126,7 @@ def mask_settings(cfg: DictConfig) -> PredictionSettings:
 
     Of several values of an option, the first; of folds, the checkpoint is each run's own.
     """
-    first = {key: several(cfg[key])[0] for key in ("look", "tta", "threshold")}
+    first = {key: command_line.several(cfg[key])[0] for key in ("look", "tta", "threshold")}
     checkpoint = cfg.checkpoint if cfg.checkpoint is not None else cfg.get("runs")
     own = OmegaConf.merge(cfg, first, {"products": ["mask"], "checkpoint": checkpoint})
     return read_settings(own)

@@ -20,7 +20,6 @@ from flukeseg.model.conversion import save
 from flukeseg.model.network import ProbabilityNetwork
 from flukeseg.model.predictor import Predictor
 from flukeseg.model.runtimes import FORMATS, SUFFIXES, Facts
-from flukeseg.predict import several
 from flukeseg.prediction.prediction import MaskSettings
 from flukeseg.pretrained import NETWORKS
 from flukeseg.rendering import render
@@ -47,7 +46,7 @@ def export(cfg: DictConfig) -> Path:
     checkpoint = find_checkpoint(cfg.checkpoint)
     if checkpoint.suffix.lower() in SUFFIXES:
         raise InputError(f"checkpoint={cfg.checkpoint} is exported already; give a .ckpt")
-    module = load_module(checkpoint, several(cfg.network or []))
+    module = load_module(checkpoint, command_line.several(cfg.network or []))
     beside = Path(checkpoint.name) if cfg.checkpoint in NETWORKS else checkpoint
     path = Path(cfg.output or beside.with_suffix(FORMATS[cfg.format]))
     if path.suffix != FORMATS[cfg.format]:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import hydra
 import pytorch_lightning as pl
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from flukeseg import command_line
 from flukeseg.csv_cells import unescape_rows
@@ -46,7 +46,7 @@ def predict(cfg: DictConfig) -> Counter[str]:
     if not isinstance(cfg.source, str | Path):
         raise InputError(f"source={cfg.source} must be one; list the photos of several in a .txt")
     settings = read_settings(cfg)
-    _, _, tables = split_all(several(cfg.products))
+    _, _, tables = split_all(command_line.several(cfg.products))
     of_tables = TableSettings(cfg.individuals, **cfg.table)
     trainer = make_trainer(cfg.trainer, enable_progress_bar=False, enable_checkpointing=False)
     tally = predict_photos(settings, cfg.source, cfg.output, trainer, cfg.shard, cfg.remake)
@@ -119,9 +119,9 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
     for key in ("checkpoint", "products"):
         if cfg[key] is None:
             raise InputError(f"{key}={cfg[key]} must not be empty")
-    files, summaries, _ = split_all(several(cfg.products))
+    files, summaries, _ = split_all(command_line.several(cfg.products))
     return PredictionSettings(
-        checkpoints=tuple(several(cfg.checkpoint)),
+        checkpoints=tuple(command_line.several(cfg.checkpoint)),
         tta=cfg.tta,
         size=None if cfg.size is None else require_size("size", cfg.size),
         look=cfg.look,
@@ -139,7 +139,7 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
         batch_size=cfg.batch_size,
         num_workers=cfg.num_workers,
         max_pixels=cfg.max_pixels,
-        networks=tuple(several(cfg.network or [])),
+        networks=tuple(command_line.several(cfg.network or [])),
     )
 
 
@@ -164,11 +164,6 @@ def read_mask_settings(cfg: DictConfig) -> MaskSettings:
         cleaning=hydra.utils.instantiate(cfg.cleaning),
         review=hydra.utils.instantiate(cfg.review),
     )
-
-
-def several(value: Any) -> list[Any]:
-    """Return an option's values, of which there may be one."""
-    return list(value) if OmegaConf.is_list(value) else [value]
 
 
 def report(tally: Tally, folder: Path) -> None:

@@ -24,7 +24,7 @@ from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_module
 from flukeseg.model.runtimes import SUFFIXES
-from flukeseg.predict import predict, several
+from flukeseg.predict import predict
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import find_inputs, write_list
 from flukeseg.train import train
@@ -68,10 +68,10 @@ def selftrain(cfg: DictConfig) -> Path:
     if (output / "config.yaml").exists():
         provenance.refuse_changes(cfg, output, MAY_CHANGE, "give another output")
     teacher = cfg.checkpoint
-    first = find_checkpoint(several(teacher)[0])
+    first = find_checkpoint(command_line.several(teacher)[0])
     if first.suffix.lower() in SUFFIXES:
         raise InputError(f"checkpoint={first} is exported and cannot be fine-tuned; give a .ckpt")
-    built = load_module(first, several(cfg.network or [])).hparams
+    built = load_module(first, command_line.several(cfg.network or [])).hparams
     if built["in_channels"] != 3:
         raise InputError(f"checkpoint={first} takes photos with masks; give one for photos alone")
     network = {key: built[key] for key in ("encoder", "architecture", "decoder")}
@@ -97,7 +97,7 @@ def list_photos(cfg: DictConfig, output: Path) -> Path:
         A text file with their paths, at most `cfg.most` of each source, evenly spread.
     """
     chosen: list[str] = []
-    for source in several(cfg.source):
+    for source in command_line.several(cfg.source):
         path = Path(source)
         if path.suffix.lower() in (".tar", ".tgz", ".gz"):
             unpacked = unpacked_folder(path, output)
@@ -190,7 +190,7 @@ def student_config(
     cfg: DictConfig, labels: Path, folder: Path, network: dict[str, Any], last: str | None
 ) -> DictConfig:
     """Return a student's configuration: it fine-tunes the first teacher's network."""
-    first = find_checkpoint(several(cfg.checkpoint)[0])
+    first = find_checkpoint(command_line.several(cfg.checkpoint)[0])
     changes: dict[str, Any] = {
         "folder": str(folder),
         "ckpt_path": last,

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from flukeseg import command_line
 from flukeseg.errors import InputError, require_int, require_number, require_size
 from flukeseg.installation import CONF, how_to_install
-from flukeseg.predict import read_mask_settings, several
+from flukeseg.predict import read_mask_settings
 from flukeseg.prediction.segmenter import Segmenter
 from flukeseg.prediction.settings import PredictionSettings
 
@@ -63,12 +63,14 @@ def make_app(cfg: DictConfig, is_local: bool = True) -> Any:
         seconds=seconds["seconds"],
     )
     urls = UrlRules(
-        hosts=tuple(str(host).lower() for host in several(cfg.url_hosts)),
+        hosts=tuple(str(host).lower() for host in command_line.several(cfg.url_hosts)),
         private_addresses=cfg.private_addresses,
         max_bytes=limits.max_bytes,
         seconds=seconds["fetch_seconds"],
     )
-    sources = PhotoSources(tuple(Path(folder) for folder in several(cfg.photo_folders)), urls)
+    sources = PhotoSources(
+        tuple(Path(folder) for folder in command_line.several(cfg.photo_folders)), urls
+    )
     segmenter = Segmenter(read_settings(cfg), choose_device(cfg.device))
     workers = require_int("workers", cfg.workers)
     service = PredictionService(segmenter, sources, workers)
@@ -82,7 +84,7 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
         InputError: a value is out of range.
     """
     return PredictionSettings(
-        checkpoints=tuple(several(cfg.checkpoint)),
+        checkpoints=tuple(command_line.several(cfg.checkpoint)),
         tta=cfg.tta,
         size=None if cfg.size is None else require_size("size", cfg.size),
         masks=read_mask_settings(cfg),

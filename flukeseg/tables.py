@@ -8,7 +8,6 @@ from omegaconf import DictConfig
 from flukeseg import command_line
 from flukeseg.exchange.all_tables import TableSettings, write_tables
 from flukeseg.installation import CONF
-from flukeseg.predict import several
 
 
 def make_tables(cfg: DictConfig) -> int:
@@ -21,7 +20,7 @@ def make_tables(cfg: DictConfig) -> int:
         InputError: something in the configuration cannot be used; no table is then changed.
     """
     settings = TableSettings(cfg.individuals, **cfg.table)
-    return write_tables(cfg.predictions, cfg.output, several(cfg.tables), settings)
+    return write_tables(cfg.predictions, cfg.output, command_line.several(cfg.tables), settings)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="tables")

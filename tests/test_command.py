@@ -81,3 +81,12 @@ def test_every_requirement_has_a_floor():
     for line in itertools.chain(project["dependencies"], *extras):
         requirement = Requirement(line)
         assert any(s.operator in (">=", "==") for s in requirement.specifier), line
+
+
+def test_jobs_without_a_network_start_without_torch():
+    jobs = ["annotations", "collect", "sweep", "tables"]
+    code = (
+        f"import sys, {', '.join(f'flukeseg.{job}' for job in jobs)}; print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

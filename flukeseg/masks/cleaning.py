@@ -39,6 +39,10 @@ class Cleaning:
             require_number(f"cleaning.{name}", getattr(self, name), least)
 
 
+COMPONENTS = Cleaning(island_share=0.01, hole_share=0, min_coverage=0)
+"""For masks that are not to be cleaned: their components, all but specks, are their flukes."""
+
+
 class Cleaned(NamedTuple):
     """Flukes of a photo.
 

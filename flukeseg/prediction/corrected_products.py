@@ -11,7 +11,7 @@ import numpy as np
 
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_mask
-from flukeseg.masks.cleaning import Cleaning, clean
+from flukeseg.masks.cleaning import COMPONENTS, clean
 from flukeseg.masks.drawing import draw_thumbnail
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import InputPhoto, stamp
@@ -22,9 +22,6 @@ from flukeseg.prediction.page import thumbnail_path
 from flukeseg.prediction.prediction import PhotoProbability, Prediction
 from flukeseg.prediction.products import ProductSettings, encode_products
 from flukeseg.prediction.table import describe
-
-COMPONENTS = Cleaning(island_share=0.01, hole_share=0, min_coverage=0)
-"""What is a fluke of a mask that is not to be cleaned: all but specks."""
 
 KEPT_COLUMNS = (
     "key", "name", "mask_sha256", "mask_stamp", "checkpoint", "threshold", "seconds", "generation",

@@ -12,7 +12,7 @@ import numpy as np
 
 from flukeseg.csv_cells import escape_row
 from flukeseg.images.reading import read_mask
-from flukeseg.masks.cleaning import Cleaning, clean
+from flukeseg.masks.cleaning import COMPONENTS, clean
 from flukeseg.masks.coco import coco_annotations, write_coco
 from flukeseg.masks.geometry import Box, RotatedBox, rotated_box, tight_box
 from flukeseg.prediction.folder import PredictionFolder
@@ -29,9 +29,6 @@ FLUKE_COLUMNS = (
 )  # fmt: skip
 """Of `flukes.csv`: pixels of the upright photo and degrees; `fluke` is 1 for the largest,
 `confidence` and `review` are the photo's, `crop` is empty where there is no such product."""
-
-COMPONENTS = Cleaning(island_share=0.01, hole_share=0, min_coverage=0)
-"""Whatever is in a mask was kept by cleaning, and its components are its flukes."""
 
 
 def write_coco_file(
