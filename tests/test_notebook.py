@@ -60,7 +60,7 @@ def test_stored_notebook_has_the_outputs_of_one_run(notebook):
 
 def test_notebook_runs_and_shows_its_pictures(notebook, tmp_path, monkeypatch):
     # nothing from the user's home: kernels, start-up files, a backend without pictures
-    for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR", "TMPDIR"):
+    for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
         folder = tmp_path / name
         folder.mkdir()
         monkeypatch.setenv(name, str(folder))

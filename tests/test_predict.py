@@ -7,8 +7,10 @@ import os
 import pickle
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
@@ -608,6 +610,31 @@ def test_fewer_processes_load_where_shared_memory_is_small(monkeypatch, caplog, 
     assert "/dev/shm has 16 MB free" in caplog.text
     monkeypatch.setattr(workers, "SHARED_MEMORY", tmp_path / "absent")
     assert with_free(0) == 8
+
+
+@pytest.mark.skipif(os.name == "nt", reason="loading processes need no sockets there")
+def test_no_processes_load_where_their_sockets_cannot_be_named(monkeypatch, caplog):
+    def with_folder(short: str, length: int) -> int:
+        folder = Path(short, "x" * (length - len(short) - 1))
+        folder.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        # any names of multiprocessing would do: what matters is whether the system takes the socket
+        address = folder / "pymp-01234567" / "listener-01234567"
+        address.parent.mkdir()
+        with socket.socket(socket.AF_UNIX) as made:
+            try:
+                made.bind(str(address))
+            except OSError:
+                assert workers.workers_that_fit(2, batch_bytes=1) == 0
+                assert "set TMPDIR" in caplog.text
+                return 0
+        return workers.workers_that_fit(2, batch_bytes=1)
+
+    fits = 107 - len("/pymp-01234567/listener-01234567")
+    if sys.platform != "linux":
+        fits -= 4
+    with tempfile.TemporaryDirectory() as short:  # pytest's own are too long already
+        assert [with_folder(short, fits), with_folder(short, fits + 1)] == [2, 0]
 
 
 def test_what_is_there_is_not_made_again_and_what_is_missing_is(predict_sea, capsys):

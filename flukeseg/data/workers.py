@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -15,6 +17,9 @@ log = logging.getLogger(__name__)
 
 SHARED_MEMORY = Path("/dev/shm")
 """Through which loading processes hand over batches on Linux; 64 MB in a container by default."""
+
+SOCKET_NAME = len("/pymp-01234567/listener-01234567")
+"""Characters that Python adds to the temporary folder for the sockets of loading processes."""
 
 
 def loading_processes(key: str, wanted: int | None) -> int:
@@ -40,14 +45,25 @@ def one_thread(worker: int = 0) -> None:
 
 
 def workers_that_fit(workers: int, batch_bytes: int) -> int:
-    """Return how many loading processes, at most `workers`, the shared memory has room for.
+    """Return how many loading processes, at most `workers`, can hand over their batches.
 
-    Where it is full they wait for ever. On macOS and Windows it has no limit of its own.
+    Where the shared memory is full, or their sockets cannot be named, the job would wait for ever.
+    On macOS and Windows shared memory has no limit of its own, and Windows needs no sockets.
 
     Args:
         workers: wanted.
         batch_bytes: of the tensors of one batch.
     """
+    # the system takes a path of 104 to 108 bytes, its end included
+    longest = 103 if sys.platform == "darwin" else 107
+    folder = tempfile.gettempdir()
+    if workers and os.name != "nt" and len(os.fsencode(folder)) + SOCKET_NAME > longest:
+        log.warning(
+            "no loading processes: the path of the folder for temporary files, %s, is too long for "
+            "their sockets; set TMPDIR to one of at most %d characters",
+            *(folder, longest - SOCKET_NAME),
+        )
+        return 0
     if not SHARED_MEMORY.is_dir():
         return workers
     free = shutil.disk_usage(SHARED_MEMORY).free
