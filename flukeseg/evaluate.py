@@ -104,6 +104,10 @@ def evaluate_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], li
         rendered=output / "rendered",
         seed=cfg.seed,
     )
+    if cfg.stress and any(truth.in_channels == 4 for truth in truths.values()):
+        raise InputError(
+            "stress=true changes photos, and not the masks in their fourth channel: leave it out"
+        )
     run = predictor(cfg)
     results = judge_checkpoint(run, settings, variants, truths, output, name_of(cfg.checkpoint))
     if not cfg.stress:

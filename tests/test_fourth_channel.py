@@ -16,6 +16,8 @@ from flukeseg import MaskDropout, Segmenter, evaluate, export, train
 from flukeseg.data.augmentation import Augmentation
 from flukeseg.data.pseudo_labels import UNKNOWN
 from flukeseg.errors import InputError
+from flukeseg.evaluation.pairing import PredictedMask, TrueMask
+from flukeseg.evaluation.pictures import draw_masks
 from flukeseg.images.rgbm import read_rgbm
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_module
@@ -104,6 +106,30 @@ def test_it_is_judged_and_exported(here):
     run_job(export, "checkpoint=run", "format=torchscript", "output=a.pt")
     predict_with("checkpoint=a.pt", "source=pairs/rgbm/fluke_01.png", "output=exported")
     assert (here / "exported/mask/fluke_01.png").is_file()
+
+
+def test_report_shows_the_photo_and_not_what_alpha_hides(here):
+    rgbm, mask = here / "pairs/rgbm/fluke_01.png", here / "pairs/masks/fluke_01.png"
+    write_rgb(here / "shown/fluke_01.png", read_rgbm(rgbm)[..., :3])
+    guess = PredictedMask(mask)
+    shown = [
+        draw_masks(truth, guess, 10_000)
+        for truth in (
+            TrueMask(mask, photo=rgbm, in_channels=4),
+            TrueMask(mask, photo=here / "shown/fluke_01.png"),
+        )
+    ]
+    assert shown[0] == shown[1]
+    assert shown[0] != draw_masks(TrueMask(mask), guess, 10_000)
+
+
+def test_stress_suite_takes_photos_alone(here, capsys):
+    with pytest.raises(SystemExit):
+        run_job(
+            evaluate, "checkpoint=run", "data=folder", "data.root=pairs", "data.in_channels=4",
+            "output=stressed", "stress=true",
+        )  # fmt: skip
+    assert "stress=true changes photos" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,15 @@ Predict = Callable[[PredictionSettings, Path, Path], object]
 class TrueMask(NamedTuple):
     """The true mask of a photo, and its trailing edge and the photo itself, or None.
 
-    `threshold`: a pixel of the mask is fluke where its grey level is above it.
+    `threshold`: a pixel of the mask is fluke where its grey level is above it. `in_channels`: 4 for
+    photos of the product `rgbm`.
     """
 
     mask: Path
     edge: Path | None = None
     photo: Path | None = None
     threshold: int = MASK_THRESHOLD
+    in_channels: int = 3
 
 
 class PredictedMask(NamedTuple):
@@ -78,6 +80,7 @@ def find_true_masks(
             edge if (edge := edges / f"{name}.csv").is_file() else None,
             photos.get(name),
             threshold,
+            4 if images == "rgbm" else 3,
         )
         for name, path in _by_name(key, masks).items()
     }

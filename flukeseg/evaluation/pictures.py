@@ -13,6 +13,7 @@ from flukeseg.errors import InputError
 from flukeseg.evaluation.pairing import PredictedMask, TrueMask
 from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.images.resizing import resize_mask, resize_photo
+from flukeseg.images.rgbm import read_rgbm
 from flukeseg.masks.drawing import OUTLINE, draw_outline
 from flukeseg.masks.geometry import Box, tight_box
 from flukeseg.masks.sheets import TRUTH
@@ -85,7 +86,10 @@ def _photo(
     if truth.photo is None:
         return grey
     try:
-        photo = read_photo(truth.photo, max_pixels)
+        if truth.in_channels == 4:
+            photo = read_rgbm(truth.photo, None, max_pixels)[..., :3].copy()
+        else:
+            photo = read_photo(truth.photo, max_pixels)
     except InputError:
         return grey
     # masks may be smaller than the photo
