@@ -1,10 +1,8 @@
-"""What a run writes while it trains: metrics by epoch, curves, and sheets of photos."""
+"""What a run does and writes while it trains: early stopping, freezing, sheets of photos."""
 
 from __future__ import annotations
 
-import csv
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,11 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.trainer.states import TrainerFn
 
-from flukeseg.atomic_files import atomic_write
 from flukeseg.data.dataset import FlukeDataset, Sample
 from flukeseg.data.sampling import seed_of
 from flukeseg.errors import InputError, require_int
 from flukeseg.images.tensors import to_array
 from flukeseg.masks.sheets import Cell, draw_sheet
-from flukeseg.training.curves import draw_curves
 from flukeseg.training.loggers import log_picture
 
 
@@ -95,59 +91,6 @@ class FreezeEncoder(pl.Callback):
         if trainer.current_epoch < self.epochs:
             for parameter in module.network.encoder.parameters():
                 parameter.grad = None
-
-
-class EpochTable(pl.Callback):
-    """Keeps `metrics.csv`, one row an epoch, and `curves.png` beside it.
-
-    Checkpoints hold the rows too, so that a resumed run continues its table.
-
-    Args:
-        folder: of the run.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
-        self.rows: list[dict[str, float]] = []
-        self.started = 0.0
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self.started = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Add this epoch, validation included, and write both files."""
-        row: dict[str, float] = {
-            "epoch": trainer.current_epoch,
-            "step": trainer.global_step,
-            "seconds": round(time.perf_counter() - self.started, 2),
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
-        }
-        row |= {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.rows.append(row)
-        if trainer.is_global_zero:
-            self._write()
-        for logger in trainer.loggers:  # it has the module's metrics already
-            logger.log_metrics({"lr": row["lr"], "seconds": row["seconds"]}, trainer.global_step)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the rows, for the checkpoint."""
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint's rows."""
-        self.rows = list(state_dict["rows"])
-
-    def _write(self) -> None:
-        columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        with (
-            atomic_write(self.folder / "metrics.csv") as partial,
-            partial.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        draw_curves(self.rows, self.folder / "curves.png")
 
 
 class PhotoSheets(pl.Callback):
