@@ -126,6 +126,7 @@ def test_two_processes_judge_an_odd_number_of_photos_as_one(tiny_runs, shared_pa
         assert together[f"val/{name}"] == pytest.approx(alone[f"val/{name}"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_brings_the_run_down(shared_pairs, tmp_path):
     options = [*folder_data(shared_pairs), *TINY, *TWO, "trainer.max_epochs=5000", "name=dies",
                "callbacks.early_stopping=null"]  # fmt: skip
@@ -176,6 +177,7 @@ def test_shards_come_to_what_one_run_does(run_predict, tiny_runs, shared_pairs, 
     assert sorted(len(path.read_text().splitlines()) for path in journals) == [4, 4, 4]
 
 
+@pytest.mark.slow
 def test_two_processes_predict_what_one_does(run_predict, tiny_runs, shared_pairs, tmp_path):
     run_predict(*prediction(tiny_runs[0], shared_pairs, "whole"))
     run("predict", *prediction(tiny_runs[0], shared_pairs, "two"), *TWO, "num_workers=0",

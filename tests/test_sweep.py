@@ -101,7 +101,7 @@ def test_a_job_that_breaks_is_a_failed_one(tmp_path, caplog):
 
 
 def test_killed_and_gone_on_is_as_unbroken(run_train, capsys):
-    settings = ["-m", *FEW, "trainer.max_epochs=3", "seed=1,2,3"]
+    settings = ["-m", *FEW, "trainer.max_epochs=3", "seed=1,2"]
     command = [sys.executable, "-m", "flukeseg.train", *settings, "name=killed"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as process:
         deadline = time.monotonic() + 120
@@ -118,7 +118,7 @@ def test_killed_and_gone_on_is_as_unbroken(run_train, capsys):
         sweep.summarise(the_sweep(name))
     assert the_sweep("killed") == folder
     assert read_table(folder) == read_table(the_sweep("unbroken"))
-    for number in "012":
+    for number in "01":
         assert read_metrics(folder / number) == read_metrics(the_sweep("unbroken") / number)
 
     # the command of the winner makes the winner
@@ -246,7 +246,7 @@ LAUNCHERS = {"joblib": ("0,9", ["finished", "failed"]), "submitit_local": ("0", 
 
 
 @pytest.mark.parametrize(
-    "launcher", ["joblib", pytest.param("submitit_local", marks=pytest.mark.slow)]
+    "launcher", [pytest.param(name, marks=pytest.mark.slow) for name in LAUNCHERS]
 )
 def test_jobs_in_processes_of_their_own(run_train, launcher):
     pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
