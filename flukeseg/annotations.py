@@ -48,7 +48,7 @@ def export_annotations(cfg: DictConfig) -> Counter[str]:
             "format=cvat has no file to export: CVAT takes format=coco, or annotates its tasks by "
             "cvat-cli with --function-module flukeseg.exchange.cvat_function"
         )
-    photos, output = Predictions(cfg.predictions), Path(cfg.output)
+    photos, output = Predictions(cfg.predictions, cfg.photos), Path(cfg.output)
     write = {
         "label_studio": partial(label_studio.write_tasks, prefix=cfg.prefix, polygons=False),
         "label_studio_polygons": partial(
@@ -68,7 +68,8 @@ def import_annotations(cfg: DictConfig) -> Counter[str]:
     """Write the pairs of `cfg.source`, what a tool saved, to `cfg.output`, as `exchange`."""
     if cfg.source is None:
         raise InputError("source=null must name what the tool saved")
-    source, finder = Path(cfg.source), PhotoFinder(Predictions(cfg.predictions))
+    source = Path(cfg.source)
+    finder = PhotoFinder(Predictions(cfg.predictions, cfg.photos))
     if not source.exists():
         raise InputError(f"source={source} does not exist; name what the tool saved")
     read = {

@@ -26,7 +26,7 @@ def collect(cfg: DictConfig) -> int:
     Raises:
         InputError: the folder is no prediction's, or has no such mask.
     """
-    counts = write_corrections(Path(cfg.output), read_looked_at(cfg.predictions))
+    counts = write_corrections(Path(cfg.output), read_looked_at(cfg.predictions, cfg.photos))
     count = counts["unchanged"] + counts["changed"]  # since the mask's file was written
     if not count:
         raise InputError(

@@ -44,8 +44,7 @@ def refuse_links(log: Path) -> None:
     folder = log.parent
     hydra = folder / ".hydra"
     inside = [*hydra.iterdir()] if hydra.is_dir() else []
-    for path in (log, *folder.iterdir(), *inside):
-        if not path.is_symlink() or path.resolve().is_relative_to(folder.resolve()):
-            continue
-        if path in (log, *inside) or path.is_dir():
+    folders = (Path(parent, name) for parent, names, _ in os.walk(folder) for name in names)
+    for path in (log, *inside, *folders):
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
             raise InputError(f"{path} leads out of {folder}; remove this link, or choose another")

@@ -56,7 +56,7 @@ class PredictionDataset(Dataset[PredictedSample]):
         self.size = None if size is None else require_size("size", size)
         self.margin = None if margin is None else require_number("margin", margin, most=2)
         self.transform = transform
-        kept = ("key", "path", "name", "mask", "in_channels")
+        kept = ("key", "path", "name", "mask", "in_channels", "stamp")
         self.items: list[tuple[dict[str, Any], int]] = []
         for row in Predictions(folder).rows():
             flukes = range(1, row["flukes"] + 1) if margin is not None else [0]

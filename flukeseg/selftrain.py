@@ -15,6 +15,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
+from flukeseg.data.pseudo_labels import read_labels
 from flukeseg.errors import InputError, require_int, require_size
 from flukeseg.evaluate import mask_settings, predictor, refuse_parts
 from flukeseg.evaluation.labelled import render_pairs
@@ -83,6 +84,7 @@ def selftrain(cfg: DictConfig) -> Path:
         own = OmegaConf.merge(cfg, {"checkpoint": teacher})
         if not labels.exists():
             make_labels(own, sources, folder, gate, number)
+        refuse_other_photos(labels, sources)
         if not (output / "config.yaml").exists():  # not before: a mistake can be tried again
             provenance.write_provenance(cfg, output)
         teacher = train_student(own, labels, folder / "student", network)
@@ -154,6 +156,20 @@ def make_labels(cfg: DictConfig, sources: Path, folder: Path, gate: Gate, number
     kinds = ", ".join(f"{count} {kind}" for kind, count in tally.most_common())
     log.info("round %d: masks from a confidence of %.3f: %s", number, confidence, kinds)
     log.info("pictures: %s and %s", folder / "taken", folder / "refused")
+
+
+def refuse_other_photos(labels: Path, sources: Path) -> None:
+    """Check that a list of labels, which may be somebody else's, names photos of a list only.
+
+    Raises:
+        InputError: it names another.
+    """
+    own = {Path(path).resolve() for path in find_inputs(sources)}
+    for label in read_labels(labels):
+        if label.photo not in own:
+            raise InputError(
+                f"{labels} names {label.photo}, which is not in source=; give another output"
+            )
 
 
 def calibrate(cfg: DictConfig, folder: Path, gate: Gate) -> float:

@@ -20,7 +20,8 @@ def make_tables(cfg: DictConfig) -> int:
         InputError: something in the configuration cannot be used; no table is then changed.
     """
     settings = TableSettings(cfg.individuals, **cfg.table)
-    return write_tables(cfg.predictions, cfg.output, command_line.several(cfg.tables), settings)
+    tables = command_line.several(cfg.tables)
+    return write_tables(cfg.predictions, cfg.output, tables, settings, cfg.photos)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="tables")

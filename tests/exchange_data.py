@@ -11,6 +11,7 @@ import numpy as np
 from flukeseg.exchange.predicted_photos import PredictedPhoto, Predictions
 from flukeseg.images.encoding import encode_png
 from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.inputs import stamp
 
 
 def random_mask(rng: np.random.Generator) -> np.ndarray:
@@ -56,7 +57,7 @@ def row_of(photo: Path, name: str, mask: np.ndarray) -> dict[str, object]:
         "path": str(photo), "status": "ok" if mask.any() else "no_fluke", "width": width,
         "height": height, "exif_orientation": 1, "flukes": int(mask.any()), "confidence": 0.9,
         "mask": f"mask/{name}.png", "key": str(photo), "name": name, "files": [f"mask/{name}.png"],
-        "products": ["mask"],
+        "products": ["mask"], "stamp": stamp(photo),
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from flukeseg.anatomy import anatomy_outputs, outline_network
+from flukeseg.anatomy import anatomy_outputs, contour, outline_network
 from flukeseg.anatomy.anatomy import CUT, EMPTY, HIDDEN, SMALL, UNCLEAR, Anatomy, find_anatomy
 from flukeseg.anatomy.contour import signed_area, subpixel_outline
 from flukeseg.anatomy.measures import measure
@@ -52,6 +52,18 @@ def test_outline_follows_the_probability():
     island[:5, :5] = 0.9
     same = subpixel_outline((probability > 0.5).astype(np.uint8), island)
     np.testing.assert_array_equal(same, outline)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_outline_of_a_large_fluke_is_found_in_strips(seed, monkeypatch):
+    noise = np.random.default_rng(seed).random((70 + 9 * seed, 90)).astype(np.float32)
+    probability = cv2.GaussianBlur(noise, (0, 0), 1.5 + seed)
+    mask = (probability > 0.5).astype(np.uint8)
+    known = [(mask, None), (mask, probability)]
+    whole = [subpixel_outline(*one) for one in known]
+    monkeypatch.setattr(contour, "STRIP", 1)
+    for one, expected in zip(known, whole, strict=True):
+        np.testing.assert_array_equal(subpixel_outline(*one), expected)
 
 
 def test_outline_of_all_of_the_photo_is_its_frame():

@@ -137,7 +137,7 @@ def test_crops_of_a_prediction_hold_its_fluke_only():
     labels[5:15, 10:40] = 2
     sure = PhotoProbability(labels > 0, labels * np.nan, float("nan"))
     photo = np.full((*labels.shape, 3), 7, np.uint8)
-    one = Prediction(labels > 0, sure, labels, (int((labels == 1).sum()), 300), 1.0, (), photo)
+    one = Prediction(sure, labels, (int((labels == 1).sum()), 300), 1.0, (), photo)
     crop = one.crop_rgbm(1, margin=0.5)
     assert crop.shape == (20, 55, 4)
     assert (crop[..., 3] == 255).sum() == 300

@@ -17,7 +17,7 @@ import torch
 import yaml
 from conftest import TINY, run_job, write_pairs, write_rgb
 
-from flukeseg import benchmark, evaluate, export, predict, selftrain, train
+from flukeseg import benchmark, evaluate, export, predict, selftrain, serve, train
 from flukeseg.data.pseudo_labels import read_labels
 from flukeseg.errors import InputError
 from flukeseg.model.checkpoint_files import find_checkpoint
@@ -191,6 +191,9 @@ JOBS = {
     "export": (export, "checkpoint={0}", "format=torchscript", "output=o.pt"),
     "selftrain": (selftrain, "checkpoint={0}", "source={1}/images", "output=o",
                   "trainer.accelerator=cpu"),
+    "benchmark": (benchmark, "checkpoint={0}", "source={1}/images", "parts=[stages]", "output=o",
+                  *CPU),
+    "serve": (serve, "checkpoint={0}", "port=0"),
     "start_from": (train, "+experiment=seresnet34", "data=folder", "data.root={1}",
                    "data.val_count=4", *TINY, "model.start_from={0}"),
     "encoder_weights": (train, "+experiment=seresnet34", "data=folder", "data.root={1}",
@@ -334,6 +337,9 @@ LINKS = {
     "a report's folder": ("pictures", "", evaluate, ["predictions=p", "truth=t", "output=o"]),
     "a log of evaluation": ("evaluate.log", "new", evaluate, ["predictions=p", "output=o"]),
     "a log of a benchmark": ("benchmark.log", "new", benchmark, ["source=photos", "output=o"]),
+    "a measured prediction": ("masks/default-0", "", benchmark, ["source=photos", "output=o"]),
+    "a teacher": ("round-1/teacher", "", selftrain, ["source=photos", "output=o"]),
+    "a student": ("round-1/student", "", selftrain, ["source=photos", "output=o"]),
 }  # fmt: skip
 """Where a link in an output folder leads outside, and a job that would write there."""
 
@@ -361,6 +367,16 @@ def test_a_list_of_labels_names_no_mask_outside(here):
     Path("labels.csv").write_text("photo,mask,use\na.jpg,../outside/secret.png,train\n")
     with pytest.raises(InputError, match="outside its folder"):
         read_labels("labels.csv")
+
+
+def test_labels_of_a_self_training_name_no_photo_outside(here, capsys, tiny_runs):
+    write_pairs(here / "photos", 1)
+    secret = here.parent / "outside/secret.png"
+    shutil.copytree(here / "photos/masks", "o/round-1/masks")
+    Path("o/round-1/labels.csv").write_text(f"photo,mask,use\n{secret},masks/fluke_00.png,train\n")
+    options = [f"checkpoint={tiny_runs[0]}", "source=photos/images", "output=o"]
+    said = run_refused(capsys, selftrain, *options, "trainer.accelerator=cpu")
+    assert f"names {secret}, which is not in source=" in said
 
 
 def test_a_sweep_that_is_summarised_runs_nothing(here):

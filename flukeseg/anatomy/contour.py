@@ -9,6 +9,8 @@ from contourpy import contour_generator
 from flukeseg.masks.geometry import tight_box
 
 FRAME_REACH = 0.75  # pixels from the frame within which an outline runs along it
+STRIP = 2**22
+"""Pixels that outlines are found in at a time: contourpy takes about 32 bytes a pixel."""
 
 
 def subpixel_outline(
@@ -30,24 +32,55 @@ def subpixel_outline(
     if box is None:
         return np.zeros((0, 2))
     box = box.pad(2, 2, inside.shape)
-    inside = box.cut(inside) > 0
-    field = inside.astype(np.float32)
-    if probability is not None:
-        value = box.cut(probability)
-        # what cleaning filled is inside, what it removed is outside, whatever the network said
-        field = np.where((value > threshold) == inside, value, field).astype(np.float32)
-    else:
-        threshold = 0.5
-    field = cv2.copyMakeBorder(field, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    # pixel centres lie at .5, and the border of zeros before them
-    columns = np.arange(field.shape[1]) + (box.x - 0.5)
-    rows = np.arange(field.shape[0]) + (box.y - 0.5)
-    lines = contour_generator(columns, rows, field).lines(threshold)
+    inside = box.cut(inside).view(bool)
+    value = None if probability is None else box.cut(probability)
+    threshold = 0.5 if value is None else threshold
+    # pixel centres lie at .5, and around all there is a border of zeros
+    columns = np.arange(box.width + 2) + (box.x - 0.5)
+    rows = np.arange(box.height + 2) + (box.y - 0.5)
+    lines: list[np.ndarray] = []
+    step = max(16, STRIP // len(columns))
+    for top in range(0, len(rows) - 1, step):
+        part = rows[top : top + step + 1]  # its last row is the next one's first
+        field = np.zeros((len(part), len(columns)), np.float32)
+        own = slice(max(0, top - 1), min(box.height, top - 1 + len(part)))
+        field[own.start - top + 1 : own.stop - top + 1, 1:-1] = (
+            inside[own]
+            if value is None
+            # what cleaning filled is inside, what it removed is outside, whatever the network said
+            else np.where((value[own] > threshold) == inside[own], value[own], inside[own])
+        )
+        lines += contour_generator(columns, part, field).lines(threshold)
+    lines = join_lines(lines)
     line = max(lines, key=lambda points: abs(signed_area(points)))[:-1]
     height, width = mask.shape
     line = line.clip(0, (width, height))
     line = line[np.any(line != np.roll(line, 1, 0), 1)]
     return line if signed_area(line) > 0 else line[::-1]
+
+
+def join_lines(lines: list[np.ndarray]) -> list[np.ndarray]:
+    """Join lines N×2 x, y that end where another begins; all are closed then.
+
+    Lines that end in a row of pixel centres go on in the other strip of that row, where they begin
+    in the same order.
+    """
+    opened = [line for line in lines if not np.array_equal(line[0], line[-1])]
+    starts = sorted(range(len(opened)), key=lambda i: (round(2 * opened[i][0, 1]), opened[i][0, 0]))
+    ends = sorted(range(len(opened)), key=lambda i: (round(2 * opened[i][-1, 1]), opened[i][-1, 0]))
+    follows = dict(zip(ends, starts, strict=True))
+    joined = [line for line in lines if np.array_equal(line[0], line[-1])]
+    while follows:
+        number, ring = next(iter(follows)), []
+        while number in follows:
+            ring.append(opened[number][1:])
+            number = follows.pop(number)
+        closed = np.concatenate(ring)
+        # as contourpy has it: its second point is in the first column of the first row
+        first = np.lexsort((closed[:, 0], np.floor(closed[:, 1] - 0.5)))[0]
+        closed = np.roll(closed, 1 - first, 0)
+        joined.append(np.concatenate([closed, closed[:1]]))
+    return joined
 
 
 def signed_area(points: np.ndarray) -> float:

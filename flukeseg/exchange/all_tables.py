@@ -51,7 +51,11 @@ class TableSettings:
 
 
 def write_tables(
-    predictions: str | Path, output: str | Path, tables: Sequence[str], settings: TableSettings
+    predictions: str | Path,
+    output: str | Path,
+    tables: Sequence[str],
+    settings: TableSettings,
+    photos: str | Path | None = None,
 ) -> int:
     """Write tables of a prediction folder's current masks.
 
@@ -60,6 +64,7 @@ def write_tables(
         output: folder of the tables; made if it does not exist.
         tables: some of `TABLES`.
         settings: what they say besides the masks.
+        photos: where the photos lie now, see `Predictions`.
 
     Returns:
         The number of photos.
@@ -74,10 +79,10 @@ def write_tables(
     output = Path(output)
     individuals = Individuals(settings.individuals)
     most = 1 if settings.flukes == "largest" else None
-    photos = Predictions(predictions)
+    predicted = Predictions(predictions, photos)
 
     def trailing_edge(photo: PredictedPhoto) -> TrailingEdge | None:
-        return read_trailing_edge(photos.folder, photo.name)
+        return read_trailing_edge(predicted.folder, photo.name)
 
     species, location = settings.species, settings.location
     makers = {
@@ -93,7 +98,7 @@ def write_tables(
     count = named = 0
     with ExitStack() as stack:
         adders = [stack.enter_context(makers[table]()) for table in dict.fromkeys(tables)]
-        for photo in photos:
+        for photo in predicted:
             named += individuals.name(photo) is not None
             for add in adders:
                 add(photo)

@@ -32,7 +32,7 @@ def write_corrections(
         How many masks are `unchanged`, `changed`, and of these `emptied`.
 
     Raises:
-        InputError: a photo comes twice, or two are called alike, or one has gone.
+        InputError: a photo comes twice, or two are called alike, or one has gone or was changed.
     """
     counts: Counter[str] = Counter(unchanged=0, changed=0, emptied=0)
     stems: dict[str, Path] = {}
@@ -48,7 +48,7 @@ def write_corrections(
         counts["unchanged" if same else "changed"] += 1
         counts["emptied"] += not same and not mask.any()
         _write(output / "masks" / f"{stem}.png", content)
-        _copy(photo.path, output / "images" / f"{stem}{photo.path.suffix}")
+        _copy(photo.require_photo(), output / "images" / f"{stem}{photo.path.suffix}")
     return counts
 
 
@@ -59,9 +59,6 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _copy(photo: Path, path: Path) -> None:
-    try:
-        if not path.is_file() or not filecmp.cmp(photo, path, shallow=False):
-            with atomic_write(path) as partial:
-                shutil.copyfile(photo, partial)
-    except FileNotFoundError as error:
-        raise InputError(f"{photo} is not there any more; put it back") from error
+    if not path.is_file() or not filecmp.cmp(photo, path, shallow=False):
+        with atomic_write(path) as partial:
+            shutil.copyfile(photo, partial)

@@ -74,6 +74,8 @@ def read_files(
     if not paths:
         raise InputError(f"source={folder} has no .json files; name where LabelMe saved")
     for path in paths:
+        if path != folder and not path.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"{path} leads out of source={folder}; remove this link")
         content = read_json(path)
         with explained(str(path)):
             photo = _find(path, folder, content["imagePath"], finder)

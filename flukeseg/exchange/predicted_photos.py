@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 
 from flukeseg.errors import InputError
-from flukeseg.images.reading import read_mask
+from flukeseg.images.reading import photo_size, read_mask
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.prediction.folder import STATE, PredictionFolder
+from flukeseg.prediction.journal import require_same_photo
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class PredictedPhoto:
         orientation: EXIF's, 1 to 8.
         confidence: the Dice to be expected, 0..1.
         mask_path: the mask's file.
+        stamp: of the photo when it was predicted on, see `flukeseg.prediction.inputs.stamp`.
+        folder: where the user says the photos lie, or None.
     """
 
     path: Path
@@ -42,6 +45,30 @@ class PredictedPhoto:
     orientation: int
     confidence: float
     mask_path: Path
+    stamp: list[int] | None = None
+    folder: Path | None = None
+
+    def require_photo(self) -> Path:
+        """Return the photo's path, to be read: the journal may be somebody else's.
+
+        Raises:
+            InputError: it is not there, or is not the photo that was predicted on.
+        """
+        if self.folder is None:
+            try:
+                require_same_photo({"key": str(self.path), "stamp": self.stamp})
+            except InputError as error:
+                raise InputError(f"{error}, or give photos= if the photos were moved") from error
+            return self.path
+        if not self.path.resolve().is_relative_to(self.folder.resolve()):
+            raise InputError(f"{self.path} leads out of photos={self.folder}; remove this link")
+        (height, width), (own_height, own_width) = photo_size(self.path), self.size
+        if (height, width) != self.size:
+            raise InputError(
+                f"{self.path} is {width} × {height}, the photo that was predicted on {own_width} × "
+                f"{own_height}; name the folder of that one"
+            )
+        return self.path
 
     def read_mask(self) -> np.ndarray:
         """Read the mask as it lies in the folder now, corrected or not: H×W uint8, 0 or 1.
@@ -78,13 +105,17 @@ class Predictions:
 
     Args:
         folder: the output of the prediction.
+        photos: where the folder that all photos share lies now; None is where they were.
 
     Raises:
-        InputError: it is no such folder, or holds no photo with a mask.
+        InputError: it is no such folder, or holds no photo with a mask; there is no such `photos`.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, photos: str | Path | None = None) -> None:
         self.folder = Path(folder)
+        self.photos = None if photos is None else Path(photos).absolute()
+        if self.photos is not None and not self.photos.is_dir():
+            raise InputError(f"photos={photos} is not a folder; name where the photos lie now")
         if not (self.folder / STATE).is_dir():
             raise InputError(
                 f"predictions={folder} is not a folder that flukeseg.predict wrote; name its output"
@@ -103,15 +134,18 @@ class Predictions:
         return (row for row in self._rows if "width" in row)
 
     def _photo(self, row: Mapping[str, Any]) -> PredictedPhoto:
+        relative = os.path.relpath(row["key"], self._root).replace(os.sep, "/")
         return PredictedPhoto(
-            path=Path(row["key"]),
+            path=Path(row["key"]) if self.photos is None else self.photos / relative,
             given=row["path"],
-            relative=os.path.relpath(row["key"], self._root).replace(os.sep, "/"),
+            relative=relative,
             name=row["name"],
             size=(row["height"], row["width"]),
             orientation=row["exif_orientation"],
             confidence=row["confidence"],
             mask_path=self.folder / row["mask"],
+            stamp=row.get("stamp"),
+            folder=self.photos,
         )
 
 

@@ -70,10 +70,10 @@ def miewid_table(
             path = photo.path
             flukes = photo.flukes[:most]
             if flukes and photo.orientation != 1:
+                upright = read_photo(photo.require_photo(), photo.size[0] * photo.size[1])
                 path = (output / "miewid_photos" / f"{photo.name}.png").absolute()
                 with atomic_write(path) as partial:
-                    height, width = photo.size
-                    partial.write_bytes(encode_png(read_photo(photo.path, height * width)))
+                    partial.write_bytes(encode_png(upright))
             for number, fluke in enumerate(flukes, start=1):
                 own = individuals.name(photo) if number == 1 else None
                 theta, x, y, w, h = turned_box(fluke)

@@ -39,7 +39,7 @@ def write_project(path: Path, photos: Iterable[PredictedPhoto], label: str) -> N
         file.write(f'"_via_attributes":{json.dumps(attributes)},')
         file.write('"_via_data_format_version":"2.0.10","_via_img_metadata":{')
         for photo in photos:
-            size = photo.path.stat().st_size
+            size = photo.require_photo().stat().st_size
             regions = [_region(outline, label) for outline in centre_outlines(photo.read_mask())]
             entry = {
                 "filename": photo.relative,

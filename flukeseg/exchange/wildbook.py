@@ -89,7 +89,7 @@ def wildbook_table(
                 write = one_import.enter_context(csv_table(folder / "encounters.csv", columns))
             name = safe_name(photo.relative, used)
             row = {"Encounter.mediaAsset0": name}
-            row |= _taken_columns(photo, read_taken(photo.path), location, year)
+            row |= _taken_columns(photo, read_taken(photo.require_photo()), location, year)
             row |= {key: value for key, value in constant.items() if value is not None}
             if individuals.path is not None:
                 row["MarkedIndividual.individualID"] = individuals.name(photo)

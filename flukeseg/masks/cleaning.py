@@ -64,12 +64,14 @@ def clean(mask: np.ndarray, cleaning: Cleaning) -> Cleaned:
         mask: H×W uint8, 0 or 1.
         cleaning: which parts are kept.
     """
-    labels = np.zeros(mask.shape, np.uint8)
+    shape, size = mask.shape, mask.size
     box = tight_box(mask)
     if box is None:
-        return Cleaned(labels, (), 0)
+        return Cleaned(np.zeros(shape, np.uint8), (), 0)
     part = _filled(box.cut(mask), cleaning.hole_share)
     _, components, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
+    del mask, part  # of a photo of 100 megapixels each takes 100 MB
+    labels = np.zeros(shape, np.uint8)
     areas = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
     areas[0] = 0  # the background
     # of two equal ones the upper first, then the left
@@ -77,7 +79,7 @@ def clean(mask: np.ndarray, cleaning: Cleaning) -> Cleaned:
     order = np.lexsort((left, top, -areas))
     kept = order[areas[order] >= max(1.0, cleaning.island_share * areas.max())][:MAX_FLUKES]
     total = int(areas[kept].sum())
-    if total < cleaning.min_coverage * mask.size:
+    if total < cleaning.min_coverage * size:
         return Cleaned(labels, (), int(areas.sum()))
     new_label = np.zeros(len(areas), np.uint8)
     new_label[kept] = np.arange(1, len(kept) + 1)
@@ -91,12 +93,18 @@ def _filled(mask: np.ndarray, share: float) -> np.ndarray:
     height, width = mask.shape
     ground = np.ones((height + 2, width + 2), np.uint8)
     np.equal(mask, 0, out=ground[1:-1, 1:-1].view(bool))
-    _, holes, stats, _ = cv2.connectedComponentsWithStats(ground, connectivity=4)
+    cv2.floodFill(ground, None, (0, 0), 0, flags=4)  # the outside
+    ground = ground[1:-1, 1:-1]
+    box = tight_box(ground)
+    if box is None:
+        return mask
+    _, holes, stats, _ = cv2.connectedComponentsWithStats(box.cut(ground), connectivity=4)
     fill = stats[:, cv2.CC_STAT_AREA] <= share * np.count_nonzero(mask)
-    fill[[0, holes[0, 0]]] = False  # the mask itself, and the outside
+    fill[0] = False
     filled = mask.copy()
-    for rows in row_strips(height):
-        filled[rows] |= fill[holes[1:-1, 1:-1][rows]].view(np.uint8)
+    part = box.cut(filled)
+    for rows in row_strips(box.height):
+        part[rows] |= fill[holes[rows]].view(np.uint8)
     return filled
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flukeseg.errors import require_number
-from flukeseg.masks.cleaning import Cleaned
+from flukeseg.masks.cleaning import Cleaned, row_strips
 from flukeseg.masks.geometry import touches_frame
 
 
@@ -72,5 +72,8 @@ def confidence(probability: np.ndarray, mask: np.ndarray) -> float:
     area = np.count_nonzero(mask)
     if area == 0:
         return 1.0 - float(probability.max())
-    inside = float(probability[mask > 0].sum(dtype=np.float64))
-    return 2 * inside / (area + float(probability.sum(dtype=np.float64)))
+    inside = total = 0.0
+    for rows in row_strips(len(probability)):
+        inside += float(probability[rows][mask[rows] > 0].sum(dtype=np.float64))
+        total += float(probability[rows].sum(dtype=np.float64))
+    return 2 * inside / (area + total)

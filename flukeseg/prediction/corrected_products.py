@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +31,10 @@ KEPT_COLUMNS = (
 
 
 def follow_corrections(
-    folder: PredictionFolder, settings: ProductSettings, max_pixels: int
+    folder: PredictionFolder,
+    settings: ProductSettings,
+    max_pixels: int,
+    named: Set[str] = frozenset(),
 ) -> None:
     """Make rows and products anew from the masks that a person changed since they were made.
 
@@ -42,6 +45,7 @@ def follow_corrections(
         folder: locked by this process.
         settings: which products are wanted; those that a photo has are kept up to date too.
         max_pixels: photos with more are not decoded.
+        named: keys of photos that the user named, which are read where they were replaced too.
 
     Raises:
         InputError: a file cannot be written.
@@ -50,6 +54,8 @@ def follow_corrections(
         if not folder.kept.is_kept(row):
             _adopt(folder, row)
         elif not _is_up_to_date(folder, row, settings):
+            if row["key"] in named:
+                row["stamp"] = stamp(row["key"])
             _follow(folder, row, settings, max_pixels)
 
 
@@ -106,7 +112,8 @@ def _follow(
     made: dict[str, Any] = {key: row[key] for key in KEPT_COLUMNS if key in row}
     height_width = (0, 0) if prediction is None else prediction.size
     orientation = row.get("exif_orientation", 1)
-    file = PhotoFile(photo, height_width, orientation, problem, 0.0, stamp(row["key"]))
+    # not the stamp of another file, which is then looked at again next time
+    file = PhotoFile(photo, height_width, orientation, problem, 0.0, row.get("stamp"))
     made |= describe(file, prediction, wanted.with_anatomy)
     if digest != row.get("mask_sha256"):
         made["made_from_sha256"] = digest
@@ -138,7 +145,6 @@ def prediction_from_mask(mask: np.ndarray, row: Mapping[str, Any], max_pixels: i
     labels, areas, _ = clean(mask, COMPONENTS)
     sure = PhotoProbability(probability, np.zeros_like(probability), float("nan"))
     return Prediction(
-        probability=probability,
         coarse=sure,
         labels=labels,
         areas=areas,

@@ -20,6 +20,7 @@ import numpy as np
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_for_network
 from flukeseg.images.rgbm import read_rgbm
+from flukeseg.prediction.inputs import stamp
 
 _COUNTS = ("width", "height", "flukes", "exif_orientation")
 """Columns of whole numbers of a photo that could be read."""
@@ -96,11 +97,36 @@ def read_row_photo(
         size: (height, width) that is enough, see `read_for_network`.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or is not the file that was predicted on.
     """
+    require_same_photo(row)
     if row.get("in_channels") == 4:
         return np.ascontiguousarray(read_rgbm(row["key"], max_pixels=max_pixels)[..., :3])
     return read_for_network(row["key"], size, max_pixels)[0]
+
+
+def is_same_photo(row: Mapping[str, Any]) -> bool:
+    """Tell whether the photo of a line is there, and is the file that was predicted on.
+
+    A line may be somebody else's and name any file of this machine. Of a file that they have not
+    seen they do not know the size and the time of change, to the nanosecond.
+    """
+    return row.get("stamp") is not None and row["stamp"] == stamp(row["key"])
+
+
+def require_same_photo(row: Mapping[str, Any]) -> None:
+    """Check `is_same_photo`.
+
+    Raises:
+        InputError: it is not.
+    """
+    if stamp(row["key"]) is None:
+        raise InputError(f"{row['key']} is not there any more; put it back")
+    if not is_same_photo(row):
+        raise InputError(
+            f"{row['key']} was changed since it was predicted on, or is another file; predict on "
+            "it again"
+        )
 
 
 def end_last_line(journal: Path) -> None:

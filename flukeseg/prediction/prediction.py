@@ -21,6 +21,9 @@ from flukeseg.masks.review import Review, confidence
 from flukeseg.masks.second_look import lay_over
 from flukeseg.model.predictor import PhotoProbability, SecondLook
 
+LARGE = 2**25
+"""Pixels of photos whose probabilities are enlarged twice rather than kept meanwhile."""
+
 
 @dataclass(frozen=True)
 class MaskSettings:
@@ -49,15 +52,13 @@ class MaskSettings:
 class Prediction:
     """The flukes of one photo, upright and at its own size.
 
-    `probability`: H×W float32 in 0..1. `labels`: H×W uint8, 0 where there is no fluke, 1 the
-    largest, 2 the next, …. `areas`: their pixels. `coarse`: probabilities at the network's size.
-    `confidence`: the expected Dice, 0..1. `reasons`: why a person should look at it, if any.
-    `photo`: H×W×3 uint8 RGB, for pictures; None where none are made. `drawn`: H×W uint8, 0 or 1,
-    where a person drew the mask, which then has components too small for a fluke too. `threshold`:
-    of the probabilities.
+    `coarse`: probabilities at the network's size. `labels`: H×W uint8, 0 where there is no fluke, 1
+    the largest, 2 the next, …. `areas`: their pixels. `confidence`: the expected Dice, 0..1.
+    `reasons`: why a person should look at it, if any. `photo`: H×W×3 uint8 RGB, for pictures; None
+    where none are made. `drawn`: H×W uint8, 0 or 1, where a person drew the mask, which then has
+    components too small for a fluke too. `threshold`: of the probabilities.
     """
 
-    probability: np.ndarray
     coarse: PhotoProbability
     labels: np.ndarray
     areas: tuple[int, ...]
@@ -71,6 +72,11 @@ class Prediction:
     def size(self) -> tuple[int, int]:
         """(height, width) of the upright photo."""
         return self.labels.shape
+
+    @property
+    def probability(self) -> np.ndarray:
+        """H×W float32 in 0..1; enlarged anew each time, as of large photos it fills the memory."""
+        return _enlarge(self.coarse, self.size)
 
     @cached_property
     def mask(self) -> np.ndarray:
@@ -115,9 +121,9 @@ class Prediction:
     @cached_property
     def anatomies(self) -> tuple[Anatomy, ...]:
         """Tips, notch and trailing edge of each fluke, the largest fluke first."""
+        probability = self.probability if self.areas else None
         return tuple(
-            find_anatomy(self.fluke(i), self.probability, self.threshold)
-            for i in range(len(self.areas))
+            find_anatomy(self.fluke(i), probability, self.threshold) for i in range(len(self.areas))
         )
 
     def overlay(self, anatomy: bool = False) -> np.ndarray:
@@ -200,13 +206,15 @@ def make_prediction(
         settings: threshold, cleaning and review.
         photo: H×W×3 uint8 RGB, for pictures.
     """
-    probability = resize_map(coarse.probability, size)
-    for look in _believed(coarse):
-        lay_over(probability, look.probability, look.box)
-    cleaned = clean((probability > settings.threshold).view(np.uint8), settings.cleaning)
+    probability: np.ndarray | None = _enlarge(coarse, size)
+    thresholded = [(probability > settings.threshold).view(np.uint8)]
+    if size[0] * size[1] > LARGE:  # cleaning takes as much memory
+        probability = None
+    cleaned = clean(thresholded.pop(), settings.cleaning)
+    if probability is None:
+        probability = _enlarge(coarse, size)
     disagreement = _disagreement(coarse, cleaned.labels, cleaned.areas)
     return Prediction(
-        probability=probability,
         coarse=coarse,
         labels=cleaned.labels,
         areas=cleaned.areas,
@@ -215,6 +223,13 @@ def make_prediction(
         photo=photo,
         threshold=settings.threshold,
     )
+
+
+def _enlarge(coarse: PhotoProbability, size: tuple[int, int]) -> np.ndarray:
+    probability = resize_map(coarse.probability, size)
+    for look in _believed(coarse):
+        lay_over(probability, look.probability, look.box)
+    return probability
 
 
 def _believed(coarse: PhotoProbability) -> list[SecondLook]:

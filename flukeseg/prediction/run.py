@@ -83,7 +83,8 @@ def predict_photos(
                 log.info("part %s is done; after all parts: the same with shard=merge", shard)
             if share.shards > 1 or share.rank > 0:
                 return None
-            follow_corrections(folder, settings.products, settings.max_pixels)
+            named = {photo.key for photo in own}
+            follow_corrections(folder, settings.products, settings.max_pixels, named)
             return gather(
                 folder, settings.summaries, settings.max_pixels, settings.products.crop_margin
             )

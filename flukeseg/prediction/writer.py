@@ -145,7 +145,8 @@ class ProductWriter(BasePredictionWriter):
         if coarse is not None and self.photo_is_needed:
             try:
                 # read again: photos kept until the network is done would fill the memory
-                photo = read_row_photo({"key": file.photo.path, **self.constants}, self.max_pixels)
+                line = {"key": file.photo.path, "stamp": file.stamp, **self.constants}
+                photo = read_row_photo(line, self.max_pixels)
             except InputError as error:  # it was there a moment ago
                 file, coarse = file._replace(problem=str(error)), None
         row: dict[str, Any] = {"key": file.photo.key, "name": file.photo.name}

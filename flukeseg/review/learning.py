@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from flukeseg.images.reading import read_mask
 from flukeseg.masks.metrics import dice
 from flukeseg.prediction.folder import PredictionFolder, read_settings
 from flukeseg.prediction.inputs import write_list
+from flukeseg.prediction.journal import is_same_photo
 from flukeseg.prediction.kept_masks import mask_name
 from flukeseg.prediction.table import SUMMARY_PLACES
 from flukeseg.review.looked_at import read_looked_at
@@ -30,6 +32,12 @@ FEWEST = 5
 
 HELD_OUT = 4
 """Of so many corrected masks one is not trained on, to see what training did."""
+
+SETTINGS = (
+    "runtime", "size", "tta", "threshold", "cleaning", "review", "crop_margin", "probability_bits",
+    "rgbm_size", "aligned_size", "look",
+)  # fmt: skip
+"""Keys of `settings.json` that are options of a prediction."""
 
 
 class Learning:
@@ -75,7 +83,8 @@ class Learning:
         run = place / "run"
         options = self.settings()
         write_list(place / "held_out.txt", [row["key"] for row in held])
-        write_list(place / "all.txt", [row["key"] for row in self.predictions.rows()])
+        photos = [row["key"] for row in self.predictions.rows() if is_same_photo(row)]
+        write_list(place / "all.txt", photos)
         train = ["flukeseg.train", "+experiment=few", f"root={place / 'pairs'}"]
         train += [f"hydra.run.dir={run}", *self.train_options]
         predict = ["flukeseg.predict", f"checkpoint={run}", *options]
@@ -97,7 +106,13 @@ class Learning:
         return Work("learning", steps, place / "log.txt", lambda: self._result(place))
 
     def settings(self) -> list[str]:
-        """Return the options that the folder's masks are made with, but for the checkpoint."""
+        """Return the options that the folder's masks are made with, but for the checkpoint.
+
+        The folder may be somebody else's: whatever else stands there is no option.
+
+        Raises:
+            InputError: a value is none of such an option.
+        """
         path = self.predictions.state / "settings.json"
         if not path.exists():
             return []
@@ -105,19 +120,29 @@ class Learning:
         settings = {"look": "once"} | read_settings(path)
         return [
             option
-            for key, value in settings.items()
-            if key not in ("checkpoint", "generation")
-            for option in _options(key, value)
+            for key in SETTINGS
+            if key in settings
+            for option in _options(path, key, settings[key])
         ]
 
     def checkpoint(self, default: str) -> str:
-        """Return the network that learnt last, or another where none has."""
+        """Return the network that learnt last, or another where none has.
+
+        Raises:
+            InputError: the folder, which may be somebody else's, names one outside.
+        """
         path = self.predictions.state / "network.txt"
-        return path.read_text(encoding="utf-8") if path.exists() else default
+        if not path.exists():
+            return default
+        run = path.read_text(encoding="utf-8")
+        if not Path(run).resolve().is_relative_to(self.predictions.state.resolve()):
+            raise InputError(f"{path} names {run}, outside the folder; delete it to use {default}")
+        return run
 
     def _kept_rows(self) -> list[Mapping[str, Any]]:
         rows = self.predictions.rows()
-        return [row for row in rows if "width" in row and self.predictions.kept.is_kept(row)]
+        kept = self.predictions.kept
+        return [r for r in rows if "width" in r and is_same_photo(r) and kept.is_kept(r)]
 
     def _note(self, run: Path) -> None:
         with atomic_write(self.predictions.state / "network.txt") as partial:
@@ -127,7 +152,8 @@ class Learning:
         products = {p for row in self.predictions.rows() for p in row["products"]}
         folder = self.predictions.folder
         products |= {p for p, name in SUMMARY_PLACES.items() if (folder / name).exists()}
-        return f"products=[{','.join(sorted(products))}]"
+        names = sorted(p for p in products if re.fullmatch("[a-z_]+", p))
+        return f"products=[{','.join(names)}]"
 
     def _is_corrected(self, row: Mapping[str, Any]) -> bool:
         """Tell whether a mask can be compared: one with a fluke, whose former self is kept."""
@@ -187,10 +213,14 @@ class Learning:
         )
 
 
-def _options(key: str, value: Any) -> list[str]:
-    """Write a setting as options of the command line."""
+def _options(path: Path, key: str, value: Any) -> list[str]:
+    """Write a setting of a file as options of the command line."""
     if isinstance(value, Mapping):
-        return [o for k, v in value.items() if k != "_target_" for o in _options(f"{key}.{k}", v)]
+        named = [(f"{key}.{k}", v) for k, v in value.items() if re.fullmatch("[a-z][a-z_]*", k)]
+        return [option for pair in named for option in _options(path, *pair)]
     if isinstance(value, float) and math.isfinite(value):
         return [f"{key}={value!r}"]
-    return [f"{key}={json.dumps(value).strip(chr(34))}"]
+    text = json.dumps(value).strip('"')
+    if not re.fullmatch(r"\w+|\[\d+, \d+\]", text):
+        raise InputError(f"{path} has {key}={text[:200]}, which is no value of it; restore it")
+    return [f"{key}={text}"]

@@ -11,7 +11,9 @@ from flukeseg.exchange.predicted_photos import PredictedPhoto, Predictions
 from flukeseg.prediction.folder import PredictionFolder
 
 
-def read_looked_at(folder: str | Path) -> Iterator[tuple[PredictedPhoto, np.ndarray]]:
+def read_looked_at(
+    folder: str | Path, photos: str | Path | None = None
+) -> Iterator[tuple[PredictedPhoto, np.ndarray]]:
     """Yield photos with the masks that a person corrected or approved, H×W uint8, 0 or 1.
 
     Those are what `review.csv` has a verdict on, and masks that any program changed. A photo that
@@ -19,11 +21,12 @@ def read_looked_at(folder: str | Path) -> Iterator[tuple[PredictedPhoto, np.ndar
 
     Args:
         folder: the output of the prediction.
+        photos: where the photos lie now, see `Predictions`.
 
     Raises:
         InputError: it is no such folder, or a mask cannot be read.
     """
-    predictions = Predictions(folder)
+    predictions = Predictions(folder, photos)
     kept = PredictionFolder(folder).kept
     verdicts = kept.verdicts.latest()
     for photo, row in zip(predictions, predictions.rows(), strict=True):

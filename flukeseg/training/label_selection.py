@@ -18,9 +18,10 @@ from flukeseg.csv_cells import escape_row
 from flukeseg.data.pseudo_labels import COLUMNS, levels_of
 from flukeseg.errors import InputError, require_int, require_number
 from flukeseg.images.encoding import encode_jpeg, encode_png
-from flukeseg.images.reading import read_mask, read_photo
+from flukeseg.images.reading import read_mask
 from flukeseg.masks.sheets import Cell, draw_contours, draw_galleries
 from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.journal import read_row_photo
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def _read(folder: Path, row: Mapping[str, Any], product: str) -> np.ndarray:
 
 
 def _cell(folder: Path, row: Mapping[str, Any], use: str, max_pixels: int) -> Cell:
-    photo = read_photo(row["key"], max_pixels)
+    photo = read_row_photo(row, max_pixels)
     mask = read_mask(folder / row["mask"], max_pixels=max_pixels)
     name = f"{row['confidence']:.2f} {use} {row['name']}"
     return Cell(name, draw_contours(photo, None, mask))
