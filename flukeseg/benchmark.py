@@ -19,11 +19,10 @@ from flukeseg.atomic_files import atomic_write
 from flukeseg.benchmarking.predicting import (
     STAGES,
     compare_masks,
+    compare_runs,
     compute,
     gflop,
     installed_runtimes,
-    repeat_photos,
-    run_prediction,
     stage_seconds,
 )
 from flukeseg.benchmarking.service_load import load_service
@@ -48,7 +47,7 @@ log = logging.getLogger(__name__)
 
 Report = dict[str, Any]
 
-PHOTO_PARTS = {"quality", "stages", "end_to_end", "service"}
+PHOTO_PARTS = {"quality", "stages", "first", "end_to_end", "service"}
 """What needs `source`."""
 
 
@@ -66,6 +65,7 @@ def benchmark(cfg: DictConfig) -> Report:
         "network": lambda: network(cfg, turns),
         "quality": lambda: quality(cfg, paths),
         "stages": lambda: stages(cfg, paths, output),
+        "first": lambda: first(cfg, paths, output, turns),
         "end_to_end": lambda: end_to_end(cfg, paths, output, turns),
         "service": lambda: service(cfg, paths),
         "loading": lambda: loading(cfg),
@@ -103,7 +103,7 @@ def network(cfg: DictConfig, turns: int) -> Report:
     runtimes = installed_runtimes(settings)
     predictor = runtimes["torch float32"].predictor
     (height, width), photos = predictor.size, settings.batch_size
-    batch = torch.rand(photos, 3, height, width)
+    batch = np.random.default_rng(0).integers(0, 256, (photos, 3, height, width), np.uint8)
     work = {name: partial(compute, segmenter, batch) for name, segmenter in runtimes.items()}
     plain = {f"product {name}": product for name, product in matrix_products().items()}
     times = take_turns({**work, **{name: do for name, (do, _) in plain.items()}}, turns)
@@ -147,18 +147,21 @@ def stages(cfg: DictConfig, paths: Sequence[str], output: Path) -> Report:
     return rows
 
 
+def first(cfg: DictConfig, paths: Sequence[str], output: Path, turns: int) -> Report:
+    """Measure `flukeseg.predict` of one photo, after a turn that converts the network."""
+    runs = compare_runs(paths, 1, options_of(cfg, "predict"), cfg.compare, output, turns + 1)
+    rows = {
+        name: spread([run["seconds"] for run in own[1:]], "seconds") for name, own in runs.items()
+    }
+    log_table("one photo, with the start of the program", rows)
+    return rows
+
+
 def end_to_end(cfg: DictConfig, paths: Sequence[str], output: Path, turns: int) -> Report:
     """Measure `flukeseg.predict` from start to end, plain and with the options to compare."""
-    count = require_int("photos", cfg.photos)
-    folder = repeat_photos(paths, count, output / "photos")
-    given = options_of(cfg, "predict", "num_workers")
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in cfg.compare}
-    for turn in range(turns):
-        for name, options in cfg.compare.items():
-            masks = output / "masks" / f"{name}-{turn}"
-            found[name].append(run_prediction(folder, masks, [*given, *options], count))
+    count, given = require_int("photos", cfg.photos), options_of(cfg, "predict")
     rows = {}
-    for name, runs in found.items():
+    for name, runs in compare_runs(paths, count, given, cfg.compare, output, turns).items():
         rows[name] = rate([run["seconds"] for run in runs], count, "photos a second")
         if peaks := [run["megabytes"] for run in runs if "megabytes" in run]:
             rows[name]["peak memory, MB"] = max(peaks)
@@ -175,9 +178,10 @@ def service(cfg: DictConfig, paths: Sequence[str]) -> Report:
     return row
 
 
-def options_of(cfg: DictConfig, job: str, *more: str) -> list[str]:
+def options_of(cfg: DictConfig, job: str) -> list[str]:
     """Return how photos are predicted, as options of another job's command line."""
-    keys = ("checkpoint", "tta", "size", "look", "threshold", "runtime", "batch_size", *more)
+    keys = ["checkpoint", "tta", "size", "look", "threshold", "runtime", "batch_size"]
+    keys += ["num_workers"] if job == "predict" else []
     plain = OmegaConf.to_container(cfg)
     values = {key: "null" if plain[key] is None else plain[key] for key in keys}
     return [command_line.quote_text(f"{key}={value}", job) for key, value in values.items()]

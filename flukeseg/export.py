@@ -7,19 +7,17 @@ from pathlib import Path
 
 import hydra
 import numpy as np
-import torch
 from omegaconf import DictConfig
 
 from flukeseg import command_line
 from flukeseg.errors import InputError
-from flukeseg.images.tensors import to_tensor
 from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint, name_checkpoint
-from flukeseg.model.checkpoints import load_module, load_predictor
+from flukeseg.model.checkpoints import AnyPredictor, load_module, load_predictor
 from flukeseg.model.conversion import save
+from flukeseg.model.exported import FORMATS, SUFFIXES, Facts
 from flukeseg.model.network import ProbabilityNetwork
 from flukeseg.model.predictor import Predictor
-from flukeseg.model.runtimes import FORMATS, SUFFIXES, Facts
 from flukeseg.prediction.prediction import MaskSettings
 from flukeseg.pretrained import NETWORKS
 from flukeseg.rendering import render
@@ -94,17 +92,16 @@ def _remove(path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-@torch.inference_mode()
-def parity(reference: Predictor, exported: Predictor) -> float:
+def parity(reference: Predictor, exported: AnyPredictor) -> float:
     """Return the largest difference of probabilities on rendered flukes of three sizes."""
     height, width = reference.size
     worst = 0.0
     for number, size in enumerate(((height, width), (height // 2, width), (height + 5, width + 9))):
         drawn = [render((7, number, i), size) for i in range(number + 1)]
         photos = [np.dstack([one.image, 255 * one.mask]) for one in drawn]
-        image = to_tensor(np.stack(photos))[:, : reference.in_channels]
-        difference = exported(image).probability - reference(image).probability
-        worst = max(worst, float(difference.abs().max()))
+        images = np.moveaxis(np.stack(photos), -1, 1)[:, : reference.in_channels]
+        for one, two in zip(exported.see(images), reference.see(images), strict=True):
+            worst = max(worst, float(np.abs(one.probability - two.probability).max()))
     return worst
 
 

@@ -8,26 +8,30 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import hydra
-import pytorch_lightning as pl
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
 from flukeseg.csv_cells import unescape_rows
 from flukeseg.errors import InputError, require_size
 from flukeseg.exchange.all_tables import TABLES, TableSettings, write_tables
 from flukeseg.installation import CONF
-from flukeseg.model.precision import choose_precision
 from flukeseg.prediction.prediction import MaskSettings
 from flukeseg.prediction.products import ProductSettings
 from flukeseg.prediction.run import predict_photos
 from flukeseg.prediction.settings import PredictionSettings, split_products
 from flukeseg.prediction.table import Tally
-from flukeseg.training.trainer import make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
+
+PLAIN = {
+    "accelerator": ("auto", "cpu"),
+    "devices": (1, "auto"),
+    "precision": ("auto", "32-true", "bf16-mixed"),
+}
+"""Values of a trainer's options with which another runtime than torch needs no trainer."""
 
 
 def predict(cfg: DictConfig) -> Counter[str]:
@@ -48,8 +52,18 @@ def predict(cfg: DictConfig) -> Counter[str]:
     settings = read_settings(cfg)
     _, _, tables = split_all(command_line.several(cfg.products))
     of_tables = TableSettings(cfg.individuals, **cfg.table)
-    trainer = make_trainer(cfg.trainer, enable_progress_bar=False, enable_checkpointing=False)
-    tally = predict_photos(settings, cfg.source, cfg.output, trainer, cfg.shard, cfg.remake)
+    where = (cfg.source, cfg.output)
+    if is_plain(cfg.trainer) and settings.chosen_runtime() != "torch":
+        tally = predict_photos(settings, *where, None, cfg.shard, cfg.remake)
+    else:
+        # Lightning and torch take seconds to import, which other runtimes need not wait for
+        from flukeseg.training.trainer import make_trainer, quiet_lightning
+
+        with quiet_lightning():
+            trainer = make_trainer(
+                cfg.trainer, enable_progress_bar=False, enable_checkpointing=False
+            )
+            tally = predict_photos(settings, *where, trainer, cfg.shard, cfg.remake)
     if tally is None:
         return Counter()
     report(tally, Path(cfg.output))
@@ -93,21 +107,28 @@ def predict_folder(
     paths = [checkpoint] if isinstance(checkpoint, str | Path) else checkpoint
     checkpoints = tuple(str(path) for path in paths)
     read = PredictionSettings(checkpoints, products=made, summaries=summaries, **settings)
-    with quiet_lightning():
-        trainer = pl.Trainer(
-            accelerator=accelerator,
-            devices=1,
-            precision=cast(Any, choose_precision(read.precision, accelerator)),
-            logger=False,
-            enable_progress_bar=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-        )
-        predict_photos(read, source, output, trainer)
+    if accelerator in PLAIN["accelerator"] and read.chosen_runtime() != "torch":
+        predict_photos(read, source, output)
+    else:
+        from flukeseg.training.trainer import predicting_trainer, quiet_lightning
+
+        with quiet_lightning():
+            predict_photos(read, source, output, predicting_trainer(accelerator, read.precision))
     if tables:
         write_tables(output, Path(output) / "tables", tables, of_tables)
     with (Path(output) / "predictions.csv").open(newline="", encoding="utf-8") as file:
         return list(unescape_rows(csv.DictReader(file)))
+
+
+def is_plain(trainer: DictConfig) -> bool:
+    """Tell whether a trainer's options ask for one process on the processor, or leave it open.
+
+    Any other option that was changed or added is Lightning's to follow, or to refuse.
+    """
+    default = OmegaConf.load(CONF / "trainer" / "default.yaml")
+    free = (*PLAIN, "default_root_dir")
+    given, usual = (OmegaConf.masked_copy(cfg, [*cfg.keys() - free]) for cfg in (trainer, default))
+    return given == usual and all(trainer[key] in values for key, values in PLAIN.items())
 
 
 def read_settings(cfg: DictConfig) -> PredictionSettings:
@@ -184,7 +205,7 @@ def report(tally: Tally, folder: Path) -> None:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="predict")
 def main(cfg: DictConfig) -> None:
     """Predict from the command line."""
-    with command_line.report_user_errors(), quiet_lightning():
+    with command_line.report_user_errors():
         predict(cfg)
 
 

@@ -24,7 +24,7 @@ from flukeseg.evaluation.results import judge_pairs
 from flukeseg.installation import CONF
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_module
-from flukeseg.model.runtimes import SUFFIXES
+from flukeseg.model.exported import SUFFIXES
 from flukeseg.predict import predict
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import find_inputs, write_list

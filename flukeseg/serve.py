@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import torch
 from omegaconf import DictConfig
 
 from flukeseg import command_line
 from flukeseg.errors import InputError, require_int, require_number, require_size
 from flukeseg.installation import CONF, how_to_install
+from flukeseg.model.precision import has_gpu
 from flukeseg.predict import read_mask_settings
 from flukeseg.prediction.segmenter import Segmenter
 from flukeseg.prediction.settings import PredictionSettings
@@ -101,7 +101,11 @@ def choose_device(device: str) -> str:
         InputError: there is no such device.
     """
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if has_gpu() else "cpu"
+    if device == "cpu":
+        return device
+    import torch  # takes seconds, which the processor alone need not wait for
+
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:

@@ -22,10 +22,10 @@ from flukeseg.atomic_files import locked_folder
 from flukeseg.data.loading import explain_loading_errors
 from flukeseg.errors import InputError, require_int
 from flukeseg.installation import CONF
+from flukeseg.model.checkpoints import SIZE_ERRORS
 from flukeseg.model.losses import compute_loss
 from flukeseg.model.module import SegmentationModule
 from flukeseg.model.network import fixed_size
-from flukeseg.model.predictor import SIZE_ERRORS
 from flukeseg.model_config import build_module
 from flukeseg.sweeps.jobs import run_job
 from flukeseg.sweeps.runs import METRIC

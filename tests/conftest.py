@@ -27,6 +27,7 @@ from flukeseg.rendering import render
 # programs that tests start must add up in the same order
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["FLUKESEG_CACHE_MB"] = "0"  # nothing is left in the home of whoever runs the tests
 
 # of tests/test_fuzz.py: pytest tests/test_fuzz.py --hypothesis-profile=long
 settings.register_profile(

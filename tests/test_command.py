@@ -7,12 +7,14 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_job, write_rgb
 from packaging.requirements import Requirement
 
 import flukeseg
-from flukeseg import installation
+from flukeseg import installation, predict
 from flukeseg.__main__ import JOBS
+from flukeseg.file_cache import SIZE
+from flukeseg.rendering import render
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -90,3 +92,27 @@ def test_jobs_without_a_network_start_without_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+SLOW = ("torch", "torchvision", "torchmetrics", "pytorch_lightning", "timm", "onnx", "scipy",
+        "segmentation_models_pytorch", "albumentations", "matplotlib")  # fmt: skip
+"""What takes longest to import."""
+
+
+def test_a_network_that_was_converted_predicts_without_torch(tmp_path, monkeypatch, tiny_runs):
+    pytest.importorskip("openvino")
+    write_rgb(tmp_path / "photo.jpg", render((5, 2), (96, 160)).image)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv(SIZE, "20")
+    options = [f"checkpoint={tiny_runs[0]}", f"source={tmp_path}/photo.jpg", "runtime=openvino"]
+    run_job(predict, *options, f"output={tmp_path}/one")
+    code = (
+        "import sys; from flukeseg import command_line, predict; "
+        f"sys.argv[0] = predict.__file__; command_line.run(predict.main); "
+        f"print([name for name in {SLOW} if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, *options, f"output={tmp_path}/two"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    one, two = (next(tmp_path.glob(f"{name}/mask/*.png")) for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()

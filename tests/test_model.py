@@ -408,11 +408,12 @@ def test_a_network_that_is_not_here_is_fetched_once_and_checked(tmp_path, monkey
     content = find_checkpoint("rendered").read_bytes()
     away = tmp_path / "away.ckpt"
     away.write_bytes(content)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     known = pretrained.NETWORKS["rendered"].sha256
     entry = pretrained.Pretrained("lab.ckpt", known, away.as_uri())
     monkeypatch.setitem(pretrained.NETWORKS, "lab", entry)
-    kept = tmp_path / "cache/flukeseg/lab.ckpt"
+    kept = tmp_path / "cache/hub/flukeseg/lab.ckpt"
+    assert kept.parent == Path(torch.hub.get_dir()) / "flukeseg"
     assert find_checkpoint("lab") == kept
     away.unlink()
     assert find_checkpoint("lab").read_bytes() == content  # from the cache

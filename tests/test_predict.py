@@ -35,7 +35,8 @@ from flukeseg.images.resizing import resize_photo
 from flukeseg.model.module import SegmentationModule
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import find_inputs, name_inputs
-from flukeseg.prediction.loader import PhotoFiles, photo_loader
+from flukeseg.prediction.lightning.photo_loader import photo_loader
+from flukeseg.prediction.loader import PhotoFiles
 from flukeseg.prediction.products import FILE_PRODUCTS
 from flukeseg.prediction.table import COLUMNS, SUMMARY_PLACES
 from flukeseg.rendering import render

@@ -21,8 +21,8 @@ ROOMS = (
 """From the top down: a room imports from itself and from those below."""
 
 TOOLS = frozenset({
-    "errors", "atomic_files", "pretrained", "installation", "option_errors", "option_suggestions",
-    "command_line", "signals", "csv_cells",
+    "errors", "atomic_files", "file_cache", "pretrained", "installation", "option_errors",
+    "option_suggestions", "command_line", "signals", "csv_cells",
 })  # fmt: skip
 """Files at the top that every room may import; they import no room."""
 

@@ -12,17 +12,26 @@ import numpy as np
 import pytest
 import torch
 from conftest import run_job, write_rgb
+from hydra import compose, initialize_config_dir
 
 from flukeseg import Segmenter, benchmark, export
 from flukeseg.errors import InputError
+from flukeseg.installation import CONF
 from flukeseg.masks.metrics import dice
-from flukeseg.model import conversion
+from flukeseg.model import conversion, runtimes
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_module, load_predictor
 from flukeseg.model.conversion import to_openvino
+from flukeseg.model.exported import FORMATS, Facts, load_exported
 from flukeseg.model.network import FlukeNetwork, ProbabilityNetwork
-from flukeseg.model.runtimes import FORMATS, Facts, choose_runtime, compute_network, load_exported
+from flukeseg.model.runtimes import (
+    choose_runtime,
+    compute_openvino,
+    openvino_core,
+    openvino_settings,
+)
 from flukeseg.model.tta import views_of
+from flukeseg.predict import is_plain
 from flukeseg.rendering import render
 from flukeseg.training.shrink import halve
 
@@ -40,6 +49,11 @@ def exported(run_export, run: Path, form: str) -> Path:
     path = Path(f"network{FORMATS[form]}")
     run_export(f"checkpoint={run}", f"format={form}", f"output={path}", "threshold=0.4")
     return path
+
+
+def converted(network: FlukeNetwork) -> runtimes.Compute:
+    settings = openvino_settings("32-true")
+    return compute_openvino(openvino_core().compile_model(to_openvino(network), "CPU", settings))
 
 
 @formats
@@ -81,8 +95,8 @@ def test_a_checkpoint_is_converted_for_a_runtime(tiny_runs, runtime):
     assert (predictor.runtime, predictor.size) == (runtime, (32, 64))
     with torch.inference_mode():
         expected = load_predictor(paths, views)(image)
-    for value, wanted in zip(predictor(image), expected, strict=True):
-        torch.testing.assert_close(value, wanted, atol=1e-4, rtol=0)
+    for value, wanted in zip(predictor(image.numpy()), expected, strict=True):
+        np.testing.assert_allclose(value, wanted, atol=1e-4)
 
 
 def test_branches_of_training_become_one_convolution():
@@ -96,7 +110,7 @@ def test_branches_of_training_become_one_convolution():
     with torch.inference_mode():
         expected = ProbabilityNetwork(network.eval())(image).numpy()
     assert expected.std() > 0.01
-    found = compute_network(network, "openvino", "32-true")(image.numpy())
+    found = converted(network)(image.numpy())
     np.testing.assert_allclose(found, expected, atol=1e-4)
     ops = [op.get_type_name() for op in to_openvino(network).get_ops()]
     branches = sum(isinstance(module, torch.nn.Conv2d) for module in network.modules())
@@ -113,7 +127,7 @@ def test_what_is_exported_is_not_exported_again(run_export, tiny_runs, capsys):
 def test_a_result_outlives_the_next_one(tiny_runs):
     """OpenVINO computes into the same memory each time."""
     network = load_module(find_checkpoint(tiny_runs[0])).network
-    compute = compute_network(network, "openvino", "32-true")
+    compute = converted(network)
     first = compute(np.zeros((1, 3, 32, 64), np.float32))
     kept = first.copy()
     compute(np.ones((1, 3, 32, 64), np.float32))
@@ -155,13 +169,29 @@ def test_runtimes_that_cannot_be():
 
 def test_a_checkpoint_reaches_other_runtimes_through_onnx(monkeypatch):
     found = importlib.util.find_spec
-    monkeypatch.setattr(conversion, "find_spec", lambda name: name != "onnx" and found(name))
+    monkeypatch.setattr(runtimes, "find_spec", lambda name: name != "onnx" and found(name))
     assert choose_runtime("auto", "torch") == "torch"
     assert choose_runtime("auto", "openvino") == "openvino"
     with pytest.raises(InputError, match="runtime=openvino is not installed; pip install"):
         choose_runtime("openvino", "torch")
     with pytest.raises(InputError, match="format=openvino needs onnx; pip install"):
         conversion.save(FlukeNetwork("test_resnet"), Path("a.xml"), "openvino", "")
+
+
+@pytest.mark.parametrize(
+    ("option", "plain"),
+    [
+        ("trainer.accelerator=cpu", True),
+        ("trainer.devices=-5", False),
+        ("trainer.precision=16-mixed", False),
+        ("trainer=ddp", False),
+        ("+trainer.num_nodes=2", False),
+    ],
+)
+def test_what_asks_for_more_than_one_process_on_the_processor_needs_a_trainer(option, plain):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("predict", ["source=a", "output=b", option])
+    assert is_plain(cfg.trainer) is plain
 
 
 @formats

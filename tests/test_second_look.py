@@ -19,6 +19,7 @@ from flukeseg.images.reading import read_mask
 from flukeseg.images.resizing import resize_map, resize_photo
 from flukeseg.masks.cleaning import Cleaned, Cleaning, clean
 from flukeseg.masks.geometry import Box
+from flukeseg.masks.probability import PhotoProbability
 from flukeseg.masks.second_look import (
     boxes_to_look_at,
     cut_map,
@@ -27,7 +28,7 @@ from flukeseg.masks.second_look import (
     is_kept,
     lay_over,
 )
-from flukeseg.model.predictor import PhotoProbability, Predictor, split_batch
+from flukeseg.model.predictor import Predictor
 from flukeseg.prediction.inputs import InputPhoto
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.looking import Looker, cut_photo
@@ -161,11 +162,9 @@ def look_twice(photo: np.ndarray, most: float = 1, together: int = 1) -> PhotoPr
     """Look at a photo twice by such a network."""
     predictor = Predictor([DarkIsFluke(most)], FIRST)
     looker = Looker(predictor, MaskSettings(), SECOND, together=together)
-    small = torch.from_numpy(resize_photo(photo, FIRST)).permute(2, 0, 1)[None]
+    small = np.moveaxis(resize_photo(photo, FIRST), -1, 0)[None]
     size = photo.shape[:2]
-    (looked,) = looker.look_again(
-        split_batch(predictor(small)), [size], [partial(cut_photo, photo, size)]
-    )
+    (looked,) = looker.look_again(predictor.see(small), [size], [partial(cut_photo, photo, size)])
     return looked
 
 
@@ -215,10 +214,10 @@ def test_parts_of_photos_share_a_batch(wide):
 
 def test_a_photo_that_is_gone_keeps_its_first_look(wide, caplog):
     predictor = Predictor([DarkIsFluke(1)], FIRST)
-    small = torch.from_numpy(resize_photo(wide, FIRST)).permute(2, 0, 1)[None]
+    small = np.moveaxis(resize_photo(wide, FIRST), -1, 0)[None]
     gone = PhotoFile(InputPhoto("gone.jpg", "gone"), wide.shape[:2])
     looker = Looker(predictor, MaskSettings(), SECOND)
-    (looked,) = looker.look_at_files(split_batch(predictor(small)), [gone])
+    (looked,) = looker.look_at_files(predictor.see(small), [gone])
     assert looked.second == ()
     assert "no second look: gone.jpg" in caplog.text
 

@@ -8,24 +8,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_photo
 from flukeseg.masks.metrics import dice, photo_metrics
-from flukeseg.model.predictor import PhotoProbability, Predictor, split_batch
+from flukeseg.masks.probability import PhotoProbability
+from flukeseg.model.predictor import Predictor
 from flukeseg.model.runtimes import choose_runtime
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import InputPhoto
-from flukeseg.prediction.loader import PhotoFile, PhotoFiles, photo_loader
+from flukeseg.prediction.loader import PhotoFile, PhotoFiles, read_batches
 from flukeseg.prediction.prediction import make_prediction
 from flukeseg.prediction.products import encode_products
 from flukeseg.prediction.segmenter import Segmenter
@@ -59,20 +58,20 @@ def stage_seconds(
         Photos that cannot be read are left out.
     """
     segmenter = Segmenter(settings)
-    files = PhotoFiles(photos, segmenter.predictor.size, settings.max_pixels)
-    batches = iter(photo_loader(files, settings.batch_size, num_workers=0))
+    reader = PhotoFiles(photos, segmenter.predictor.size, settings.max_pixels)
+    batches = read_batches(reader, settings.batch_size, threads=0)
     folder = PredictionFolder(output)
     found: dict[str, list[float]] = {stage: [] for stage in STAGES}
     with folder.locked():
         while True:
             clock = [time.perf_counter()]
-            batch = next(batches, None)
-            if batch is None:
+            if (batch := next(batches, None)) is None:
                 return found
+            files, images = batch
             clock.append(time.perf_counter())
-            first = split_batch(compute(segmenter, batch["image"]))
+            first = compute(segmenter, images)
             clock.append(time.perf_counter())
-            readable = [file for file in batch["files"] if not file.problem]
+            readable = [file for file in files if not file.problem]
             looked = look_again(segmenter, first, readable)
             clock.append(time.perf_counter())
             predictions = [
@@ -94,18 +93,18 @@ def stage_seconds(
                     found[stage].append((ended - began) / len(readable))
 
 
-def compute(segmenter: Segmenter, image: Tensor) -> Any:
-    """Compute a batch N×3×H×W in the precision of a segmenter, on the processor."""
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=segmenter.in_bf16):
-        return segmenter.predictor(image)
+def compute(segmenter: Segmenter, images: np.ndarray) -> list[PhotoProbability]:
+    """Compute a batch N×3×H×W uint8 in the precision of a segmenter."""
+    with segmenter.in_precision():
+        return segmenter.predictor.see(images)
 
 
 def look_again(
     segmenter: Segmenter, first: Sequence[PhotoProbability], files: Sequence[PhotoFile]
 ) -> list[PhotoProbability]:
-    """Add second looks to first ones in the precision of a segmenter, on the processor."""
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=segmenter.in_bf16):
-        return segmenter.looker.look_at_files(first[: len(files)], files)
+    """Add second looks to first ones in the precision of a segmenter."""
+    with segmenter.in_precision():
+        return segmenter.looker.look_at_files(first, files)
 
 
 def gflop(predictor: Predictor) -> float:
@@ -164,6 +163,28 @@ def compare_masks(
         }
         for name in runtimes
     }
+
+
+def compare_runs(
+    paths: Sequence[str],
+    count: int,
+    given: Sequence[str],
+    compare: Mapping[str, Sequence[str]],
+    output: Path,
+    turns: int,
+) -> dict[str, list[dict[str, float]]]:
+    """Run `flukeseg.predict` on so many photos with each of several further options, in turns.
+
+    Returns:
+        By name what `run_prediction` returned in each turn.
+    """
+    folder = repeat_photos(paths, count, output / "photos")
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in compare}
+    for turn in range(turns):
+        for name, options in compare.items():
+            masks = output / "masks" / f"{name}-{turn}"
+            found[name].append(run_prediction(folder, masks, [*given, *options], count))
+    return found
 
 
 def repeat_photos(paths: Sequence[str], count: int, folder: Path) -> Path:

@@ -24,7 +24,7 @@ from flukeseg.evaluation.labelled import write_rendering
 from flukeseg.evaluation.pairing import TrueMask, find_true_masks
 from flukeseg.images.reading import read_mask
 from flukeseg.masks.metrics import photo_metrics
-from flukeseg.model.predictor import PhotoProbability
+from flukeseg.masks.probability import PhotoProbability
 from flukeseg.prediction.prediction import make_prediction
 from flukeseg.prediction.segmenter import Segmenter
 from flukeseg.rendering import render

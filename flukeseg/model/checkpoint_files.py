@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -10,9 +9,8 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-import torch
-
 from flukeseg.errors import InputError
+from flukeseg.file_cache import digest_file
 from flukeseg.pretrained import NETWORKS, locate
 
 log = logging.getLogger(__name__)
@@ -53,7 +51,7 @@ def find_checkpoint(path: str | Path, key: str = "checkpoint") -> Path:
 
 def name_checkpoint(path: Path) -> str:
     """Return a checkpoint's file name with the first 12 digits of its SHA-256."""
-    return f"{path.name}@{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    return f"{path.name}@{digest_file(path)[:12]}"
 
 
 def _packaged(name: str, key: str) -> Path:
@@ -89,6 +87,8 @@ def _named_by_result(run: Path, key: str) -> Path | None:
 
 def _best_so_far(files: Sequence[Path], key: str) -> Path:
     """Return the best of a run's checkpoints, by what ModelCheckpoint wrote in the latest one."""
+    import torch  # takes seconds, and is seldom needed here
+
     chosen: list[tuple[int, Path]] = []
     for path in files:
         try:

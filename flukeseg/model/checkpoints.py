@@ -1,29 +1,52 @@
-"""Checkpoint files -> what predicts."""
+"""Checkpoint files -> what predicts.
+
+Torch and what builds networks take seconds to import. A network that was converted for another
+runtime before needs neither, so functions that do import them themselves.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import torch
-from torch import nn
+import numpy as np
 
 from flukeseg.errors import InputError
-from flukeseg.model.architectures import import_network
-from flukeseg.model.module import SegmentationModule
-from flukeseg.model.network import ProbabilityNetwork
-from flukeseg.model.predictor import SIZE_ERRORS, Predictor
-from flukeseg.model.runtimes import (
-    SUFFIXES,
-    RuntimeNetwork,
-    choose_runtime,
-    compute_network,
-    load_exported,
-)
+from flukeseg.model.exported import SUFFIXES, Facts, load_exported, load_kept
+from flukeseg.model.runtimes import Compute, RuntimePredictor, choose_runtime
 from flukeseg.model.tta import PLAIN, View
 
-Classes = Collection[str | type[nn.Module]]
+if TYPE_CHECKING:
+    from torch import nn
+
+    from flukeseg.model.module import SegmentationModule
+    from flukeseg.model.predictor import Predictor
+
+SIZE_ERRORS = (AssertionError, RuntimeError, ValueError)
+"""What networks raise at sizes that they do not take."""
+
+Classes: TypeAlias = "Collection[str | type[nn.Module]]"
 """Classes of networks of one's own, or their names."""
+
+AnyPredictor: TypeAlias = "Predictor | RuntimePredictor"
+
+
+def runtime_of(paths: Sequence[Path], runtime: str) -> str:
+    """Return what computes checkpoints or exported files, see `choose_runtime`.
+
+    Raises:
+        InputError: it cannot compute the files, or they need different ones.
+    """
+    forms = [SUFFIXES.get(path.suffix.lower(), "torch") for path in paths]
+    names = {choose_runtime(runtime, form) for form in forms}
+    if len(names) > 1:
+        raise InputError(
+            f"checkpoint={[str(path) for path in paths]} needs {' and '.join(sorted(names))}; "
+            "average files that one runtime computes"
+        )
+    return names.pop()
 
 
 def load_predictor(
@@ -33,7 +56,7 @@ def load_predictor(
     runtime: str = "torch",
     precision: str | int = "auto",
     classes: Classes = (),
-) -> Predictor:
+) -> AnyPredictor:
     """Load checkpoints or exported files; the predictions of several are averaged.
 
     Args:
@@ -48,16 +71,13 @@ def load_predictor(
         InputError: a file cannot be loaded, the training sizes or channels differ, the runtime
             cannot compute the files, or a network does not take the size.
     """
-    forms = [SUFFIXES.get(path.suffix.lower(), "torch") for path in paths]
-    names = {choose_runtime(runtime, form) for form in forms}
-    if len(names) > 1:
-        raise InputError(
-            f"checkpoint={[str(path) for path in paths]} needs {' and '.join(sorted(names))}; "
-            "average files that one runtime computes"
-        )
-    (name,) = names
-    loaded = [_load_network(path, name, precision, classes) for path in paths]
-    networks, sizes, channels = zip(*loaded, strict=True)
+    name = runtime_of(paths, runtime)
+    load = (
+        partial(_load_torch, classes=classes)
+        if name == "torch"
+        else partial(_load_runtime, runtime=name, precision=precision, classes=classes)
+    )
+    networks, sizes, channels = zip(*map(load, paths), strict=True)
     for path, other, count in zip(paths, sizes, channels, strict=True):
         if other != sizes[0]:
             raise InputError(
@@ -69,7 +89,13 @@ def load_predictor(
                 f"checkpoint={path} takes photos of {count} channels, {paths[0]} of {channels[0]}; "
                 "average checkpoints of the same model.in_channels"
             )
-    predictor = Predictor(networks, size or sizes[0], views, name, channels[0])
+    predictor: AnyPredictor
+    if name == "torch":
+        from flukeseg.model.predictor import Predictor
+
+        predictor = Predictor(networks, size or sizes[0], views, channels[0])
+    else:
+        predictor = RuntimePredictor(networks, size or sizes[0], views, name, channels[0])
     if predictor.size != sizes[0] or any(view.name.startswith("large") for view in views):
         _check_size(predictor, sizes[0])
     return predictor
@@ -89,6 +115,10 @@ def load_module(path: Path, classes: Classes = ()) -> SegmentationModule:
         InputError: the file is not a flukeseg checkpoint, its network is of a class that is not
             among `classes`, or its weights are not finite.
     """
+    import torch
+
+    from flukeseg.model.module import SegmentationModule
+
     own = _own_class(path, classes)
     try:
         module = SegmentationModule.load_from_checkpoint(
@@ -111,12 +141,11 @@ def load_module(path: Path, classes: Classes = ()) -> SegmentationModule:
     return module.eval()
 
 
-def _check_size(predictor: Predictor, trained: tuple[int, int]) -> None:
+def _check_size(predictor: AnyPredictor, trained: tuple[int, int]) -> None:
     """Compute an empty photo at a size, or in enlarged views, that training did not see."""
     height, width = predictor.size
     try:
-        with torch.inference_mode():
-            predictor(torch.zeros(1, predictor.in_channels, height, width))
+        predictor.see(np.zeros((1, predictor.in_channels, height, width), np.uint8))
     except InputError:
         raise
     except SIZE_ERRORS as error:
@@ -134,6 +163,10 @@ def _check_size(predictor: Predictor, trained: tuple[int, int]) -> None:
 
 def _own_class(path: Path, classes: Classes) -> type[nn.Module] | None:
     """Return the class that a checkpoint's network is of, if it is one's own and may be used."""
+    import torch
+
+    from flukeseg.model.architectures import import_network
+
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         name = content["hyper_parameters"].get("network")
@@ -152,22 +185,40 @@ def _own_class(path: Path, classes: Classes) -> type[nn.Module] | None:
     )
 
 
-def _load_network(
-    path: Path, runtime: str, precision: str | int, classes: Classes
-) -> tuple[nn.Module, tuple[int, int], int]:
-    """Load a file for a runtime, a checkpoint by converting it.
+def _load_torch(path: Path, classes: Classes) -> tuple[nn.Module, tuple[int, int], int]:
+    """Return a network that torch computes, its training size and its channels."""
+    from flukeseg.model.network import ProbabilityNetwork
+    from flukeseg.model.predictor import ScriptNetwork
 
-    Returns:
-        The network, its training size and its channels.
-    """
+    if path.suffix.lower() in SUFFIXES:
+        compute, facts = load_exported(path, "torch")
+        return ScriptNetwork(compute), facts.size, facts.in_channels
+    module = load_module(path, classes)
+    return ProbabilityNetwork(module.network), module.size, module.network.in_channels
+
+
+def _load_runtime(
+    path: Path, runtime: str, precision: str | int, classes: Classes
+) -> tuple[Compute, tuple[int, int], int]:
+    """Do as `_load_torch` for another runtime, for which a checkpoint is converted."""
     if path.suffix.lower() in SUFFIXES:
         compute, facts = load_exported(path, runtime, precision)
-        return RuntimeNetwork(compute), facts.size, facts.in_channels
+    else:
+        convert = partial(_convert, path, runtime, classes)
+        # the code of a class of one's own may change
+        compute, facts = load_kept(path, runtime, precision, convert, keep=not classes)
+    return compute, facts.size, facts.in_channels
+
+
+def _convert(path: Path, runtime: str, classes: Classes) -> tuple[Any, Facts]:
+    """Return a checkpoint as OpenVINO's model or as the bytes of ONNX, and its metadata."""
+    from flukeseg.model.conversion import to_onnx, to_openvino
+
     module = load_module(path, classes)
-    size, in_channels = module.size, module.network.in_channels
-    if runtime == "torch":
-        return ProbabilityNetwork(module.network), size, in_channels
-    return RuntimeNetwork(compute_network(module.network, runtime, precision)), size, in_channels
+    convert = {"openvino": to_openvino, "onnx": to_onnx}[runtime]
+    encoder = str(module.hparams.get("network") or module.hparams["encoder"])
+    facts = Facts(module.size, encoder, name=path.name, in_channels=module.network.in_channels)
+    return convert(module.network), facts
 
 
 def _format(size: tuple[int, int]) -> str:

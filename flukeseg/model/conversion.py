@@ -6,8 +6,6 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +16,7 @@ from torch import Tensor
 from flukeseg.errors import InputError
 from flukeseg.installation import how_to_install
 from flukeseg.model.network import FlukeNetwork, ProbabilityNetwork
-
-KEY = "flukeseg"
-"""Key of the metadata in a file."""
-
-
-@cache
-def openvino_core() -> Any:
-    """Return OpenVINO's core, one for the process: compiled networks must not outlive it."""
-    import openvino
-
-    return openvino.Core()
+from flukeseg.model.runtimes import KEY, lacking, openvino_core
 
 
 def to_openvino(network: FlukeNetwork) -> Any:
@@ -62,11 +50,6 @@ def to_torchscript(network: FlukeNetwork) -> torch.jit.ScriptModule:
     """Convert a network to TorchScript, for any batch and size."""
     with torch.inference_mode(), _quiet():
         return torch.jit.trace(_plain(network), _example(network.in_channels))
-
-
-def lacking(*packages: str) -> list[str]:
-    """Return the packages that are not installed."""
-    return [package for package in packages if not find_spec(package)]
 
 
 def save(network: FlukeNetwork, path: Path, form: str, facts: str) -> None:

@@ -1,56 +1,34 @@
-"""What predicts: networks and views, whatever computes them."""
+"""What predicts with torch: networks and views."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from flukeseg.masks.geometry import Box
-from flukeseg.model.tta import PLAIN, BatchProbability, View, average_views
-
-SIZE_ERRORS = (AssertionError, RuntimeError, ValueError)
-"""What networks raise at sizes that they do not take."""
+from flukeseg.masks.probability import PhotoProbability
+from flukeseg.model.runtimes import Compute
+from flukeseg.model.tta import PLAIN, BatchProbability, View, average_views, split_batch
 
 
-class PhotoProbability(NamedTuple):
-    """Probabilities of one photo, at the network's size.
+class ScriptNetwork(nn.Module):
+    """A TorchScript file's network, which stays on the processor.
 
-    `probability`: h×w float32 in 0..1. `spread`: h×w float32 in 0..0.5, the standard deviation
-    between views, and `disagreement`, 0..1, between their masks; both NaN after a single view.
-    `second`: second looks at parts of the photo, which do not overlap.
+    Args:
+        compute: from images N×3×H×W float32 to probabilities N×1×H×W float32.
     """
 
-    probability: np.ndarray
-    spread: np.ndarray
-    disagreement: float
-    second: tuple[SecondLook, ...] = ()
+    def __init__(self, compute: Compute) -> None:
+        super().__init__()
+        self.compute = compute
 
-
-class SecondLook(NamedTuple):
-    """A second look at a box of the upright photo; the others as in `PhotoProbability`.
-
-    `believed`: whether it counts, see `flukeseg.masks.second_look`.
-    """
-
-    box: Box
-    probability: np.ndarray
-    spread: np.ndarray
-    disagreement: float
-    believed: bool
-
-
-def split_batch(averaged: BatchProbability) -> list[PhotoProbability]:
-    """Return the probabilities of each photo of a batch."""
-    probability, spread, disagreement = (values.cpu().numpy() for values in averaged)
-    return [
-        PhotoProbability(*maps, float(value))
-        for *maps, value in zip(probability[:, 0], spread[:, 0], disagreement, strict=True)
-    ]
+    def forward(self, image: Tensor) -> Tensor:
+        """Return probabilities N×1×H×W of images N×3×H×W, RGB in 0..1."""
+        return torch.from_numpy(self.compute(image.float().cpu().numpy()))
 
 
 class Predictor(pl.LightningModule):
@@ -60,21 +38,21 @@ class Predictor(pl.LightningModule):
         networks: each from images N×3×H×W float32, RGB in 0..1, to probabilities N×1×H×W float32.
         size: (height, width) that photos are resized to.
         views: of test-time augmentation, see `flukeseg.model.tta.TTA`.
-        runtime: name of what computes the networks.
         in_channels: of photos, 4 with a mask.
     """
+
+    runtime = "torch"
 
     def __init__(
         self,
         networks: Sequence[nn.Module],
         size: tuple[int, int],
         views: Sequence[View] = (PLAIN,),
-        runtime: str = "torch",
         in_channels: int = 3,
     ) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
-        self.size, self.views, self.runtime = size, tuple(views), runtime
+        self.size, self.views = size, tuple(views)
         self.in_channels = in_channels
         self.eval()
 
@@ -88,6 +66,11 @@ class Predictor(pl.LightningModule):
             # the default is what Lightning sets for its true-half precisions
             image = image.to(torch.get_default_dtype()).div_(255)
         return average_views(self.networks, image, self.views)
+
+    @torch.inference_mode()
+    def see(self, images: np.ndarray | Tensor) -> list[PhotoProbability]:
+        """Return the averaged probabilities of each of the images, which may be on any device."""
+        return split_batch(self(torch.as_tensor(images, device=self.device)))
 
     def predict_step(self, batch: Mapping[str, Any], batch_index: int = 0) -> BatchProbability:
         """Return the averaged probabilities of a batch's `image`."""

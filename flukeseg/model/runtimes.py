@@ -1,82 +1,75 @@
-"""Exported networks, and the runtimes that compute networks: torch, OpenVINO or ONNX Runtime."""
+"""Runtimes other than torch: which computes what, and networks that they compute.
+
+Torch takes seconds to import, and is not imported here.
+"""
 
 from __future__ import annotations
 
-import json
-import warnings
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from flukeseg.errors import InputError
 from flukeseg.installation import how_to_install
-from flukeseg.model.conversion import KEY, lacking, openvino_core, to_onnx, to_openvino
-from flukeseg.model.network import FlukeNetwork
-from flukeseg.model.precision import choose_precision
-from flukeseg.model.torchscript import check_torchscript
+from flukeseg.masks.probability import PhotoProbability
+from flukeseg.model.precision import choose_precision, has_gpu
+from flukeseg.model.tta import PLAIN, BatchProbability, View, average_views, split_batch
 
 RUNTIMES = ("auto", "torch", "openvino", "onnx")
-SUFFIXES = {".onnx": "onnx", ".xml": "openvino", ".pt": "torchscript"}
-"""Formats of exported files by suffix."""
 
-FORMATS = {form: suffix for suffix, form in SUFFIXES.items()}
+KEY = "flukeseg"
+"""Key of the metadata in an exported file."""
 
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
 Compute = Callable[[np.ndarray], np.ndarray]
+"""From images N×3×H×W float32 to probabilities N×1×H×W float32."""
 
 
-class Facts(NamedTuple):
-    """Metadata of an exported file: (height, width) of training, encoder, threshold, checkpoint,
-    and the channels of photos.
-    """
-
-    size: tuple[int, int]
-    encoder: str
-    threshold: float = 0.5
-    name: str = ""
-    in_channels: int = 3
-
-    def written(self) -> str:
-        """Return it as text to store in a file."""
-        return json.dumps(self._asdict())
-
-    @classmethod
-    def read(cls, path: Path, text: str | None) -> Facts:
-        """Read what `written` wrote.
-
-        Raises:
-            InputError: the file has no such metadata.
-        """
-        try:
-            facts = cls(**json.loads(text or ""))
-            size = (int(facts.size[0]), int(facts.size[1]))
-            return facts._replace(size=size, in_channels=int(facts.in_channels))
-        except (TypeError, ValueError, IndexError) as error:
-            raise InputError(
-                f"checkpoint={path} has no metadata of flukeseg; export it again with "
-                "python -m flukeseg.export"
-            ) from error
-
-
-class RuntimeNetwork(nn.Module):
-    """A network that a runtime other than torch computes, on the CPU.
+class RuntimePredictor:
+    """Averages probabilities over networks and views as `Predictor` does, without torch.
 
     Args:
-        compute: from images N×3×H×W float32 to probabilities N×1×H×W float32.
+        networks: each from images N×3×H×W float32, RGB in 0..1, to probabilities N×1×H×W float32.
+        size: (height, width) that photos are resized to.
+        views: of test-time augmentation, see `flukeseg.model.tta.TTA`.
+        runtime: name of what computes the networks.
+        in_channels: of photos, 4 with a mask.
     """
 
-    def __init__(self, compute: Compute) -> None:
-        super().__init__()
-        self.compute = compute
+    def __init__(
+        self,
+        networks: Sequence[Compute],
+        size: tuple[int, int],
+        views: Sequence[View] = (PLAIN,),
+        runtime: str = "openvino",
+        in_channels: int = 3,
+    ) -> None:
+        self.networks = list(networks)
+        self.size, self.views, self.runtime = size, tuple(views), runtime
+        self.in_channels = in_channels
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return probabilities N×1×H×W of images N×3×H×W, RGB in 0..1."""
-        return torch.from_numpy(self.compute(image.float().cpu().numpy()))
+    def __call__(self, image: np.ndarray) -> BatchProbability:
+        """Return the averaged probabilities of images N×C×H×W, uint8 or float32 RGB in 0..1.
+
+        Raises:
+            InputError: a network gives values that are not finite.
+        """
+        if image.dtype == np.uint8:
+            image = image.astype(np.float32) / np.float32(255)
+        return average_views(self.networks, image, self.views)
+
+    def see(self, images: np.ndarray) -> list[PhotoProbability]:
+        """Return the averaged probabilities of each image.
+
+        One after the other, which takes a processor no longer: how a library adds up may depend on
+        the size of a batch, and a mask must not depend on which photos are predicted with it.
+        """
+        return [split_batch(self(images[i : i + 1]))[0] for i in range(len(images))]
 
 
 def choose_runtime(runtime: str, form: str) -> str:
@@ -113,91 +106,63 @@ def choose_runtime(runtime: str, form: str) -> str:
     if not installed:
         packages = " or ".join(PACKAGES[name] for name in able)
         raise InputError(f"a {form} file needs {packages}; {how_to_install(form)}")
-    if "torch" in installed and torch.cuda.is_available():
+    if "torch" in installed and has_gpu():
         return "torch"
     fast = choose_precision("auto", "cpu") == "bf16-mixed"
     order = ("openvino", "torch", "onnx") if fast else ("openvino", "onnx", "torch")
     return next(name for name in order if name in installed)
 
 
-def compute_network(network: FlukeNetwork, runtime: str, precision: str = "auto") -> Compute:
-    """Convert a torch network for another runtime, in memory.
-
-    Args:
-        network: in eval mode.
-        runtime: `openvino` or `onnx`.
-        precision: `auto` is bf16 where that is faster, else `32-true`.
-    """
-    if runtime == "openvino":
-        return _openvino(to_openvino(network), precision)
-    return partial(_by_onnx, _session(to_onnx(network)))
+def lacking(*packages: str) -> list[str]:
+    """Return the packages that are not installed."""
+    return [package for package in packages if not find_spec(package)]
 
 
-def load_exported(path: Path, runtime: str, precision: str = "auto") -> tuple[Compute, Facts]:
-    """Load an exported file.
+@cache
+def openvino_core() -> Any:
+    """Return OpenVINO's core, one for the process: compiled networks must not outlive it."""
+    import openvino
 
-    Args:
-        path: `.onnx`, `.xml` or `.pt`.
-        runtime: as `choose_runtime` gives it.
-        precision: see `compute_network`.
-
-    Raises:
-        InputError: the file cannot be loaded, or flukeseg did not write it.
-    """
-    try:
-        if runtime == "openvino":
-            model = openvino_core().read_model(path)
-            place = ["framework", KEY] if path.suffix == ".onnx" else [KEY]
-            facts = model.get_rt_info(place).value if model.has_rt_info(place) else None
-            return _openvino(model, precision), Facts.read(path, facts)
-        if runtime == "onnx":
-            session = _session(path.read_bytes())
-            facts = session.get_modelmeta().custom_metadata_map.get(KEY)
-            return partial(_by_onnx, session), Facts.read(path, facts)
-        check_torchscript(path)
-        extra = {KEY: ""}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated
-            script = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
-        return partial(_by_torch, script), Facts.read(path, extra[KEY])
-    except InputError:
-        raise
-    except Exception as error:  # each runtime raises its own on bytes that are no network
-        reason = " ".join(str(error).split())[:150]
-        raise InputError(
-            f"checkpoint={path} cannot be loaded ({reason}); export it again with python -m "
-            "flukeseg.export"
-        ) from error
+    return openvino.Core()
 
 
-def _openvino(model: Any, precision: str) -> Compute:
+def openvino_settings(precision: str | int) -> dict[str, Any]:
+    """Return how OpenVINO compiles; precision `auto` is bf16 where that is faster."""
+    in_bf16 = choose_precision(precision, "cpu") == "bf16-mixed"
     settings = {
-        "INFERENCE_PRECISION_HINT": (
-            "bf16" if choose_precision(precision, "cpu") == "bf16-mixed" else "f32"
-        ),
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": "bf16" if in_bf16 else "f32",
         "PERFORMANCE_HINT": "LATENCY",
     }
-    return partial(_by_openvino, openvino_core().compile_model(model, "CPU", settings))
+    return settings | ({"INFERENCE_NUM_THREADS": _threads()} if _threads() else {})
 
 
-def _session(content: bytes) -> Any:
+def compute_openvino(compiled: Any) -> Compute:
+    """Return what computes by a compiled model of OpenVINO."""
+
+    def compute(image: np.ndarray) -> np.ndarray:
+        # a copy: the next inference overwrites the result
+        return np.array(compiled(np.ascontiguousarray(image))[0])
+
+    return compute
+
+
+def onnx_session(content: bytes) -> Any:
+    """Return a session of ONNX Runtime on the processor."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = _threads()
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def _by_openvino(compiled: Any, image: np.ndarray) -> np.ndarray:
-    # a copy: the next inference overwrites the result
-    return np.array(compiled(image)[0])
+def compute_onnx(session: Any) -> Compute:
+    """Return what computes by a session of ONNX Runtime."""
+    return lambda image: session.run(None, {"image": np.ascontiguousarray(image)})[0]
 
 
-def _by_onnx(session: Any, image: np.ndarray) -> np.ndarray:
-    return session.run(None, {"image": image})[0]
-
-
-def _by_torch(script: torch.jit.ScriptModule, image: np.ndarray) -> np.ndarray:
-    with torch.inference_mode():
-        return script(torch.from_numpy(image)).numpy()
+def _threads() -> int:
+    """Return how many threads were asked for; 0 leaves it to the runtime."""
+    if torch := sys.modules.get("torch"):  # a program that uses torch sets them there
+        return torch.get_num_threads()
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() else 0

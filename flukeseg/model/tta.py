@@ -1,21 +1,28 @@
-"""Test-time augmentation: views of a photo, each with its exact inverse, and their average."""
+"""Test-time augmentation: views of a photo, each with its exact inverse, and their average.
+
+Photos are tensors, or arrays of numpy where a runtime other than torch computes: torch takes
+seconds to import, and is not imported here unless there is a tensor.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+import numpy as np
 
 from flukeseg.errors import InputError
+from flukeseg.masks.probability import PhotoProbability
 
-Change = Callable[[Tensor], Tensor]
+Images = Any
+"""A tensor or an array, N×C×H×W."""
+
+Change = Callable[[Images], Images]
 
 
-def _same(image: Tensor) -> Tensor:
+def _same(image: Images) -> Images:
     return image
 
 
@@ -40,31 +47,38 @@ class BatchProbability(NamedTuple):
     network in one view there is nothing to compare: `spread` and `disagreement` are NaN.
     """
 
-    probability: Tensor
-    spread: Tensor
-    disagreement: Tensor
+    probability: Images
+    spread: Images
+    disagreement: Images
 
 
-def mirror(image: Tensor) -> Tensor:
+def mirror(image: Images) -> Images:
     """Flip left and right, which is its own inverse."""
-    return image.flip(-1)
+    return _library(image).flip(image, (-1,))
 
 
-def blur(image: Tensor) -> Tensor:
+def blur(image: Images) -> Images:
     """Average 3 × 3 pixels, the border repeated: the reference's third view."""
-    return F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    if not isinstance(image, np.ndarray):
+        functional = sys.modules["torch"].nn.functional
+        padded = functional.pad(image, (1, 1, 1, 1), mode="replicate")
+        return functional.avg_pool2d(padded, 3, stride=1)
+    height, width = image.shape[-2:]
+    padded = np.pad(image, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    parts = [padded[..., y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    return sum(parts) / np.float32(9)
 
 
 SCALE = 1.25
 """Factor by which the enlarged view scales a photo."""
 
 
-def enlarge(image: Tensor) -> Tensor:
+def enlarge(image: Images) -> Images:
     """Enlarge by `SCALE`, linearly."""
     return _resample(image, _enlarging)
 
 
-def reduce(image: Tensor) -> Tensor:
+def reduce(image: Images) -> Images:
     """Undo `enlarge` exactly: by its pseudo-inverse, the least-squares answer for other images."""
     return _resample(image, _reducing)
 
@@ -96,62 +110,92 @@ def views_of(tta: str) -> tuple[View, ...]:
 
 
 def average_views(
-    networks: Sequence[Change], image: Tensor, views: Sequence[View]
+    networks: Sequence[Change], image: Images, views: Sequence[View]
 ) -> BatchProbability:
     """Average the probabilities that every network gives of a batch in every view.
 
     Args:
         networks: each from N×3×H×W, RGB in 0..1, to probabilities N×1×H×W float32.
-        image: N×3×H×W, RGB in 0..1.
+        image: N×3×H×W float32, RGB in 0..1.
         views: at least one.
 
     Raises:
         InputError: a probability is not finite.
     """
-    each = torch.stack(
+    library = _library(image)
+    each = library.stack(
         [
             # the least-squares inverse may leave 0..1 by a little
-            view.back(network(view.move(view.adjust(image)))).clamp(0, 1)
+            library.clip(view.back(network(view.move(view.adjust(image)))), 0, 1)
             for view in views
             for network in networks
         ]
     )
     mean = each.mean(0)
-    if not torch.isfinite(mean).all():
+    if not library.isfinite(mean).all():
         raise InputError(
             "the network gave probabilities that are not finite; give another checkpoint, or "
             "trainer.precision=32-true if this one was trained so"
         )
     if len(each) == 1:
-        nothing = torch.full_like(mean, torch.nan)
+        nothing = library.full_like(mean, library.nan)
         return BatchProbability(mean, nothing, nothing[:, 0, 0, 0])
     masks, mask = each > 0.5, mean > 0.5
-    overlap = (masks & mask).sum((2, 3, 4)).float()
-    total = masks.sum((2, 3, 4)).float() + mask.sum((1, 2, 3))
-    dice = torch.where(total > 0, 2 * overlap / total.clamp(min=1), torch.ones_like(total))
-    return BatchProbability(mean, each.std(0, correction=0), 1 - dice.mean(0))
+    overlap = (masks & mask).sum((2, 3, 4))
+    total = masks.sum((2, 3, 4)) + mask.sum((1, 2, 3))
+    dice = library.where(total > 0, 2 * overlap / (total + (total == 0)), 1.0)
+    spread = ((each - mean) ** 2).mean(0) ** 0.5
+    return BatchProbability(mean, spread, 1 - dice.mean(0))
 
 
-def _resample(image: Tensor, matrix: Callable[[int, torch.device], Tensor]) -> Tensor:
-    rows, columns = (matrix(side, image.device) for side in image.shape[-2:])
+def split_batch(averaged: BatchProbability) -> list[PhotoProbability]:
+    """Return the probabilities of each photo of a batch."""
+    probability, spread, disagreement = (
+        values if isinstance(values, np.ndarray) else values.cpu().numpy() for values in averaged
+    )
+    return [
+        PhotoProbability(mean, deviation, float(value))
+        for mean, deviation, value in zip(
+            probability[:, 0], spread[:, 0], disagreement, strict=True
+        )
+    ]
+
+
+def _library(image: Images) -> Any:
+    """Return numpy for an array and torch for a tensor: what is used here they call the same."""
+    return np if isinstance(image, np.ndarray) else sys.modules["torch"]
+
+
+def _resample(image: Images, matrix: Callable[[int], np.ndarray]) -> Images:
+    rows, columns = (matrix(side) for side in image.shape[-2:])
+    if isinstance(image, np.ndarray):
+        return rows @ image @ columns.T
+    torch = sys.modules["torch"]
     with torch.autocast(image.device.type, enabled=False):  # bf16 would not undo anything exactly
+        rows, columns = (torch.from_numpy(one).to(image.device) for one in (rows, columns))
         return torch.einsum("ih,nchw,jw->ncij", rows, image.float(), columns)
 
 
-@cache
-def _weights(side: int) -> Tensor:
+def _weights(side: int) -> np.ndarray:
     """Matrix (larger × side) that interpolates linearly from `side` pixels to `SCALE` as many."""
-    unit = torch.eye(side, dtype=torch.float64)[None]
-    return F.interpolate(unit, round(side * SCALE), mode="linear", align_corners=False)[0].T
+    larger = round(side * SCALE)
+    # pixels are squares: their centres, not the borders' ends, are spread evenly
+    place = np.maximum((np.arange(larger) + 0.5) * (side / larger) - 0.5, 0)
+    before = place.astype(int)
+    after = np.minimum(before + 1, side - 1)
+    matrix = np.zeros((larger, side))
+    np.add.at(matrix, (np.arange(larger), before), 1 - (place - before))
+    np.add.at(matrix, (np.arange(larger), after), place - before)
+    return matrix
 
 
 @cache
-def _enlarging(side: int, device: torch.device) -> Tensor:
-    return _weights(side).float().to(device)
+def _enlarging(side: int) -> np.ndarray:
+    return _weights(side).astype(np.float32)
 
 
 @cache
-def _reducing(side: int, device: torch.device) -> Tensor:
+def _reducing(side: int) -> np.ndarray:
     # the side it was enlarged from, to which rounding is unambiguous as SCALE is above 1
     smaller = next(s for s in range(1, side + 1) if round(s * SCALE) == side)
-    return torch.linalg.pinv(_weights(smaller)).float().to(device)
+    return np.linalg.pinv(_weights(smaller)).astype(np.float32)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Sequence
-from functools import partial
-from types import TracebackType
-from typing import NamedTuple, TypedDict
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch.utils.data import Dataset
 
-from flukeseg.data.loading import PATIENCE, WatchedLoader
-from flukeseg.data.workers import one_thread, workers_that_fit
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_for_network
 from flukeseg.images.resizing import resize_photo
@@ -38,19 +34,10 @@ class PhotoFile(NamedTuple):
     stamp: list[int] | None = None
 
 
-class PhotoBatch(TypedDict):
-    """`image`: N×3×H×W uint8 RGB, or N×4×H×W with masks, one for each readable photo of `files`, in
-    their order, and then black ones up to the size of a batch. Floats would take four times the
-    shared memory."""
-
-    image: torch.Tensor
-    files: list[PhotoFile]
-
-
 Read = tuple[PhotoFile, np.ndarray | None]
 
 
-class PhotoFiles(Dataset[Read]):
+class PhotoFiles:
     """Photos read one by one; those that cannot be read say why and stop nothing.
 
     Only small images are passed on: photos at their own size would fill the memory while they wait
@@ -94,49 +81,38 @@ class PhotoFiles(Dataset[Read]):
         return file._replace(size=size, orientation=orientation, seconds=seconds), small
 
 
-def photo_loader(
-    photos: PhotoFiles, batch_size: int, num_workers: int, patience: float = PATIENCE
-) -> WatchedLoader[PhotoBatch]:
-    """Return batches of every photo, in order, the last one too.
-
-    Each is filled up with black photos to `batch_size`: how a library adds up depends on a batch's
-    size, and a mask must not depend on which photos were missing when a run was started again.
+def read_batches(
+    photos: PhotoFiles, batch_size: int, threads: int
+) -> Iterator[tuple[list[PhotoFile], np.ndarray]]:
+    """Read every photo, in order; decoding releases Python's lock.
 
     Args:
         photos: the files.
-        batch_size: photos of a batch.
-        num_workers: processes that load; fewer are started where there is little shared memory.
-        patience: seconds to wait for a batch of theirs.
+        batch_size: of a batch; the last one may be smaller.
+        threads: that read ahead; 0 reads a batch when it is asked for.
+
+    Yields:
+        The files of a batch, and the images of those that could be read, N×3×H×W uint8 RGB.
     """
-    height, width = photos.size
-    workers = workers_that_fit(num_workers, batch_size * photos.in_channels * height * width)
-    return WatchedLoader(
-        photos,
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=partial(_collate, shape=(batch_size, photos.in_channels, *photos.size)),
-        worker_init_fn=_start_worker,
-        pin_memory=torch.cuda.is_available(),
-        patience=patience,
-    )
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        ahead: deque[Future[Read]] = deque()
+        numbers = iter(range(len(photos)))
+        try:
+            while True:
+                wanted = batch_size * (2 if threads else 1) - len(ahead)
+                ahead.extend(pool.submit(photos.__getitem__, n) for n in islice(numbers, wanted))
+                if not ahead:
+                    return
+                reads = [ahead.popleft().result() for _ in range(min(batch_size, len(ahead)))]
+                small = [image for _, image in reads if image is not None]
+                yield [file for file, _ in reads], stack_images(small, len(small), photos)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _start_worker(worker: int) -> None:
-    one_thread(worker)
-    # a thread of torch's hands over batches; it prints a traceback where a job that is stopped
-    # leaves in the middle of one
-    print_error = sys.excepthook
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if not issubclass(kind, EOFError | ConnectionError):
-            print_error(kind, error, trace)
-
-    sys.excepthook = hook
-
-
-def _collate(samples: list[Read], shape: tuple[int, ...]) -> PhotoBatch:
-    images = np.zeros(shape, np.uint8)
-    readable = [small for _, small in samples if small is not None]
-    for image, small in zip(images, readable, strict=False):
-        image[:] = np.moveaxis(small, -1, 0)
-    return {"image": torch.from_numpy(images), "files": [file for file, _ in samples]}
+def stack_images(images: Sequence[np.ndarray], count: int, photos: PhotoFiles) -> np.ndarray:
+    """Return images H×W×3 uint8 as N×3×H×W, filled up with black ones to a count."""
+    stacked = np.zeros((count, photos.in_channels, *photos.size), np.uint8)
+    for place, image in zip(stacked, images, strict=False):
+        place[:] = np.moveaxis(image, -1, 0)
+    return stacked

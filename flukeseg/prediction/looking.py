@@ -9,17 +9,17 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
-import torch
 
 from flukeseg.errors import InputError
 from flukeseg.images.reading import MAX_PIXELS, read_for_network
 from flukeseg.images.resizing import resize_map, resize_photo
 from flukeseg.masks.cleaning import clean
 from flukeseg.masks.geometry import Box
+from flukeseg.masks.probability import PhotoProbability, SecondLook
 from flukeseg.masks.second_look import boxes_to_look_at, cut_map, is_confirmed, is_kept
-from flukeseg.model.predictor import PhotoProbability, Predictor, SecondLook, split_batch
-from flukeseg.prediction.loader import PhotoBatch, PhotoFile
+from flukeseg.model.checkpoints import AnyPredictor
+from flukeseg.model.tta import Images
+from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.prediction import MaskSettings
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ class _Part(NamedTuple):
     pixels: np.ndarray
 
 
-class Looker(pl.LightningModule):
-    """Predicts photos in one look or two; Lightning's `Trainer.predict` runs it.
+class Looker:
+    """Predicts photos in one look or two.
 
     Args:
         predictor: computes the networks.
@@ -54,23 +54,26 @@ class Looker(pl.LightningModule):
 
     def __init__(
         self,
-        predictor: Predictor,
+        predictor: AnyPredictor,
         masks: MaskSettings,
         second_size: tuple[int, int],
         twice: bool = True,
         max_pixels: int = MAX_PIXELS,
         together: int = 1,
     ) -> None:
-        super().__init__()
         self.predictor, self.masks = predictor, masks
         self.second_size, self.twice = second_size, twice
         self.max_pixels, self.together = max_pixels, together
 
-    def predict_step(self, batch: PhotoBatch, batch_index: int = 0) -> list[PhotoProbability]:
-        """Return what is seen of each readable photo of a batch, in order."""
-        files = [file for file in batch["files"] if not file.problem]
-        first = split_batch(self.predictor(batch["image"]))[: len(files)]
-        return self.look_at_files(first, files)
+    def look(self, images: Images, files: Sequence[PhotoFile]) -> list[PhotoProbability]:
+        """Return what is seen of each readable photo, in order.
+
+        Args:
+            images: N×C×H×W uint8 RGB, of the readable photos in order; more are left out.
+            files: of all photos.
+        """
+        readable = [file for file in files if not file.problem]
+        return self.look_at_files(self.predictor.see(images)[: len(readable)], readable)
 
     def look_at_files(
         self, first: Sequence[PhotoProbability], files: Sequence[PhotoFile]
@@ -147,8 +150,7 @@ class Looker(pl.LightningModule):
             images = np.zeros((self.together, 3, *size), np.uint8)
             for image, part in zip(images, some, strict=False):
                 image[:] = np.moveaxis(resize_photo(part.pixels, size), -1, 0)
-            averaged = self.predictor(torch.from_numpy(images).to(self.device))
-            found += split_batch(averaged)[: len(some)]
+            found += self.predictor.see(images)[: len(some)]
         return found
 
     def _cut_file(self, file: PhotoFile, boxes: Sequence[Box]) -> list[np.ndarray]:

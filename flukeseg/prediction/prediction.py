@@ -17,9 +17,9 @@ from flukeseg.masks import drawing
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.coco import coco_annotations
 from flukeseg.masks.geometry import Box, RotatedBox, rotated_box, tight_box
+from flukeseg.masks.probability import PhotoProbability, SecondLook
 from flukeseg.masks.review import Review, confidence
 from flukeseg.masks.second_look import lay_over
-from flukeseg.model.predictor import PhotoProbability, SecondLook
 
 LARGE = 2**25
 """Pixels of photos whose probabilities are enlarged twice rather than kept meanwhile."""

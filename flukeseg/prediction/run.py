@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import pytorch_lightning as pl
-
-from flukeseg.data.loading import explain_loading_errors
 from flukeseg.data.workers import loading_processes
 from flukeseg.errors import InputError
 from flukeseg.model.checkpoint_files import name_checkpoint
-from flukeseg.model.predictor import Predictor
 from flukeseg.prediction.corrected_products import follow_corrections
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import InputPhoto, find_inputs, name_inputs
-from flukeseg.prediction.loader import PhotoFiles, photo_loader
+from flukeseg.prediction.loader import PhotoFiles, read_batches
 from flukeseg.prediction.looking import Looker
 from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.prediction.table import Tally, gather
 from flukeseg.prediction.writer import ProductWriter
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def predict_photos(
     settings: PredictionSettings,
     source: str | Path,
     output: str | Path,
-    trainer: pl.Trainer,
+    trainer: pl.Trainer | None = None,
     shard: str | None = None,
     remake: bool = False,
 ) -> Tally | None:
@@ -41,7 +41,8 @@ def predict_photos(
         settings: how.
         source: a photo, a folder, a glob or a list, see `find_inputs`.
         output: folder of the products.
-        trainer: runs the networks, on its devices; a callback is added to it.
+        trainer: runs the networks, on its devices; a callback is added to it. None computes in
+            this process with a runtime other than torch, see `PredictionSettings.chosen_runtime`.
         shard: `3/16` for the third of 16 parts, `merge` to summarise finished parts, or None.
         remake: whether masks made with other settings are made again; see `PredictionFolder`.
 
@@ -52,12 +53,13 @@ def predict_photos(
         InputError: the settings, the source or the output cannot be used. A photo that cannot be
             read is a row of the table instead.
     """
-    share = Share.of(shard, trainer.global_rank, trainer.world_size)
+    ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+    share = Share.of(shard, *ranks)
     checkpoint = "; ".join(name_checkpoint(path) for path in settings.checkpoint_files())
     folder = PredictionFolder(output, share.name)
     paths = find_inputs(source, leave_out=output)
     # a processor gains nothing from larger batches, which second looks seldom fill
-    on_processor = trainer.strategy.root_device.type == "cpu"
+    on_processor = trainer is None or trainer.strategy.root_device.type == "cpu"
     looker = settings.load_looker(together=1 if on_processor else settings.batch_size)
     runtime = looker.predictor.runtime
     log.info("computing with %s", runtime)
@@ -74,11 +76,8 @@ def predict_photos(
                 if len(missing) < len(own):
                     log.info("%d of %d photos are done already", len(own) - len(missing), len(own))
                 part = share.part(missing)
-                trainer.callbacks.append(
-                    _writer(folder, settings, looker.predictor, checkpoint, len(part))
-                )
-                run_network(looker, part, settings, trainer)
-                trainer.strategy.barrier()
+                writer = _writer(folder, settings, looker, checkpoint, len(part))
+                run_network(looker, part, settings, writer, trainer)
             if share.shards > 1:
                 log.info("part %s is done; after all parts: the same with shard=merge", shard)
             if share.shards > 1 or share.rank > 0:
@@ -97,16 +96,24 @@ def run_network(
     looker: Looker,
     photos: Sequence[InputPhoto],
     settings: PredictionSettings,
-    trainer: pl.Trainer,
+    writer: ProductWriter,
+    trainer: pl.Trainer | None = None,
 ) -> None:
-    """Predict photos; the trainer's callbacks take the probabilities."""
-    files = PhotoFiles(
-        photos, looker.predictor.size, settings.max_pixels, looker.predictor.in_channels
-    )
+    """Predict photos and write their products, by a trainer or in this process alone."""
+    predictor = looker.predictor
+    files = PhotoFiles(photos, predictor.size, settings.max_pixels, predictor.in_channels)
     workers = loading_processes("num_workers", settings.num_workers)
-    loader = photo_loader(files, settings.batch_size, workers)
-    with explain_loading_errors("start again to go on"):
-        trainer.predict(looker, loader, return_predictions=False)
+    if trainer is not None:
+        # Lightning and torch take seconds to import, which other runtimes need not wait for
+        from flukeseg.prediction.lightning.steps import run_trainer
+
+        run_trainer(trainer, looker, files, settings.batch_size, workers, writer)
+        return
+    with writer:
+        for batch, images in read_batches(files, settings.batch_size, workers):
+            started = time.perf_counter()
+            seen = looker.look(images, batch)
+            writer.write(batch, seen, images, time.perf_counter() - started)
 
 
 class Share(NamedTuple):
@@ -166,12 +173,12 @@ def refuse_missing(missing: Sequence[InputPhoto], folder: PredictionFolder) -> N
 def _writer(
     folder: PredictionFolder,
     settings: PredictionSettings,
-    predictor: Predictor,
+    looker: Looker,
     checkpoint: str,
     total: int,
 ) -> ProductWriter:
     constants = {"checkpoint": checkpoint, "threshold": settings.masks.threshold}
-    if predictor.in_channels == 4:  # how the photo is read again
+    if looker.predictor.in_channels == 4:  # how the photo is read again
         constants["in_channels"] = 4
     return ProductWriter(
         folder, settings.masks, settings.products, constants, settings.max_pixels, total

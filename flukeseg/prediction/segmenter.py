@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
-import torch
 from PIL.Image import Image
 from PIL.ImageOps import exif_transpose
 
@@ -16,15 +17,18 @@ from flukeseg.errors import InputError
 from flukeseg.images.reading import read_photo
 from flukeseg.images.resizing import resize_photo
 from flukeseg.images.rgbm import read_rgbm
-from flukeseg.images.tensors import to_tensor
+from flukeseg.masks.probability import PhotoProbability
 from flukeseg.model.precision import choose_precision
-from flukeseg.model.predictor import PhotoProbability, split_batch
+from flukeseg.model.runtimes import RuntimePredictor
 from flukeseg.prediction.looking import Cut, cut_photo
 from flukeseg.prediction.prediction import Prediction, make_prediction
 from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.pretrained import locate
 
-Photo: TypeAlias = str | Path | np.ndarray | torch.Tensor | Image
+if TYPE_CHECKING:
+    import torch
+
+Photo: TypeAlias = "str | Path | np.ndarray | torch.Tensor | Image"
 
 
 class Segmenter:
@@ -33,7 +37,7 @@ class Segmenter:
     Args:
         settings: what of them concerns masks; products are up to the caller. Without, those of
             the network that comes with flukeseg.
-        device: of torch.
+        device: of torch; other runtimes compute on the processor.
 
     Raises:
         InputError: a checkpoint cannot be loaded.
@@ -42,11 +46,13 @@ class Segmenter:
     def __init__(
         self, settings: PredictionSettings | None = None, device: str | torch.device = "cpu"
     ) -> None:
-        self.settings, self.device = settings or PredictionSettings(), torch.device(device)
-        self.looker = self.settings.load_looker().to(self.device)
+        self.settings, self.device = settings or PredictionSettings(), device
+        self.looker = self.settings.load_looker()
         self.predictor = self.looker.predictor
-        precision = choose_precision(self.settings.precision, self.device.type)
-        self.in_bf16 = precision == "bf16-mixed"
+        kind = str(device).partition(":")[0]
+        self.in_bf16 = choose_precision(self.settings.precision, kind) == "bf16-mixed"
+        if not isinstance(self.predictor, RuntimePredictor):
+            self.predictor.to(device)
 
     @classmethod
     def from_checkpoint(
@@ -127,22 +133,27 @@ class Segmenter:
             for seen, size, photo in zip(looked, sizes, photos, strict=True)
         ]
 
-    @torch.inference_mode()
     def _look_again(
         self,
         first: list[PhotoProbability],
         sizes: Sequence[tuple[int, int]],
         cuts: Sequence[Cut],
     ) -> list[PhotoProbability]:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
+        with self.in_precision():
             return self.looker.look_again(first, sizes, cuts)
 
-    @torch.inference_mode()
     def probabilities(self, photos: np.ndarray) -> list[PhotoProbability]:
         """Compute the first look at photos, N×h×w×C uint8 of `predictor.size`."""
-        image = to_tensor(photos).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
-            return split_batch(self.predictor(image))
+        with self.in_precision():
+            return self.predictor.see(np.ascontiguousarray(np.moveaxis(photos, -1, 1)))
+
+    def in_precision(self) -> AbstractContextManager[Any]:
+        """Return the context in which torch computes; nothing for other runtimes."""
+        if isinstance(self.predictor, RuntimePredictor):
+            return nullcontext()
+        import torch
+
+        return torch.autocast(self.predictor.device.type, torch.bfloat16, enabled=self.in_bf16)
 
     def _read(self, photo: Photo) -> np.ndarray:
         """Return a photo as H×W×3 uint8 RGB, or H×W×4 with its mask."""
@@ -152,7 +163,8 @@ class Segmenter:
         if isinstance(photo, Image):
             kept = channels == 4 and photo.mode == "RGBA"
             photo = np.asarray(exif_transpose(photo).convert("RGBA" if kept else "RGB"))
-        if isinstance(photo, torch.Tensor):
+        # whoever has a tensor has imported torch
+        if (torch := sys.modules.get("torch")) and isinstance(photo, torch.Tensor):
             photo = _tensor_to_array(photo)
         if not isinstance(photo, np.ndarray):
             raise InputError(
@@ -172,6 +184,8 @@ class Segmenter:
 
 def _tensor_to_array(photo: torch.Tensor) -> np.ndarray:
     """Return a photo C×H×W or H×W, uint8 or float in 0..1, as H×W×C or H×W uint8."""
+    import torch
+
     if photo.is_floating_point():
         if not bool(((photo >= 0) & (photo <= 1)).all()):
             raise InputError("a photo must be a tensor in 0..1, or uint8; it has other values")

@@ -13,7 +13,7 @@ from flukeseg.errors import InputError, require_int, require_size
 from flukeseg.images.reading import MAX_PIXELS
 from flukeseg.masks.second_look import LOOKS, SCALE
 from flukeseg.model.checkpoint_files import find_checkpoint
-from flukeseg.model.checkpoints import Classes, load_predictor
+from flukeseg.model.checkpoints import Classes, load_predictor, runtime_of
 from flukeseg.model.runtimes import RUNTIMES
 from flukeseg.model.tta import views_of
 from flukeseg.prediction.looking import Looker
@@ -79,6 +79,10 @@ class PredictionSettings:
     def checkpoint_files(self) -> list[Path]:
         """Return the file of each checkpoint, see `find_checkpoint`."""
         return [find_checkpoint(checkpoint) for checkpoint in self.checkpoints]
+
+    def chosen_runtime(self) -> str:
+        """Return what computes the networks, see `runtime_of`."""
+        return runtime_of(self.checkpoint_files(), self.runtime)
 
     def load_looker(self, together: int = 1) -> Looker:
         """Load the networks, see `flukeseg.model.checkpoints.load_predictor` and `Looker`.

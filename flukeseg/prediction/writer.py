@@ -1,4 +1,4 @@
-"""The callback that writes a prediction's files while the network computes the next photos."""
+"""What writes a prediction's files while the network computes the next photos."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
 from typing import Any
 
-import pytorch_lightning as pl
-import torch
-from pytorch_lightning.callbacks import BasePredictionWriter
+import numpy as np
 from tqdm import tqdm
 
 from flukeseg.errors import InputError
 from flukeseg.images.decoding import is_undamaged
 from flukeseg.masks.drawing import draw_thumbnail
-from flukeseg.model.predictor import PhotoProbability
+from flukeseg.masks.probability import PhotoProbability
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import stamp
 from flukeseg.prediction.journal import read_row_photo
 from flukeseg.prediction.kept_masks import hash_file
-from flukeseg.prediction.loader import PhotoBatch, PhotoFile
+from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.page import thumbnail_path
 from flukeseg.prediction.prediction import MaskSettings, make_prediction
 from flukeseg.prediction.products import NEED_PHOTO, ProductSettings, encode_products
@@ -32,7 +30,7 @@ THREADS = 2
 """Threads that resize, clean, encode and write; all of these release Python's lock."""
 
 
-class ProductWriter(BasePredictionWriter):
+class ProductWriter:
     """Makes the products of each photo and adds its line to the journal, in threads.
 
     Args:
@@ -53,65 +51,71 @@ class ProductWriter(BasePredictionWriter):
         max_pixels: int,
         total: int,
     ) -> None:
-        super().__init__(write_interval="batch")
         self.folder, self.masks, self.products = folder, masks, products
         self.constants, self.max_pixels, self.total = constants, max_pixels, total
         self.photo_is_needed = bool(NEED_PHOTO & set(products.products))
         self.threads: ThreadPoolExecutor | None = None
         self.problem: BaseException | None = None
-        self.started = 0.0
 
-    def on_predict_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def __enter__(self) -> ProductWriter:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        """Wait until all is written, after Ctrl-C too.
+
+        Raises:
+            InputError: a photo's files could not be written.
+        """
+        self.stop() if kind else self.finish()
+
+    def start(self) -> None:
         """Start threads and progress bar."""
         self.threads = ThreadPoolExecutor(THREADS)
         # where writing is slower the network waits, and memory does not grow
         self.room = BoundedSemaphore(8 * THREADS)
         self.bar = tqdm(total=self.total, unit="photo", smoothing=0.05, dynamic_ncols=True)
 
-    def on_predict_batch_start(self, *_: Any) -> None:
-        """Start the clock."""
-        self.started = time.perf_counter()
-
-    def write_on_batch_end(
+    def write(
         self,
-        trainer: pl.Trainer,
-        module: pl.LightningModule,
-        prediction: Sequence[PhotoProbability],
-        batch_indices: Sequence[int] | None,
-        batch: PhotoBatch,
-        batch_idx: int,
-        dataloader_idx: int,
+        files: Sequence[PhotoFile],
+        seen: Sequence[PhotoProbability],
+        images: np.ndarray,
+        seconds: float,
     ) -> None:
         """Hand each photo of a batch to a thread.
+
+        Args:
+            files: of the photos.
+            seen: of those that could be read, in order.
+            images: their images, N×C×H×W uint8 RGB.
+            seconds: that the network took.
 
         Raises:
             InputError: an earlier photo's files could not be written.
         """
-        files = batch["files"]
-        seconds = (time.perf_counter() - self.started) / len(files)
-        readable = zip(prediction, batch["image"], strict=False)
+        each = seconds / len(files)
+        readable = zip(seen, images, strict=False)
         for file in files:
             coarse, small = (None, None) if file.problem else next(readable)
             self.room.acquire()
-            self.threads.submit(self._finish, file, coarse, small, seconds)
+            self.threads.submit(self._finish, file, coarse, small, each)
         if self.problem:
             raise self.problem
 
-    def on_predict_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def finish(self) -> None:
         """Wait for the threads.
 
         Raises:
             InputError: a photo's files could not be written.
         """
-        self._wait()
+        self.stop()
         if self.problem:
             raise self.problem
 
-    def on_exception(self, *_: Any) -> None:
-        """Let the threads finish what they have begun, after Ctrl-C too."""
-        self._wait()
-
-    def _wait(self) -> None:
+    def stop(self) -> None:
+        """Let the threads finish what they have begun."""
         if self.threads:
             self.threads.shutdown()
             self.bar.close()
@@ -121,7 +125,7 @@ class ProductWriter(BasePredictionWriter):
         self,
         file: PhotoFile,
         coarse: PhotoProbability | None,
-        small: torch.Tensor | None,
+        small: np.ndarray | None,
         seconds: float,
     ) -> None:
         try:
@@ -137,7 +141,7 @@ class ProductWriter(BasePredictionWriter):
         self,
         file: PhotoFile,
         coarse: PhotoProbability | None,
-        small: torch.Tensor | None,
+        small: np.ndarray | None,
         seconds: float,
     ) -> None:
         started = time.perf_counter()
@@ -162,9 +166,7 @@ class ProductWriter(BasePredictionWriter):
                 names.append(name)
                 sizes.append(len(content))
             path = thumbnail_path(self.folder.state, file.photo.name)
-            self.folder.write(
-                path, draw_thumbnail(small[:3].permute(1, 2, 0).cpu().numpy(), prediction.mask)
-            )
+            self.folder.write(path, draw_thumbnail(np.moveaxis(small[:3], 0, -1), prediction.mask))
         row |= describe(file, prediction, self.products.with_anatomy) | self.constants
         if names:
             row["mask"] = names[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
+from flukeseg.file_cache import cache_folder, digest_file
 
 FOLDER = Path(__file__).parent
 
@@ -49,9 +49,7 @@ def locate(name: str) -> Path:
     network = NETWORKS[name]
     path = FOLDER / network.file
     if network.url is not None:
-        import torch  # whoever only asks for names need not wait for it
-
-        path = Path(torch.hub.get_dir()) / "flukeseg" / network.file
+        path = cache_folder() / network.file
         if not path.is_file():
             _fetch(name, network.url, path)
     if not path.is_file():
@@ -59,7 +57,7 @@ def locate(name: str) -> Path:
             f"the network {name} is not in this installation; train it: python -m flukeseg.train "
             f"+experiment={name}"
         )
-    if hashlib.sha256(path.read_bytes()).hexdigest() != network.sha256:
+    if digest_file(path) != network.sha256:
         instead = "install flukeseg again" if network.url is None else f"delete {path}"
         raise InputError(
             f"{path} is not the network {name}, its checksum is another: {instead}, or give "

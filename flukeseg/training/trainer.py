@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import hydra
 import pytorch_lightning as pl
@@ -53,3 +53,16 @@ def make_trainer(trainer: DictConfig, **arguments: Any) -> pl.Trainer:
         raise InputError(
             f"{given} is not available ({reason}); auto takes what there is"
         ) from error
+
+
+def predicting_trainer(accelerator: str, precision: str | int) -> pl.Trainer:
+    """Return a trainer that predicts on one device, in the precision that `auto` settles on."""
+    return pl.Trainer(
+        accelerator=accelerator,
+        devices=1,
+        precision=cast(Any, choose_precision(precision, accelerator)),
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )

@@ -1,0 +1,36 @@
+"""What networks see of one photo: probabilities of its pixels, in one look or two."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from flukeseg.masks.geometry import Box
+
+
+class PhotoProbability(NamedTuple):
+    """Probabilities of one photo, at the network's size.
+
+    `probability`: h×w float32 in 0..1. `spread`: h×w float32 in 0..0.5, the standard deviation
+    between views, and `disagreement`, 0..1, between their masks; both NaN after a single view.
+    `second`: second looks at parts of the photo, which do not overlap.
+    """
+
+    probability: np.ndarray
+    spread: np.ndarray
+    disagreement: float
+    second: tuple[SecondLook, ...] = ()
+
+
+class SecondLook(NamedTuple):
+    """A second look at a box of the upright photo; the others as in `PhotoProbability`.
+
+    `believed`: whether it counts, see `flukeseg.masks.second_look`.
+    """
+
+    box: Box
+    probability: np.ndarray
+    spread: np.ndarray
+    disagreement: float
+    believed: bool

@@ -1,0 +1,1 @@
+"""Prediction with torch: by Lightning's trainer, on its devices, from loading processes."""
