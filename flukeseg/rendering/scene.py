@@ -25,7 +25,7 @@ from flukeseg.rendering.splash import (
     paint_splash,
     paint_spray,
 )
-from flukeseg.rendering.visible_edge import is_visible, merge_gaps, visible_keypoints
+from flukeseg.rendering.visible_edge import is_inside, is_visible, merge_gaps, visible_keypoints
 from flukeseg.rendering.whale import (
     EDGE,
     Whale,
@@ -63,7 +63,7 @@ class Rendering:
     follow one another, and a row of NaN separates pieces that are not connected; (0, 2) where no
     edge is visible. `keypoints` is M×3×2 float32 in the same coordinates: for each of M flukes the
     tip of its left lobe, its notch and the tip of its right lobe; NaN where a point does not bound
-    the mask. `poses` are the poses of these flukes.
+    the mask, see `visible_keypoints`. `poses` are the poses of these flukes.
     """
 
     image: np.ndarray
@@ -125,7 +125,7 @@ def _paint_whale(
     # water runs off the trailing edge of a level fluke; off a raised one it has run already
     shedding = abs(whale.pose.pitch) > 0.9 and whale.pose.arch > 0
     if drips.uniform() < (0.75 if shedding else 0.06):
-        seen = edge[np.isfinite(edge[:, 0])]
+        seen = edge[is_inside(edge, frame.size)]
         curtain = paint_curtain(drips, frame, seen, wide) * (1 - cover) * (1 - lobes)
         splash = np.maximum(
             splash, curtain

@@ -85,7 +85,7 @@ def build_layers(whale: Whale, frame: Frame) -> list[Layer]:
 
 
 def trace_trailing_edge(whale: Whale, frame: Frame) -> np.ndarray:
-    """Trailing edge from tip to tip, the notch in its middle; NaN where it is outside the picture.
+    """Trailing edge from tip to tip, the notch in its middle, also where it leaves the picture.
 
     Returns (2 `EDGE` − 1)×2 float32, x and y in pixels.
     """
@@ -101,8 +101,4 @@ def trace_trailing_edge(whale: Whale, frame: Frame) -> np.ndarray:
         inner = np.stack([np.interp(column, at, mesh.points[-2, :, k]) for k in (0, 1)], 1)
         halves.append(last + cut[:, None] * (inner - last))
     path = np.concatenate([halves[0][::-1], halves[1][1:]])
-    path = (path @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
-    height, width = frame.size
-    inside = (path >= 0).all(1) & (path[:, 0] < width) & (path[:, 1] < height)
-    path[~inside] = np.nan
-    return path
+    return (path @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from flukeseg.anatomy.contour import arc_length, on_frame, points_at, subpixel_outline
 from flukeseg.anatomy.outline_network import FINE, POINTS, SMOOTHING, features, resample, smooth
 from flukeseg.rendering import Rendering, render
+from flukeseg.rendering.visible_edge import belongs_to
 
 WITHOUT = ("waves", "backdrop", "company", "skin", "light", "camera", "empty")
 """Parts of a rendering that do not change its mask."""
@@ -53,7 +54,8 @@ def _sample(picture: Rendering, fluke: np.ndarray) -> Sample:
     framed = on_frame(curve, fluke.shape)
     tree = cKDTree(curve)
     points = picture.keypoints[0]
-    ways = np.where(np.isnan(points[:, 0]), np.nan, tree.query(np.nan_to_num(points))[1] / FINE)
+    on_it = belongs_to(points, fluke, picture.mask)
+    ways = np.where(on_it, tree.query(np.nan_to_num(points))[1] / FINE, np.nan)
     edge = picture.trailing_edge
     a, b = edge[:-1], edge[1:]
     between = [a + (b - a) * share for share in np.linspace(0, 1, 8)]

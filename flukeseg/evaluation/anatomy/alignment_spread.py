@@ -11,6 +11,7 @@ from flukeseg.masks.geometry import tight_box
 from flukeseg.rendering.layout import draw_frame
 from flukeseg.rendering.mount import BARE
 from flukeseg.rendering.outline import Outline, draw_outline
+from flukeseg.rendering.visible_edge import is_inside
 from flukeseg.rendering.whale import TIP_NOTCH_TIP, build_layers, draw_whale, trace_trailing_edge
 
 POSES = 20
@@ -55,7 +56,7 @@ def _frames(rng: np.random.Generator, outline: Outline) -> np.ndarray | None:
         truth = truth[::-1]
     anatomy = find_anatomy(mask)
     tips = anatomy.left_tip, anatomy.right_tip
-    if not (np.isfinite(truth).all() and all(p.known for p in (*tips, anatomy.notch))):
+    if not (is_inside(truth, frame.size).all() and all(p.known for p in (*tips, anatomy.notch))):
         return None
     box = tight_box(mask)
     scale = np.array(SIZE[::-1]) / [box.width, box.height]

@@ -13,6 +13,7 @@ from flukeseg.anatomy.anatomy import Anatomy
 from flukeseg.rendering.pose import Pose
 
 NEAR = 0.5  # % of the span: edges this near are the same
+SAME = 10  # % of the span: a tip this near to the only visible one is meant to be that
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,15 @@ def compare(pose: str, anatomy: Anatomy, truth: np.ndarray, edge: np.ndarray) ->
         edge: K×2 trailing edge; a row of NaN lifts the pen.
     """
     given = np.array([point.xy for point in anatomy.keypoints.values()])
-    if np.isfinite(truth[0, 0]) != np.isfinite(truth[2, 0]):
-        # of a single tip it is not known on which side the other would be
-        off = np.nan_to_num(np.hypot(*(given - np.nanmax(truth[[0, 2]], 0)).T), nan=np.inf)
-        if (off[0] <= off[2]) != np.isfinite(truth[0, 0]):
-            truth = truth[::-1]
-    visible, found = np.isfinite(truth[:, 0]), np.isfinite(given[:, 0])
     span = float(np.hypot(*(truth[2] - truth[0])))
     if not np.isfinite(span):
         span = float(np.ptp(anatomy.outline, 0).max()) if len(anatomy.outline) else np.nan
+    if np.isfinite(truth[0, 0]) != np.isfinite(truth[2, 0]):
+        # of a single tip it is not known on which side the other would be
+        off = np.hypot(*(given - np.nanmax(truth[[0, 2]], 0)).T) / span * 100
+        if off[0 if np.isnan(truth[0, 0]) else 2] < SAME:
+            truth = truth[::-1]
+    visible, found = np.isfinite(truth[:, 0]), np.isfinite(given[:, 0])
     errors = np.hypot(*(given - truth).T) / span * 100
     true_edge, found_edge = _dense([edge]), _dense(anatomy.edge.parts())
     if not len(true_edge):

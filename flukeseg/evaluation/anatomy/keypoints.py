@@ -23,6 +23,7 @@ from flukeseg.evaluation.anatomy.keypoint_figures import Figures, compare, pose_
 from flukeseg.images.reading import find_photos, read_mask, read_photo
 from flukeseg.prediction.segmenter import Segmenter
 from flukeseg.rendering import Rendering, render
+from flukeseg.rendering.visible_edge import belongs_to
 
 NARROWEST = 150  # pixels: rendered flukes that are narrower are left out
 POINTS = ("left tip", "notch", "right tip")
@@ -41,13 +42,8 @@ def rendered(count: int, seed: int, size: tuple[int, int], predict: Predictor) -
             fluke = largest(picture.mask)
             if cv2.boundingRect(fluke)[2] < NARROWEST:
                 continue
-            index = _fluke_of(picture, fluke)
-            truth = picture.keypoints[index]
-            if np.isfinite(truth[[0, 2], 0]).all() and truth[0, 0] > truth[2, 0]:
-                truth = truth[::-1]
-            anatomy = predict(picture.image, fluke)
-            name = pose_of(picture.poses[index])
-            figures.append(compare(name, anatomy, truth, _edge_of(picture, fluke)))
+            pose, truth, edge = _truth(picture, fluke)
+            figures.append(compare(pose, predict(picture.image, fluke), truth, edge))
             bar.update()
     return figures
 
@@ -60,24 +56,19 @@ def largest(mask: np.ndarray) -> np.ndarray:
     return (labels == label).astype(np.uint8) if label else np.zeros_like(mask)
 
 
-def _near(fluke: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Which of N×2 points lie on a fluke's mask or within two pixels of it; NaN does not."""
-    near = cv2.dilate(fluke, np.ones((5, 5), np.uint8)) > 0
-    finite = np.isfinite(points[:, 0])
-    x, y = np.floor(points[finite]).astype(int).T
-    finite[finite] = near[y, x]
-    return finite
+def _truth(picture: Rendering, fluke: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
+    """Pose, points and trailing edge of one component: of the animal most of whose points it has.
 
-
-def _fluke_of(picture: Rendering, fluke: np.ndarray) -> int:
-    """Which of the rendered flukes a component is: the one with most points on it."""
-    return int(np.argmax([_near(fluke, points).sum() for points in picture.keypoints]))
-
-
-def _edge_of(picture: Rendering, fluke: np.ndarray) -> np.ndarray:
-    """The trailing edge on one component; NaN elsewhere."""
+    Left and right as seen in the picture; NaN for points and edge that other components have.
+    """
+    on_it = [belongs_to(points, fluke, picture.mask) for points in picture.keypoints]
+    index = int(np.argmax([known.sum() for known in on_it]))
+    points = np.where(on_it[index][:, None], picture.keypoints[index], np.nan)
+    if points[0, 0] > points[2, 0]:
+        points = points[::-1]
     edge = picture.trailing_edge
-    return np.where(_near(fluke, edge)[:, None], edge, np.float32(np.nan))
+    on_it = belongs_to(edge, fluke, picture.mask)
+    return pose_of(picture.poses[index]), points, np.where(on_it[:, None], edge, np.nan)
 
 
 def labelled(folder: Path, predict: Predictor) -> dict[str, np.ndarray]:
