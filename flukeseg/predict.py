@@ -125,7 +125,7 @@ def is_plain(trainer: DictConfig) -> bool:
 
     Any other option that was changed or added is Lightning's to follow, or to refuse.
     """
-    default = OmegaConf.load(CONF / "trainer" / "default.yaml")
+    default = DictConfig(OmegaConf.load(CONF / "trainer" / "default.yaml"))
     free = (*PLAIN, "default_root_dir")
     given, usual = (OmegaConf.masked_copy(cfg, [*cfg.keys() - free]) for cfg in (trainer, default))
     return given == usual and all(trainer[key] in values for key, values in PLAIN.items())

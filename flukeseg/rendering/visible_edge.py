@@ -3,16 +3,14 @@
 import cv2
 import numpy as np
 
-from flukeseg.rendering.whale import (
-    EDGE,
-)
+from flukeseg.rendering.whale import EDGE
 
 SEEN_NEAR = 0.015  # of the trailing edge's extent: a tip is seen if its edge is, as near as this
 
 
 def is_inside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Tell which points N×2 lie in a picture of (height, width); returns N bool."""
-    return (points >= 0).all(1) & (points < size[::-1]).all(1)
+    return np.logical_and((points >= 0).all(1), (points < size[::-1]).all(1))
 
 
 def is_visible(path: np.ndarray, mask: np.ndarray) -> np.ndarray:

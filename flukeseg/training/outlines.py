@@ -77,9 +77,7 @@ def targets(places: np.ndarray) -> np.ndarray:
     return np.concatenate([near, np.isnan(places)[..., None]], -1).astype(np.float32)
 
 
-def fit(
-    samples: list[Sample], steps: int, seed: int, start: Path | None = None
-) -> OutlineNetwork:
+def fit(samples: list[Sample], steps: int, seed: int, start: Path | None = None) -> OutlineNetwork:
     """Fit a network: AdamW, a rate that falls as a cosine; go on from the weights of `start`."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
