@@ -127,7 +127,10 @@ def is_plain(trainer: DictConfig) -> bool:
     """
     default = DictConfig(OmegaConf.load(CONF / "trainer" / "default.yaml"))
     free = (*PLAIN, "default_root_dir")
-    given, usual = (OmegaConf.masked_copy(cfg, [*cfg.keys() - free]) for cfg in (trainer, default))
+    given, usual = (
+        OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in free])
+        for cfg in (trainer, default)
+    )
     return given == usual and all(trainer[key] in values for key, values in PLAIN.items())
 
 
