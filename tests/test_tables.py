@@ -216,7 +216,8 @@ def test_wildbook_imports(tmp_path):
         ("S", (21.0, 30.0, 36.0), "W", (174.0, 0.0, 0.0)),
     )
     names = individuals(tmp_path / "who.csv", "photo,name\nété_000.png,Ahab\n")
-    fill(wildbook_table(tmp_path, names, HUMPBACK, "Tonga", 2020, None), Predictions(predicted))
+    known = Predictions(predicted, tmp_path / "photos")  # changed since they were predicted on
+    fill(wildbook_table(tmp_path, names, HUMPBACK, "Tonga", 2020, None), known)
     first, second = (rows_of(tmp_path / f"wildbook/00{i}/encounters.csv") for i in (1, 2))
     assert (len(first), len(second)) == (200, 2)
     assert first[0] == {
