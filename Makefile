@@ -26,7 +26,7 @@ audit:
 lowest:
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --editable "$(EXTRAS)"
-	.venv-lowest/bin/python -m pytest -W default $(QUICK)
+	.venv-lowest/bin/python -m pytest -o filterwarnings=default $(QUICK)
 
 # the versions that the tests passed on; leave the constraints out to take the newest
 $(READY): pyproject.toml .ci/constraints.txt

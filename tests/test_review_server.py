@@ -168,14 +168,13 @@ def test_photos_are_added_under_their_own_name_only(client, out):
 def test_a_photo_that_was_removed_is_said_so(client, out):
     photo, _, _ = first(client)
     row = next(r for r in PredictionFolder(out).rows() if r["name"] == photo["name"])
-    kept = Path(row["key"]).read_bytes()
-    Path(row["key"]).unlink()
+    moved = Path(row["key"]).rename(out / "moved")
     try:
         answer = client.get(f"/api/photos/{photo['id']}/photo.jpg")
         assert answer.status_code == 409
         assert row["key"] in answer.json()["detail"]
     finally:
-        Path(row["key"]).write_bytes(kept)
+        moved.rename(row["key"])
 
 
 def test_a_download_holds_masks_as_they_are_now(client, out):

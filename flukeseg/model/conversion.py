@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.models import reparameterize_model
+from timm.utils import reparameterize_model
 from torch import Tensor
 
 from flukeseg.errors import InputError
