@@ -1,8 +1,7 @@
 """Fit the outline network to rendered flukes: `python -m flukeseg.training.outlines weights.npz`.
 
-The weights of `flukeseg/anatomy/outline_network.npz` were fitted to 7,900 renderings in three
-rounds of these steps, about 4,200 batches. On one free core: 0.05 s for a rendering, 0.1 s for a
-step.
+The weights of `flukeseg/anatomy/outline_network.npz` were fitted by the default options. On one free
+core: 0.05 s for a rendering, 0.1 s for a step.
 """
 
 from __future__ import annotations
