@@ -26,7 +26,8 @@ JOBS = {
 """Jobs with a configuration, and the options that each cannot do without."""
 
 PROGRAMS = {
-    "data.humpback450", "evaluation.wide_frames", "rendering", "sweep", "training.shrink",
+    "data.humpback450", "evaluation.anatomy.keypoints", "evaluation.wide_frames", "rendering",
+    "sweep", "training.outlines", "training.shrink",
 }  # fmt: skip
 """Modules that the documentation runs and that have no configuration."""
 

@@ -95,9 +95,8 @@ def find_anatomy(
     places = points_at(outline, length, ways * length[-1])
     near = length[-1] / POINTS  # the network's points are this far from each other
     framed = outline[on_frame(outline, mask.shape)]
-    # where the frame cuts a lobe, the corner that is left is not its tip; a tip may touch it
     cut = np.array([_near(place, framed, near) > near / 2 for place in places])
-    known = _consistent(reading) & (~cut | [False, True, False])
+    known = _consistent(reading)
     apart = np.hypot(*(places[2] - places[0])) / np.ptp(outline, 0).max()
     if known[[0, 2]].all() and apart < TIPS_APART:
         known[[0, 2]] = False
