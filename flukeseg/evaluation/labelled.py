@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from flukeseg.atomic_files import atomic_write
 from flukeseg.data.pair_folder import FolderDataModule
-from flukeseg.data.pairs import photo_folder
 from flukeseg.data.rendered import RenderedDataModule
 from flukeseg.errors import InputError
 from flukeseg.evaluation import stress
@@ -63,9 +62,7 @@ def labelled_photos(
             "a mixture of sources cannot be judged on; give data=folder data.root=DIR, or "
             "data=synthetic"
         )
-    truths = find_true_masks(
-        data.root, data.mask_threshold, "data.root", photo_folder(data.in_channels)
-    )
+    truths = find_true_masks(data.root, data.mask_threshold, "data.root", data.in_channels)
     if subset == "all":
         return truths
     root = data.root.absolute()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flukeseg.csv_cells import unescape_rows
+from flukeseg.data.pairs import photo_folder
 from flukeseg.errors import InputError
 from flukeseg.images.reading import IMAGE_SUFFIXES, MASK_THRESHOLD
 from flukeseg.prediction.inputs import InputPhoto, write_list
@@ -59,20 +60,21 @@ def find_true_masks(
     folder: str | Path,
     threshold: int = MASK_THRESHOLD,
     key: str = "truth",
-    images: str = "images",
+    in_channels: int = 3,
 ) -> dict[str, TrueMask]:
     """List the true masks of a folder by name, which is the path without suffix.
 
-    A labelled folder has `masks/`, and beside it `images/`, for which `images` may give another
-    name, and `edges/` (trailing edges, a CSV with columns x, y in pixels); any other folder is a
-    folder of masks. `key` is the option that named it, for errors.
+    A labelled folder has `masks/`, and beside it `images/`, or `rgbm/` for photos of 4 channels,
+    and `edges/` (trailing edges, a CSV with columns x, y in pixels); any other folder is a folder
+    of masks. `key` is the option that named it, for errors.
 
     Raises:
         InputError: there is no such folder, it holds no masks, or two of one name.
     """
     folder = Path(folder)
     masks = folder / "masks" if (folder / "masks").is_dir() else folder
-    photos = _by_name(key, folder / images) if (folder / images).is_dir() else {}
+    images = folder / photo_folder(in_channels)
+    photos = _by_name(key, images) if images.is_dir() else {}
     edges = folder / "edges"
     found = {
         name: TrueMask(
@@ -80,7 +82,7 @@ def find_true_masks(
             edge if (edge := edges / f"{name}.csv").is_file() else None,
             photos.get(name),
             threshold,
-            4 if images == "rgbm" else 3,
+            in_channels,
         )
         for name, path in _by_name(key, masks).items()
     }

@@ -13,7 +13,7 @@ from flukeseg.errors import InputError
 from flukeseg.evaluation.pairing import PredictedMask, TrueMask
 from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.images.resizing import resize_mask, resize_photo
-from flukeseg.images.rgbm import read_rgbm
+from flukeseg.images.rgbm import read_rgbm_photo
 from flukeseg.masks.drawing import OUTLINE, draw_outline
 from flukeseg.masks.geometry import Box, tight_box
 from flukeseg.masks.sheets import TRUTH
@@ -86,10 +86,8 @@ def _photo(
     if truth.photo is None:
         return grey
     try:
-        if truth.in_channels == 4:
-            photo = read_rgbm(truth.photo, None, max_pixels)[..., :3].copy()
-        else:
-            photo = read_photo(truth.photo, max_pixels)
+        read = read_rgbm_photo if truth.in_channels == 4 else read_photo
+        photo = read(truth.photo, max_pixels)
     except InputError:
         return grey
     # masks may be smaller than the photo

@@ -56,7 +56,7 @@ class PredictedPhoto:
         """
         if self.folder is None:
             try:
-                require_same_photo({"key": str(self.path), "stamp": self.stamp})
+                require_same_photo(str(self.path), self.stamp)
             except InputError as error:
                 raise InputError(f"{error}, or give photos= if the photos were moved") from error
             return self.path

@@ -41,3 +41,12 @@ def read_rgbm(
             rgbm = np.array(image)
     rgbm[..., 3] = np.where(rgbm[..., 3] > 127, 255, 0)
     return rgbm if size is None else resize_photo(rgbm, size)
+
+
+def read_rgbm_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read the photo of a file of the product `rgbm`, without its mask: H×W×3 uint8 RGB.
+
+    Raises:
+        InputError: as `read_rgbm`.
+    """
+    return np.ascontiguousarray(read_rgbm(path, max_pixels=max_pixels)[..., :3])

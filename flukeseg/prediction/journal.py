@@ -19,7 +19,7 @@ import numpy as np
 
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_for_network
-from flukeseg.images.rgbm import read_rgbm
+from flukeseg.images.rgbm import read_rgbm_photo
 from flukeseg.prediction.inputs import stamp
 
 _COUNTS = ("width", "height", "flukes", "exif_orientation")
@@ -99,9 +99,9 @@ def read_row_photo(
     Raises:
         InputError: it cannot be read, or is not the file that was predicted on.
     """
-    require_same_photo(row)
+    require_same_photo(row["key"], row.get("stamp"))
     if row.get("in_channels") == 4:
-        return np.ascontiguousarray(read_rgbm(row["key"], max_pixels=max_pixels)[..., :3])
+        return read_rgbm_photo(row["key"], max_pixels)
     return read_for_network(row["key"], size, max_pixels)[0]
 
 
@@ -114,18 +114,18 @@ def is_same_photo(row: Mapping[str, Any]) -> bool:
     return row.get("stamp") is not None and row["stamp"] == stamp(row["key"])
 
 
-def require_same_photo(row: Mapping[str, Any]) -> None:
-    """Check `is_same_photo`.
+def require_same_photo(path: str, known: list[int] | None) -> None:
+    """Check as `is_same_photo` that a photo has the stamp that is known of it.
 
     Raises:
-        InputError: it is not.
+        InputError: it has not.
     """
-    if stamp(row["key"]) is None:
-        raise InputError(f"{row['key']} is not there any more; put it back")
-    if not is_same_photo(row):
+    now = stamp(path)
+    if now is None:
+        raise InputError(f"{path} is not there any more; put it back")
+    if now != known:
         raise InputError(
-            f"{row['key']} was changed since it was predicted on, or is another file; predict on "
-            "it again"
+            f"{path} was changed since it was predicted on, or is another file; predict on it again"
         )
 
 
