@@ -58,7 +58,7 @@ def judge_folds(
             raise InputError(f"{folder} is not a run of one fold; train it with data.fold=")
         if not is_finished(folder):
             raise InputError(f"{folder} is not finished; resume the sweep with ckpt_path=last")
-        truths |= find_true_masks(data.root, data.mask_threshold, "data.root")
+        truths |= find_true_masks(data.root, data.mask_threshold, "data.root", data.in_channels)
         names = data.validation_names()
         if twice := sorted(set(names) & pairs.keys()):
             raise InputError(
