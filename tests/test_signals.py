@@ -1,5 +1,7 @@
 """Signals to a job, at moments at which Python would ignore them."""
 
+import multiprocessing
+import os
 import signal
 import sys
 import time
@@ -35,3 +37,37 @@ def test_a_job_that_ends_before_is_done():
     with stop_on_signals():
         Deleted()
     time.sleep(0.1)
+
+
+class Loader:
+    """Something whose loading process was killed when it had nothing left to do."""
+
+    def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
+
+    def __del__(self):
+        raise RuntimeError(self.sentence)
+
+
+def test_a_loading_process_that_is_missed_by_nobody(capsys, monkeypatch):
+    with stop_on_signals():
+        Loader("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    assert capsys.readouterr().err == ""
+    shown = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda ignored: shown.append(str(ignored.exc_value)))
+    with stop_on_signals():
+        Loader("something else")
+    assert shown == ["something else"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is inherited")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_loading_process_that_has_just_begun_says_nothing(capfd, number):
+    with stop_on_signals():
+        context = multiprocessing.get_context("fork")
+        child = context.Process(target=time.sleep, args=(0.5,))
+        child.start()
+        os.kill(child.pid, number)
+        child.join()
+    assert child.exitcode == (0 if number == signal.SIGINT else -signal.SIGTERM)
+    assert capfd.readouterr().err == ""
