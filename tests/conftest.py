@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +31,16 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["FLUKESEG_CACHE_MB"] = "0"  # nothing is left in the home of whoever runs the tests
 
+# absl, which tensorboard imports, closes the stream that was stderr then as soon as Hydra sets up
+# logging, unless it is stderr still: under pytest, the file that captures every later test's
+with suppress(ImportError):
+    import absl.logging
+
+    absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
+
+# a busy machine is no failure
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
 # of tests/test_fuzz.py: pytest tests/test_fuzz.py --hypothesis-profile=long
 settings.register_profile(
     "long", max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck)
@@ -48,6 +60,13 @@ TINY = [
     "trainer.accelerator=cpu",
 ]
 """Overrides that make any experiment a matter of seconds."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    before = {path.name for path in ROOT.iterdir()}
+    yield
+    assert {path.name for path in ROOT.iterdir()} <= before | {".hypothesis", ".pytest_cache"}
 
 
 def write_rgb(path: Path, image: np.ndarray) -> None:

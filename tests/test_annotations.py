@@ -131,7 +131,7 @@ def test_untouched_masks_come_back_bit_for_bit(kind, predicted, tmp_path):
 
 
 @given(SMALL)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_outlines_and_runs_are_exact(mask):
     np.testing.assert_array_equal(paint_centres(centre_outlines(mask), mask.shape), mask)
     np.testing.assert_array_equal(paint_edges(edge_outlines(mask), mask.shape), mask)

@@ -66,7 +66,7 @@ def test_strength_out_of_range_names_the_key(strength):
         training_transform(strength)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(0.1, MAX_STRENGTH), st.integers(0, 10**6))
 def test_photo_and_mask_keep_their_form(strength, seed):
     picture = render(7, (48, 96))
@@ -81,7 +81,7 @@ def test_photo_and_mask_keep_their_form(strength, seed):
     assert np.array_equal(again[1], mask)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6))
 def test_mask_moves_with_the_photo(seed):
     """A photo that is its own mask, warped, still is: only where its grey is near a half, less."""

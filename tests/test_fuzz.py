@@ -42,7 +42,7 @@ MAX_PIXELS = 10**6
 LONGEST = 20  # seconds
 
 SHORT = settings(
-    max_examples=40, derandomize=True, database=None, deadline=None,
+    max_examples=40, derandomize=True, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 fuzzed = settings() if settings.default.max_examples > 1000 else SHORT

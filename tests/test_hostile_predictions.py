@@ -230,7 +230,8 @@ def test_photos_that_were_changed_are_refused(tmp_path, capsys):
     predicted = corrected(tmp_path)
     (tmp_path / "photos/m000.png").touch()
     with pytest.raises(SystemExit):
-        run_job(import_module("flukeseg.collect"), f"predictions={predicted}", "output=pairs")
+        run_job(import_module("flukeseg.collect"), f"predictions={predicted}",
+                f"output={tmp_path / 'pairs'}")  # fmt: skip
     assert "was changed since it was predicted on" in capsys.readouterr().err
 
 

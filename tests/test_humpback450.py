@@ -361,9 +361,7 @@ def test_a_bomb_that_states_a_small_size_is_not_unpacked(server, kaggle, root, m
         st.tuples(st.integers(0, len(ARCHIVE) - 1), st.integers(0, 255)), min_size=1, max_size=6
     )
 )
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_zip_never_gives_a_damaged_mask(tmp_path, changes):
     damaged = bytearray(ARCHIVE)
     for at, value in changes:

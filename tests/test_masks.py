@@ -27,7 +27,7 @@ from flukeseg.rendering import render
 EVERYTHING = Cleaning(island_share=0.01, hole_share=0, min_coverage=0)
 SIZES = array_shapes(min_dims=2, max_dims=2, max_side=24)
 MASKS = arrays(np.uint8, SIZES, elements=st.integers(0, 1))
-quick = settings(deadline=None, max_examples=60)
+quick = settings(max_examples=60)
 # pycocotools 2.0.11 against numpy 2; nothing of ours
 of_coco = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -258,7 +258,7 @@ def _size_free(figures: dict[str, float], truth: np.ndarray) -> dict[str, float]
     return kept | {name: figures[name] * wide for name in ("hd95", "assd")}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(PAIRS)
 def test_range_and_symmetry(pair):
     predicted, truth = pair
@@ -274,7 +274,7 @@ def test_range_and_symmetry(pair):
     _assert_close({name: one[name] for name in other}, other)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(PAIRS)
 def test_pixel_counts_agree_with_smp(pair):
     predicted, truth = (torch.from_numpy(mask.astype(np.int64))[None, None] for mask in pair)
@@ -284,13 +284,13 @@ def test_pixel_counts_agree_with_smp(pair):
     }
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(PAIRS)
 def test_same_masks_are_perfect(pair):
     _assert_perfect(photo_metrics(pair[0], pair[0]))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(PAIRS)
 def test_flipped_and_transposed(pair):
     predicted, truth = pair
@@ -301,7 +301,7 @@ def test_flipped_and_transposed(pair):
     _assert_close(turned, _size_free(figures, truth))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(PAIRS, st.integers(0, 8), st.integers(0, 8))
 def test_moved_within_the_frame(pair, down, right):
     """No pixel of either mask touches the frame, here or there."""
@@ -319,7 +319,7 @@ def test_moved_within_the_frame(pair, down, right):
     _assert_close(placed(1 + down, 1 + right), placed(1, 1), 1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(PAIRS, st.integers(0, 2**32))
 def test_edge_flipped_and_transposed(pair, seed):
     mask = pair[0]

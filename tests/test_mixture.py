@@ -43,7 +43,7 @@ from flukeseg.rendering import PARTS, render
 from flukeseg.training.split_record import refuse_changed_photos, write_split
 
 SMALL = (32, 64)
-quick = settings(deadline=None, max_examples=40)
+quick = settings(max_examples=40)
 
 
 def noise(letter: str, count: int) -> CachedPhotos:
@@ -476,7 +476,7 @@ def test_a_mask_of_another_size_than_its_photo_is_told(tmp_path):
 
 
 @given(st.floats(0, MAX_STRENGTH), st.integers(0, 10**6))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_what_is_unknown_moves_with_the_photo_and_stays_unknown(strength, seed):
     """Warped with the mask, it is where it would be alone, but for rounding at its edge."""
     picture = render(7, (48, 96))

@@ -90,7 +90,7 @@ def test_soft_dice_of_nothing_is_one():
     assert metric.compute() == pytest.approx(1)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(st.integers(33, 100), st.integers(33, 100))
 def test_network_takes_any_size(height, width):
     network = FlukeNetwork("test_resnet").eval()

@@ -481,7 +481,7 @@ def test_truncations(tmp_path, content):
 
 
 @given(st.binary(max_size=200), st.sampled_from(DAMAGEABLE), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_random_bytes_and_flipped_ones(tmp_path_factory, junk, content, data):
     path = tmp_path_factory.getbasetemp() / "flipped.jpg"
     path.write_bytes(content[: data.draw(st.sampled_from([0, 4, 12, 30]))] + junk)
@@ -577,7 +577,7 @@ def test_names_that_some_disk_takes_for_one_collide():
     st.tuples(st.integers(1, 40), st.integers(1, 40)),
     st.tuples(st.integers(1, 40), st.integers(1, 40)),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_resizing_keeps_flat_pictures_flat(before, after):
     assert (
         resize_photo(np.full((*before, 3), 77, np.uint8), after) == np.full((*after, 3), 77)

@@ -36,7 +36,7 @@ def _same(a: Rendering, b: Rendering) -> bool:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.one_of(st.integers(0, 2**63), st.lists(st.integers(0, 2**32), min_size=1, max_size=3)),
     size=st.tuples(st.integers(8, 80), st.integers(8, 140)),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, TINY, predict_with, run_job, write_pairs, write_rgb
 from hydra import compose, initialize_config_dir
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -422,7 +422,6 @@ def test_the_least_confidence_by_hand(precision, expected):
              unique_by=lambda pair: pair[0]),
     st.sampled_from([0.3, 0.5, 0.8, 1.0]),
 )  # fmt: skip
-@settings(deadline=None)
 def test_of_the_masks_that_are_taken_enough_are_good(known, precision):
     confidence, dice = (np.array(values, float) for values in zip(*known, strict=True))
     shares = {c: dice[confidence >= c].mean() for c in confidence if (confidence >= c).sum() >= 5}

@@ -11,7 +11,7 @@ from flukeseg.command_line import quote_text
 from flukeseg.errors import InputError
 from flukeseg.prediction.inputs import find_inputs, name_inputs
 
-quick = settings(deadline=None, max_examples=150)
+quick = settings(max_examples=150)
 
 
 def fill(root: Path, *names: str) -> None:

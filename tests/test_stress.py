@@ -253,7 +253,7 @@ def test_card_leaves_the_photo_whole(picture):
 sides = st.one_of(st.integers(1, 9), st.integers(1, 70))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(sides, sides, st.sampled_from(["none", "full", "some", "dot"]), st.text(max_size=5))
 def test_any_size_and_mask(height, width, kind, key):
     rng = np.random.default_rng(height * 100 + width)

@@ -12,7 +12,7 @@ from flukeseg.model.tta import BLUR, FLIP, LARGE, PLAIN, TTA, average_views, vie
 
 VIEWS = sorted({view for views in TTA.values() for view in views}, key=lambda view: view.name)
 by_name = pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-quick = settings(deadline=None, max_examples=40)
+quick = settings(max_examples=40)
 
 
 def some(height: int, width: int, channels: int = 1, seed: int = 0) -> torch.Tensor:
