@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import logging
 import os
@@ -63,6 +64,15 @@ def stop_on_signals() -> Iterator[None]:
             timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
+        _mind_no_loading_process_at_exit()
+
+
+@functools.cache
+def _mind_no_loading_process_at_exit() -> None:
+    # torch raises wherever Python is when one ends, also in what others do at exit; what is
+    # registered last is done first
+    if hasattr(signal, "SIGCHLD"):
+        atexit.register(signal.signal, signal.SIGCHLD, signal.SIG_DFL)
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -71,3 +72,27 @@ def test_a_loading_process_that_has_just_begun_says_nothing(capfd, number):
         child.join()
     assert child.exitcode == (0 if number == signal.SIGINT else -signal.SIGTERM)
     assert capfd.readouterr().err == ""
+
+
+ENDS = """
+import atexit, os, signal, time
+from flukeseg.signals import stop_on_signals
+
+def end_a_process():
+    if not os.fork():
+        os._exit(1)
+    time.sleep(0.3)
+
+def handler(number, frame):
+    raise RuntimeError("DataLoader worker is killed")
+
+atexit.register(end_a_process)
+with stop_on_signals():
+    signal.signal(signal.SIGCHLD, handler)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is signalled")
+def test_a_loading_process_that_ends_while_the_job_exits_is_minded_by_nobody():
+    done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
