@@ -19,7 +19,7 @@ from conftest import write_rgb
 from flukeseg.rendering import render
 
 ALL = "[probability,uncertainty,overlay,cutout,white,crop,rgbm,edge,aligned,coco,gallery]"
-MOST = {("none", 0): 2000, ("mask", 0): 3000, ("mask", 2): 3200, ("all", 0): 5000}
+MOST = {("none", 0): 1300, ("mask", 0): 1800, ("mask", 2): 1900, ("all", 0): 3400}
 """MB; the first is of a photo of 1 megapixel."""
 
 
