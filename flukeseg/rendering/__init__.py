@@ -4,6 +4,7 @@ They replace photographs that may not be distributed, for training and in the te
 them is copied from a photograph. README.md in this folder says what each file draws.
 """
 
+from flukeseg.rendering.not_flukes import render_not_fluke
 from flukeseg.rendering.scene import PARTS, Rendering, check_parts, render
 
-__all__ = ["PARTS", "Rendering", "check_parts", "render"]
+__all__ = ["PARTS", "Rendering", "check_parts", "render", "render_not_fluke"]

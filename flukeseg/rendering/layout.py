@@ -6,15 +6,17 @@ import numpy as np
 
 from flukeseg.rendering.frame import Frame
 from flukeseg.rendering.mount import Mount
-from flukeseg.rendering.whale import Whale
 
 
 def draw_frame(
-    rng: np.random.Generator, whale: Whale, mount: Mount, size: tuple[int, int]
+    rng: np.random.Generator, box: np.ndarray, mount: Mount, size: tuple[int, int]
 ) -> Frame:
-    """Draw the crop: mostly tight around the fluke, sometimes wide, sometimes cutting it off."""
+    """Draw the crop: mostly tight around a box, sometimes wide, sometimes cutting it off.
+
+    `box` is x0, y0, x1, y1 of the fluke in half-spans, as `Whale.box`.
+    """
     _, above, _, below = mount.margins
-    x0, y0, x1, y1 = whale.box
+    x0, y0, x1, y1 = box
     wide, tall = max(x1 - x0, 0.2), max(y1 - y0, 0.05)
     kind = rng.choice(["tight", "medium", "distant"], p=[0.68, 0.21, 0.11])
     if kind == "tight":

@@ -36,7 +36,8 @@ class Layer:
         return values.reshape(-1, *values.shape[2:])[: len(self.at)]
 
 
-def _fold(values: np.ndarray) -> np.ndarray:
+def fold(values: np.ndarray) -> np.ndarray:
+    """Fold n elements into rows of `ROW` pixels, the last element repeated at the end."""
     return np.pad(values, (0, -len(values) % ROW), "edge").reshape(-1, ROW)
 
 
@@ -142,7 +143,7 @@ def rasterise(
         slope = (rows - 1) / np.maximum(np.hypot(m[:, 2], m[:, 3]), 1e-4)  # pixels per chord
         kept = np.minimum(1 - table[whose, 1, where] - edge, edge - table[whose, 0, where])
         alpha = np.minimum(alpha, np.clip(0.5 + kept * slope, 0, 1))
-    map_i, map_j = _fold(i), _fold(np.clip(j, 0, rows - 1) + rows * whose.astype(np.float32))
+    map_i, map_j = fold(i), fold(np.clip(j, 0, rows - 1) + rows * whose.astype(np.float32))
 
     def attribute(name: str) -> np.ndarray:
         atlas = np.concatenate([getattr(mesh, name) for mesh in meshes])
@@ -154,7 +155,7 @@ def rasterise(
         attribute("plane"),
         attribute("normal"),
         attribute("ventral"),
-        _fold(edge) if cuts is not None else np.full(map_i.shape, 0.5, np.float32),
-        _fold(along),
+        fold(edge) if cuts is not None else np.full(map_i.shape, 0.5, np.float32),
+        fold(along),
         cuts is None,
     )

@@ -74,8 +74,8 @@ class Rendering:
 
 
 @dataclass(frozen=True)
-class _Surroundings:
-    """What a whale is painted into: the picture so far, and the colours that affect it."""
+class Surroundings:
+    """What an animal is painted into: the picture so far, and the colours that affect it."""
 
     image: np.ndarray
     relief: np.ndarray  # slope of the painted waves
@@ -86,7 +86,7 @@ class _Surroundings:
 
 
 def _paint_whale(
-    rng: np.random.Generator, whale: Whale, frame: Frame, around: _Surroundings
+    rng: np.random.Generator, whale: Whale, frame: Frame, around: Surroundings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Paint a whale and the water around it, in place; return its coverage and trailing edge."""
     wakes, drips, mirror, sprays = rng.spawn(4)
@@ -130,15 +130,46 @@ def _paint_whale(
         splash = np.maximum(
             splash, curtain
         )  # transparent: the peduncle behind it stays in the mask
+    paint_foam(sprays, frame, wide, around, splash, tone)
+    return mask * (1 - solid), edge
+
+
+def paint_foam(
+    rng: np.random.Generator,
+    frame: Frame,
+    wide: float,
+    around: Surroundings,
+    splash: np.ndarray,
+    tone: np.ndarray,
+) -> None:
+    """Paint splash H×W of a brightness H×W, and spray around an animal `wide` frame widths wide."""
     wet = np.flatnonzero(splash.any(1))
     if len(wet):
         band = slice(wet[0], wet[-1] + 1)
         foam = mix(np.zeros(3, np.float32), around.water.foam, tone[band])
-        blend_over(image[band], foam, splash[band])
-    spray = paint_spray(sprays, frame, wide)
+        blend_over(around.image[band], foam, splash[band])
+    spray = paint_spray(rng, frame, wide)
     if spray.any():
-        blend_over(image, around.water.foam, spray)
-    return mask * (1 - solid), edge
+        blend_over(around.image, around.water.foam, spray)
+
+
+def draw_surroundings(
+    tint: np.random.Generator,
+    swell: np.random.Generator,
+    far: np.random.Generator,
+    lamp: np.random.Generator,
+    frame: Frame,
+    without: Collection[str] = (),
+) -> Surroundings:
+    """Draw water, sky, land and light, each from a generator of its own."""
+    water = draw_water(tint)
+    image, relief = paint_sea(swell, frame, water)
+    if "waves" in without:
+        image, relief = np.full_like(image, water.mean), np.zeros_like(relief)
+    sky = draw_sky(tint, water)
+    if "backdrop" not in without:
+        paint_backdrop(far, frame, sky, image)
+    return Surroundings(image, relief, water, draw_light(lamp), sky.low, without)
 
 
 def render(
@@ -168,18 +199,11 @@ def render(
     mount = draw_mount(lens)
     if "mount" in without:
         mount = BARE
-    frame = draw_frame(crop, whale, mount, size)
-    water = draw_water(tint)
-    image, relief = paint_sea(swell, frame, water)
-    if "waves" in without:
-        image, relief = np.full_like(image, water.mean), np.zeros_like(relief)
-    sky = draw_sky(tint, water)
-    if "backdrop" not in without:
-        paint_backdrop(far, frame, sky, image)
+    frame = draw_frame(crop, whale.box, mount, size)
+    around = draw_surroundings(tint, swell, far, lamp, frame, without)
     if "company" not in without:
-        paint_distractors(near, frame, image, empty=count == 0)
+        paint_distractors(near, frame, around.image, empty=count == 0)
 
-    around = _Surroundings(image, relief, water, draw_light(lamp), sky.low, without)
     places = [(whale, frame)][:count]
     if count == 2:
         places.append((draw_whale(cast), draw_frame_beside(crop, frame)))
@@ -192,7 +216,7 @@ def render(
         coverage = np.maximum(coverage, mask)
         paths += [path, gap]
     photo, kept = photograph(
-        lens, image, mount, frame.slope, frame.aspect, developed="camera" not in without
+        lens, around.image, mount, frame.slope, frame.aspect, developed="camera" not in without
     )
     truth = (coverage > 0.5).astype(np.uint8)
     if kept is not None:

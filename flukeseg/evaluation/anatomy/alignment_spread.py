@@ -45,7 +45,7 @@ def _spread(rng: np.random.Generator) -> np.ndarray:
 def _frames(rng: np.random.Generator, outline: Outline) -> np.ndarray | None:
     """True tips and notch in each frame, 3×3×2; None if not all points are seen and found."""
     whale = draw_whale(rng, outline)
-    frame = draw_frame(rng, whale, BARE, PHOTO)
+    frame = draw_frame(rng, whale.box, BARE, PHOTO)
     coverage = np.zeros(frame.size, np.float32).ravel()
     for layer in build_layers(whale, frame):
         coverage[layer.at] = np.maximum(coverage[layer.at], layer.alpha)
