@@ -12,13 +12,13 @@ from omegaconf import DictConfig
 from flukeseg import command_line
 from flukeseg.errors import InputError
 from flukeseg.installation import CONF
+from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.model.checkpoint_files import find_checkpoint, name_checkpoint
 from flukeseg.model.checkpoints import AnyPredictor, load_module, load_predictor
 from flukeseg.model.conversion import save
 from flukeseg.model.exported import FORMATS, SUFFIXES, Facts
 from flukeseg.model.network import ProbabilityNetwork
 from flukeseg.model.predictor import Predictor
-from flukeseg.prediction.prediction import MaskSettings
 from flukeseg.pretrained import NETWORKS
 from flukeseg.rendering import render
 from flukeseg.training.trainer import quiet_lightning

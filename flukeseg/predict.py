@@ -18,7 +18,7 @@ from flukeseg.csv_cells import unescape_rows
 from flukeseg.errors import InputError, require_size
 from flukeseg.exchange.all_tables import TABLES, TableSettings, write_tables
 from flukeseg.installation import CONF
-from flukeseg.prediction.prediction import MaskSettings
+from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.prediction.products import ProductSettings
 from flukeseg.prediction.run import predict_photos
 from flukeseg.prediction.settings import PredictionSettings, split_products
@@ -180,12 +180,13 @@ def read_mask_settings(cfg: DictConfig) -> MaskSettings:
     Raises:
         InputError: a value is out of range.
     """
-    for key in ("cleaning", "review"):
+    for key in ("cleaning", "recognition", "review"):
         if cfg[key] is None:
             raise InputError(f"{key}={cfg[key]} must not be empty")
     return MaskSettings(
         threshold=cfg.threshold,
         cleaning=hydra.utils.instantiate(cfg.cleaning),
+        recognition=hydra.utils.instantiate(cfg.recognition),
         review=hydra.utils.instantiate(cfg.review),
     )
 

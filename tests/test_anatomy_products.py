@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from flukeseg.anatomy.alignment import Alignment
+from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.prediction.inputs import InputPhoto
 from flukeseg.prediction.loader import PhotoFile
-from flukeseg.prediction.prediction import MaskSettings, PhotoProbability, make_prediction
+from flukeseg.prediction.prediction import PhotoProbability, make_prediction
 from flukeseg.prediction.products import ProductSettings, encode_products
 from flukeseg.prediction.table import COLUMNS, describe
 from flukeseg.rendering import render

@@ -14,9 +14,9 @@ from flukeseg.errors import InputError
 from flukeseg.masks.cleaning import Cleaned, Cleaning, clean
 from flukeseg.masks.coco import run_lengths
 from flukeseg.masks.geometry import Box, rotated_box, tight_box
+from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.review import Review, confidence
 from flukeseg.prediction.prediction import (
-    MaskSettings,
     PhotoProbability,
     Prediction,
     make_prediction,

@@ -19,6 +19,7 @@ from flukeseg.images.reading import read_mask
 from flukeseg.images.resizing import resize_map, resize_photo
 from flukeseg.masks.cleaning import Cleaned, Cleaning, clean
 from flukeseg.masks.geometry import Box
+from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.probability import PhotoProbability
 from flukeseg.masks.second_look import (
     boxes_to_look_at,
@@ -32,7 +33,7 @@ from flukeseg.model.predictor import Predictor
 from flukeseg.prediction.inputs import InputPhoto
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.looking import Looker, cut_photo
-from flukeseg.prediction.prediction import MaskSettings, make_prediction
+from flukeseg.prediction.prediction import make_prediction
 from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.rendering import render
 

@@ -37,17 +37,21 @@ class Review:
         for name, value in vars(self).items():
             require_number(f"review.{name}", value)
 
-    def reasons(self, cleaned: Cleaned, disagreement: float) -> tuple[str, ...]:
+    def reasons(
+        self, cleaned: Cleaned, disagreement: float, is_doubtful: bool = False
+    ) -> tuple[str, ...]:
         """Return the reasons to review a mask, if any.
 
         Args:
             cleaned: the flukes.
             disagreement: see `flukeseg.model.tta.BatchProbability`; NaN for a single view.
+            is_doubtful: whether one of them may be no fluke, see `flukeseg.masks.recognition`.
         """
         area = sum(cleaned.areas)
         coverage = area / cleaned.labels.size
         found = {
             "empty": area == 0,
+            "perhaps no fluke": is_doubtful,
             "cut by the frame": touches_frame(cleaned.labels) > self.frame * np.sqrt(area),
             "several flukes": len(cleaned.areas) > 1,
             "splash islands": area > 0 and cleaned.removed > self.islands * area,

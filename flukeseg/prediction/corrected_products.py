@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Set
 from dataclasses import replace
@@ -28,6 +29,9 @@ KEPT_COLUMNS = (
     "in_channels",
 )  # fmt: skip
 """Of a line of the journal, those that a correction does not change."""
+
+SAID = ("fluke_probability", "fluke_probabilities", "confidence", "disagreement", "review")
+"""Columns that hold what the network said of a mask."""
 
 
 def follow_corrections(
@@ -121,7 +125,7 @@ def _follow(
             made["status"] = "corrected"
     elif prediction is not None and "confidence" in row:
         # approved as it was: what the network said of it still holds
-        made |= {k: row[k] for k in ("confidence", "disagreement", "review") if k in row}
+        made |= {key: row[key] for key in SAID if key in row}
     sizes = [(stamp(folder.folder / name) or [0])[0] for name in names]
     made |= {"mask": names[0], "files": names, "sizes": sizes, "stamp": file.stamp}
     made |= {"products": sorted({"mask", *wanted.products}), "written": time.time()}
@@ -152,4 +156,6 @@ def prediction_from_mask(mask: np.ndarray, row: Mapping[str, Any], max_pixels: i
         reasons=(),
         photo=photo,
         drawn=mask,
+        fluke_probabilities=(1.0,) * len(areas),
+        fluke_probability=1.0 if areas else math.nan,
     )

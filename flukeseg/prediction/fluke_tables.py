@@ -24,7 +24,7 @@ FLUKE_COLUMNS = (
     "path", "fluke",
     "box_x", "box_y", "box_width", "box_height",
     "rotated_x", "rotated_y", "rotated_width", "rotated_height", "rotated_angle",
-    "area", "confidence", "review", "mask",
+    "area", "fluke_probability", "confidence", "review", "mask",
     "crop", "crop_x", "crop_y", "crop_width", "crop_height",
 )  # fmt: skip
 """Of `flukes.csv`: pixels of the upright photo and degrees; `fluke` is 1 for the largest,
@@ -70,12 +70,19 @@ def write_flukes(
                 suffix = f".fluke{index + 1}" if index else ""
                 crop = f"crop/{row['name']}{suffix}.png"
                 found: dict[str, Any] = {**row, "fluke": index + 1, "area": area}
+                found |= _fluke_probability(row, index)
                 found["crop"] = crop if crop in row["files"] else ""
                 for name, part in (("box", box), ("crop", box.grow(margin, mask.shape))):
                     found |= {f"{name}_{k}": v for k, v in part._asdict().items()}
                 rotated = cast(RotatedBox, rotated_box(mask))._asdict()
                 found |= {f"rotated_{k}": round(v, 2) for k, v in rotated.items()}
                 table.writerow(escape_row(found))
+
+
+def _fluke_probability(row: Row, index: int) -> dict[str, Any]:
+    """Return the column of one fluke; empty in lines of older versions."""
+    each = row.get("fluke_probabilities", [])
+    return {"fluke_probability": each[index] if index < len(each) else ""}
 
 
 def _masked(rows: Iterable[Row]) -> Iterator[Row]:

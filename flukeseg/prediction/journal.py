@@ -26,7 +26,10 @@ _COUNTS = ("width", "height", "flukes", "exif_orientation")
 """Columns of whole numbers of a photo that could be read."""
 
 _TEXTS = ("review", "mask_sha256", "made_from_sha256")
-_NUMBERS = ("written", "generation", "coverage", "confidence", "disagreement", "seconds")
+_NUMBERS = (
+    "written", "generation", "coverage", "fluke_probability", "confidence", "disagreement",
+    "seconds",
+)  # fmt: skip
 
 
 class JournalRows:
@@ -165,6 +168,10 @@ def _is_row(row: Mapping[str, Any]) -> bool:
         return False
     numbers = [row[key] for key in _NUMBERS if key in row]
     numbers += [value for key, value in row.items() if key.startswith(("box_", "rotated_"))]
+    likely = row.get("fluke_probabilities", [])
+    if not isinstance(likely, list):
+        return False
+    numbers += likely
     if "width" in row:
         if not all(type(row.get(key)) is int and 0 <= row[key] < 10**6 for key in _COUNTS):
             return False

@@ -15,12 +15,12 @@ from flukeseg.images.reading import MAX_PIXELS, read_for_network
 from flukeseg.images.resizing import resize_map, resize_photo
 from flukeseg.masks.cleaning import clean
 from flukeseg.masks.geometry import Box
+from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.probability import PhotoProbability, SecondLook
 from flukeseg.masks.second_look import boxes_to_look_at, cut_map, is_confirmed, is_kept
 from flukeseg.model.checkpoints import AnyPredictor
 from flukeseg.model.tta import Images
 from flukeseg.prediction.loader import PhotoFile
-from flukeseg.prediction.prediction import MaskSettings
 
 log = logging.getLogger(__name__)
 

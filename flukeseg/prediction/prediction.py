@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,38 +15,17 @@ from flukeseg.anatomy.anatomy_outputs import align_fluke, draw_anatomy
 from flukeseg.errors import InputError
 from flukeseg.images.resizing import resize_map
 from flukeseg.masks import drawing
-from flukeseg.masks.cleaning import Cleaning, clean
+from flukeseg.masks.cleaning import clean
 from flukeseg.masks.coco import coco_annotations
 from flukeseg.masks.geometry import Box, RotatedBox, rotated_box, tight_box
+from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.probability import PhotoProbability, SecondLook
-from flukeseg.masks.review import Review, confidence
+from flukeseg.masks.recognition import fluke_probabilities, keep_flukes
+from flukeseg.masks.review import confidence
 from flukeseg.masks.second_look import lay_over
 
 LARGE = 2**25
 """Pixels of photos whose probabilities are enlarged twice rather than kept meanwhile."""
-
-
-@dataclass(frozen=True)
-class MaskSettings:
-    """How a mask is made of probabilities.
-
-    Args:
-        threshold: a pixel is fluke where its probability is above it; between 0 and 1.
-        cleaning: what is kept of the thresholded mask.
-        review: when a person should look at a mask.
-
-    Raises:
-        InputError: the threshold is out of range.
-    """
-
-    threshold: float = 0.5
-    cleaning: Cleaning = field(default_factory=Cleaning)
-    review: Review = field(default_factory=Review)
-
-    def __post_init__(self) -> None:
-        value = self.threshold
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-            raise InputError(f"threshold={value} must be between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -56,7 +36,9 @@ class Prediction:
     the largest, 2 the next, …. `areas`: their pixels. `confidence`: the expected Dice, 0..1.
     `reasons`: why a person should look at it, if any. `photo`: H×W×3 uint8 RGB, for pictures; None
     where none are made. `drawn`: H×W uint8, 0 or 1, where a person drew the mask, which then has
-    components too small for a fluke too. `threshold`: of the probabilities.
+    components too small for a fluke too. `threshold`: of the probabilities. `fluke_probabilities`:
+    how likely each of them is a fluke, 0..1. `fluke_probability`: the highest of the photo's
+    components, also of those that were removed; NaN where there was none.
     """
 
     coarse: PhotoProbability
@@ -67,6 +49,8 @@ class Prediction:
     photo: np.ndarray | None = None
     drawn: np.ndarray | None = None
     threshold: float = 0.5
+    fluke_probabilities: tuple[float, ...] = ()
+    fluke_probability: float = math.nan
 
     @property
     def size(self) -> tuple[int, int]:
@@ -203,7 +187,7 @@ def make_prediction(
     Args:
         coarse: probabilities at the network's size.
         size: (height, width) of the upright photo.
-        settings: threshold, cleaning and review.
+        settings: threshold, cleaning, recognition and review.
         photo: H×W×3 uint8 RGB, for pictures.
     """
     probability: np.ndarray | None = _enlarge(coarse, size)
@@ -213,15 +197,23 @@ def make_prediction(
     cleaned = clean(thresholded.pop(), settings.cleaning)
     if probability is None:
         probability = _enlarge(coarse, size)
+    found = fluke_probabilities(cleaned.labels, len(cleaned.areas), probability)
+    cleaned, likely = keep_flukes(cleaned, found, settings.recognition.remove)
     disagreement = _disagreement(coarse, cleaned.labels, cleaned.areas)
+    is_doubtful = min(likely, default=1.0) < settings.recognition.doubt
     return Prediction(
         coarse=coarse,
         labels=cleaned.labels,
         areas=cleaned.areas,
-        confidence=confidence(probability, cleaned.labels),
-        reasons=settings.review.reasons(cleaned, disagreement),
+        # a mask that was emptied is right where what it showed is no fluke
+        confidence=1 - max(found)
+        if found and not likely
+        else confidence(probability, cleaned.labels),
+        reasons=settings.review.reasons(cleaned, disagreement, is_doubtful),
         photo=photo,
         threshold=settings.threshold,
+        fluke_probabilities=likely,
+        fluke_probability=max(found, default=math.nan),
     )
 
 

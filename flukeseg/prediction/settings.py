@@ -11,13 +11,14 @@ from flukeseg.anatomy.alignment import SIZE
 from flukeseg.data.workers import loading_processes
 from flukeseg.errors import InputError, require_int, require_size
 from flukeseg.images.reading import MAX_PIXELS
+from flukeseg.masks.mask_settings import MaskSettings
+from flukeseg.masks.recognition import Recognition
 from flukeseg.masks.second_look import LOOKS, SCALE
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import Classes, load_predictor, runtime_of
 from flukeseg.model.runtimes import RUNTIMES
 from flukeseg.model.tta import views_of
 from flukeseg.prediction.looking import Looker
-from flukeseg.prediction.prediction import MaskSettings
 from flukeseg.prediction.products import FILE_PRODUCTS, ProductSettings
 from flukeseg.prediction.table import SUMMARY_PLACES
 
@@ -121,6 +122,11 @@ class PredictionSettings:
                 else {"aligned_size": self.products.aligned_size}
             ),
             **({} if self.look == "once" else {"look": self.look}),
+            **(
+                {}
+                if self.masks.recognition == Recognition(remove=0, doubt=0)
+                else {"recognition": _with_target(self.masks.recognition)}
+            ),
         }
 
 

@@ -39,7 +39,7 @@ COLUMNS = (
         for value in ("x", "y", "quality", "reason")
     ),
     "span", "angle", "notch_depth", "left_lobe_height", "right_lobe_height", "view",
-    "coverage", "confidence", "disagreement", "review",
+    "coverage", "fluke_probability", "confidence", "disagreement", "review",
     "mask", "checkpoint", "threshold", "seconds",
 )  # fmt: skip
 """Of `predictions.csv`: pixels, degrees, shares of 0 to 1. Boxes, tips, notch and measures are
@@ -79,6 +79,9 @@ def describe(
         "confidence": round(prediction.confidence, 6),
         "review": "; ".join(prediction.reasons),
     }
+    if not math.isnan(prediction.fluke_probability):
+        row["fluke_probability"] = round(prediction.fluke_probability, 6)
+        row["fluke_probabilities"] = [round(p, 6) for p in prediction.fluke_probabilities]
     if not math.isnan(prediction.disagreement):
         row["disagreement"] = round(prediction.disagreement, 6)
     if prediction.areas:

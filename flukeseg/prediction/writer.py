@@ -15,6 +15,7 @@ from tqdm import tqdm
 from flukeseg.errors import InputError
 from flukeseg.images.decoding import is_undamaged
 from flukeseg.masks.drawing import draw_thumbnail
+from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.probability import PhotoProbability
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import stamp
@@ -22,7 +23,7 @@ from flukeseg.prediction.journal import read_row_photo
 from flukeseg.prediction.kept_masks import hash_file
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.page import thumbnail_path
-from flukeseg.prediction.prediction import MaskSettings, make_prediction
+from flukeseg.prediction.prediction import make_prediction
 from flukeseg.prediction.products import NEED_PHOTO, ProductSettings, encode_products
 from flukeseg.prediction.table import describe
 

@@ -1,0 +1,100 @@
+"""How many photos of flukes lose their mask to recognition, and how many others keep one.
+
+`python -m flukeseg.evaluation.recognition_rates --flukes DIR DIR --others DIR` predicts the photos
+of folders that show flukes and of folders that show none, and prints how many have a mask without
+and with recognition, and each photo that it gets wrong. `--renderings 600` does it with pictures
+that nothing was fitted to, and prints how often components are flukes by their probability.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm, trange
+
+from flukeseg.errors import InputError
+from flukeseg.masks.mask_settings import MaskSettings
+from flukeseg.masks.recognition import Recognition, recognise
+from flukeseg.prediction.inputs import find_inputs
+from flukeseg.prediction.segmenter import Segmenter
+from flukeseg.training.recognition_fit import print_reliability
+from flukeseg.training.recognition_samples import cut_view, draw_samples
+
+SEED = 0xF1A7
+"""First part of the seeds of renderings; fitting has others."""
+
+
+class Photo(NamedTuple):
+    """A photo's name, and its `fluke_probability`: NaN without a mask."""
+
+    name: str
+    probability: float
+
+
+def predict_folder(folder: Path, segmenter: Segmenter) -> list[Photo]:
+    """Predict the photos of a folder; those that cannot be read are reported and left out."""
+    found = []
+    for path in tqdm(find_inputs(folder), unit="photo", desc=folder.name, leave=False):
+        try:
+            found.append(Photo(Path(path).name, segmenter(path).fluke_probability))
+        except InputError as error:
+            print(error)
+    return found
+
+
+def print_rates(
+    name: str, photos: Sequence[Photo], is_fluke: bool, recognition: Recognition
+) -> None:
+    """Print a folder's line, and below it the photos that recognition gets wrong."""
+    masked = [one for one in photos if one.probability == one.probability]  # NaN is not
+    kept = [one for one in masked if one.probability >= recognition.remove]
+    flagged = [one for one in kept if one.probability < recognition.doubt]
+    shares = "".join(
+        f"{len(some):6} {len(some) / max(len(photos), 1):6.1%}" for some in (masked, kept, flagged)
+    )
+    print(f"{name:16} {len(photos):6} {shares}")
+    wrong = set(masked) - set(kept) if is_fluke else set(kept)
+    for one in sorted(wrong, key=lambda one: one.probability):
+        print(f"    {'removed' if is_fluke else 'kept'} {one.name}: {one.probability:.3f}")
+
+
+def judge_renderings(count: int, segmenter: Segmenter) -> None:
+    """Print how often components of renderings are flukes, by their probability."""
+    drawn = [
+        sample
+        for number in trange(count, unit="rendering", leave=False)
+        for sample in draw_samples(segmenter, (SEED, number))
+    ]
+    views, flukes = (np.array(values) for values in zip(*drawn, strict=True))
+    seen = np.stack([cut_view(view.astype(np.float32) / 255) for view in views])
+    print_reliability(recognise(seen), flukes)
+
+
+def main() -> None:
+    """Measure from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--flukes", type=Path, nargs="*", default=[], help="folders of photos")
+    parser.add_argument("--others", type=Path, nargs="*", default=[], help="without flukes")
+    parser.add_argument("--renderings", type=int, default=0)
+    parser.add_argument("--checkpoint", default="rendered")
+    parser.add_argument("--tta", default="flip")
+    asked = parser.parse_args()
+    masks = MaskSettings(recognition=Recognition(remove=0, doubt=0))
+    segmenter = Segmenter.from_checkpoint(asked.checkpoint, tta=asked.tta, masks=masks)
+    folders: Iterable[tuple[Path, bool]] = (
+        *((folder, True) for folder in asked.flukes),
+        *((folder, False) for folder in asked.others),
+    )
+    print(f"{'folder':16} photos  with a mask         kept      flagged")
+    for folder, is_fluke in folders:
+        print_rates(folder.name, predict_folder(folder, segmenter), is_fluke, Recognition())
+    if asked.renderings:
+        judge_renderings(asked.renderings, segmenter)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""How likely a component of a mask is a fluke: a small network's answer to its shape.
+
+The network sees the component, the probabilities around it and where the photo ends, in a square
+about its box: what every runtime gives, and no picture. Its weights are fitted to rendered flukes
+and to renderings of fins, backs, breaches and boats by `flukeseg.training.recognition_fit`, and
+NumPy computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import cv2
+import numpy as np
+
+from flukeseg.errors import require_number
+from flukeseg.masks.cleaning import Cleaned, row_strips
+from flukeseg.masks.geometry import Box, tight_box
+
+SIDE = 64
+"""Pixels of the network's square."""
+
+REACH = 1.2
+"""Side of the square over the longer side of a component's box."""
+
+LAYERS = 4
+WEIGHTS = "recognition.npz"
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What is done by the probability that a component is a fluke; both values are from 0 to 1.
+
+    Args:
+        remove: components below it are removed; 0 removes none.
+        doubt: masks with a component below it are flagged; 0 flags none.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    remove: float = 0.05
+    doubt: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            require_number(f"recognition.{name}", value)
+
+
+def keep_flukes(
+    cleaned: Cleaned, probabilities: Sequence[float], remove: float
+) -> tuple[Cleaned, tuple[float, ...]]:
+    """Remove components that are probably no flukes, their labels in place.
+
+    Returns what is left and its probabilities. What is removed does not count as an island.
+
+    Args:
+        cleaned: components.
+        probabilities: of each.
+        remove: those below it are removed.
+    """
+    kept = [number for number, value in enumerate(probabilities) if value >= remove]
+    if len(kept) == len(probabilities):
+        return cleaned, tuple(probabilities)
+    new_label = np.zeros(len(probabilities) + 1, np.uint8)
+    new_label[[number + 1 for number in kept]] = np.arange(1, len(kept) + 1)
+    for rows in row_strips(len(cleaned.labels)):
+        cleaned.labels[rows] = new_label[cleaned.labels[rows]]
+    areas = tuple(cleaned.areas[number] for number in kept)
+    return cleaned._replace(areas=areas), tuple(probabilities[number] for number in kept)
+
+
+def fluke_probabilities(
+    labels: np.ndarray, count: int, probability: np.ndarray
+) -> tuple[float, ...]:
+    """Return how likely each component is a fluke, 0..1.
+
+    It is calibrated on renderings, of which half show flukes.
+
+    Args:
+        labels: H×W uint8, from 1 to `count` where a component is.
+        count: of components.
+        probability: H×W float32 in 0..1.
+    """
+    views = [view_component(labels, label, probability) for label in range(1, count + 1)]
+    return tuple(recognise(np.stack(views)).tolist()) if views else ()
+
+
+def view_component(
+    labels: np.ndarray,
+    label: int,
+    probability: np.ndarray,
+    side: int = SIDE,
+    reach: float = REACH,
+) -> np.ndarray:
+    """Return a square about a component, side×side×3 float32 in 0..1.
+
+    The channels are the component's share of each pixel, the probability, and 1 inside the photo.
+
+    Args:
+        labels: H×W uint8, `label` where the component is.
+        label: of the component.
+        probability: H×W float32 in 0..1.
+        side: pixels of the square.
+        reach: side of the square over the longer side of the component's box.
+    """
+    box = tight_box((labels == label).view(np.uint8))
+    view = np.zeros((side, side, 3), np.float32)
+    if box is None:
+        return view
+    scale = side / (reach * max(box.width, box.height))
+    half = side / scale / 2
+    x, y = box.x + box.width / 2 - half, box.y + box.height / 2 - half
+    height, width = labels.shape
+    left, top = max(0, round(x)), max(0, round(y))
+    right, bottom = min(width, round(x + 2 * half)), min(height, round(y + 2 * half))
+    part = Box(left, top, right - left, bottom - top)
+    columns = _span((left - x) * scale, (right - x) * scale, side)
+    rows = _span((top - y) * scale, (bottom - y) * scale, side)
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    inside = (part.cut(labels) == label).astype(np.float32)
+    for channel, values in enumerate((inside, part.cut(probability))):
+        enlarged = size[0] > part.width
+        how = cv2.INTER_LINEAR if enlarged else cv2.INTER_AREA
+        view[rows, columns, channel] = cv2.resize(values, size, interpolation=how)
+    view[rows, columns, 2] = 1
+    return view
+
+
+def recognise(views: np.ndarray) -> np.ndarray:
+    """Return how likely each of N×`SIDE`×`SIDE`×3 views is a fluke: N values, 0..1.
+
+    A view and its mirror image count alike.
+    """
+    logits = (_logits(views) + _logits(views[:, :, ::-1])) / 2
+    gain, offset = _weights()["calibration"]
+    return 1 / (1 + np.exp(-(gain * logits + offset)))
+
+
+def _span(start: float, stop: float, side: int) -> slice:
+    first = min(max(0, round(start)), side - 1)
+    return slice(first, max(first + 1, min(side, round(stop))))
+
+
+@cache
+def _weights() -> dict[str, np.ndarray]:
+    with (files("flukeseg.masks") / WEIGHTS).open("rb") as file, np.load(file) as arrays:
+        return {name: arrays[name].astype(np.float32) for name in arrays}
+
+
+def _logits(views: np.ndarray) -> np.ndarray:
+    """Convolutions 3×3 of stride 2, then two layers: N values of N×`SIDE`×`SIDE`×3."""
+    weights = _weights()
+    x = 2 * views - 1
+    for number in range(LAYERS):
+        x = _convolve(x, weights[f"convolutions.{number}.weight"])
+        x = np.maximum(x + weights[f"convolutions.{number}.bias"], 0)
+    x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
+    x = np.maximum(x @ weights["hidden.weight"].T + weights["hidden.bias"], 0)
+    return (x @ weights["last.weight"].T + weights["last.bias"])[:, 0]
+
+
+def _convolve(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Convolve N×h×w×C by O×C×3×3 with a stride of 2 and a border of one zero."""
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+    return np.tensordot(windows[:, ::2, ::2], weight, axes=((3, 4, 5), (1, 2, 3)))

@@ -1,0 +1,95 @@
+"""What the network sees of rendered flukes and of renderings of what is no fluke."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from flukeseg.masks.recognition import REACH, SIDE, view_component
+from flukeseg.prediction.segmenter import Segmenter
+from flukeseg.rendering import render, render_not_fluke
+
+STORED = 96  # pixels of a stored square
+WIDER = 1.6  # of it over the longer side of a component's box: room for the changes below
+FLUKE, OTHER = 0.5, 0.05  # share of a component that is true fluke: from, up to
+
+
+def draw_samples(segmenter: Segmenter, seed: tuple[int, ...]) -> Iterator[tuple[np.ndarray, bool]]:
+    """Render a picture, every other one without a fluke, and predict it.
+
+    Gives a view of each component, `STORED`×`STORED`×3 uint8, and whether it is a fluke; components
+    that are fluke in part are left out.
+
+    Args:
+        segmenter: with `recognition.remove` of 0.
+        seed: of the picture; its last number is even where there is a fluke.
+    """
+    rng = np.random.default_rng(seed)
+    width = int(np.exp(rng.uniform(np.log(110), np.log(700))))
+    size = (max(64, int(width / rng.uniform(1, 3))), width)
+    picture = (render_not_fluke if seed[-1] % 2 else render)(seed, size)
+    found = segmenter(picture.image)
+    probability = found.probability
+    for label in range(1, len(found.areas) + 1):
+        share = float(picture.mask[found.labels == label].mean())
+        if OTHER < share < FLUKE:
+            continue
+        view = view_component(found.labels, label, probability, STORED, WIDER)
+        yield np.round(view * 255).astype(np.uint8), share >= FLUKE
+
+
+def vary(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Change a stored view at random and cut out what the network sees.
+
+    Photos are squeezed, leaning and unlike renderings: what is predicted there is more ragged and
+    less sure. Returns `SIDE`×`SIDE`×3 float32 in 0..1.
+    """
+    view = view.astype(np.float32) / 255
+    if rng.uniform() < 0.6:
+        _bite(view, rng)
+    soft = view[..., 1].clip(1e-4, 1 - 1e-4)
+    logit = np.log(soft / (1 - soft))
+    if rng.uniform() < 0.5:
+        noise = cv2.resize(rng.normal(0, 1, (12, 12)).astype(np.float32), (STORED, STORED))
+        logit += rng.uniform(0, 2) * noise
+    view[..., 1] = view[..., 2] / (1 + np.exp(-logit * np.exp(rng.normal(0, 0.4))))
+    angle = rng.normal(0, 0.2) if rng.uniform() < 0.8 else rng.uniform(-0.8, 0.8)
+    squeeze = np.diag([1.0, np.exp(rng.normal(0, 0.3))])
+    flip = np.diag([rng.choice([-1.0, 1.0]), 1.0])
+    cos, sin = np.cos(angle), np.sin(angle)
+    return cut_view(view, np.array([[cos, -sin], [sin, cos]]) @ squeeze @ flip, rng)
+
+
+def cut_view(
+    view: np.ndarray, turn: np.ndarray | None = None, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """Turn a stored view by a matrix 2×2 and cut out what the network sees, as `view_component`."""
+    turn = np.eye(2) if turn is None else turn
+    y, x = np.nonzero(view[..., 0] > 0.5)
+    # of a component that is only a few pixels thin, all of the view
+    points = turn @ (np.stack([x, y]) if len(x) else np.array([[0, STORED], [0, STORED]]))
+    low, high = points.min(1), points.max(1)
+    reach = REACH * (1 if rng is None else np.exp(rng.normal(0, 0.04)))
+    scale = SIDE / (reach * max(float((high - low).max()), 4.0))
+    middle = (low + high) / 2
+    if rng is not None:
+        middle = middle + rng.normal(0, 0.01, 2) * (high - low)
+    matrix = np.column_stack([scale * turn, SIDE / 2 - scale * middle])
+    seen = cv2.warpAffine(view, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+    return seen.clip(0, 1)
+
+
+def _bite(view: np.ndarray, rng: np.random.Generator) -> None:
+    """Take some round pieces of the edge of a component away, in place, as foam does."""
+    edge = np.argwhere(cv2.morphologyEx(view[..., 0], cv2.MORPH_GRADIENT, np.ones((3, 3))) > 0.5)
+    if not len(edge):
+        return
+    y, x = np.mgrid[:STORED, :STORED]
+    for _ in range(int(rng.integers(1, 5))):
+        cy, cx = edge[rng.integers(len(edge))]
+        radius = rng.uniform(1, 6)
+        near = np.hypot((y - cy) / rng.uniform(0.6, 1.6), x - cx)
+        keep = np.clip((near - radius) / 1.5, 0, 1).astype(np.float32)
+        view[..., :2] *= keep[..., None]
