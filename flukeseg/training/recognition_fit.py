@@ -23,7 +23,7 @@ from flukeseg.training.recognition_samples import cut_view, draw_samples, vary
 
 CHANNELS = (3, 16, 32, 48, 64)
 HIDDEN = 32
-BATCH = 64
+BATCH = 32
 RATE = 2e-3
 HELD_OUT = 5  # every so many pictures
 

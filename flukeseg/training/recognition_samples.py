@@ -47,16 +47,16 @@ def vary(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     less sure. Returns `SIDE`×`SIDE`×3 float32 in 0..1.
     """
     view = view.astype(np.float32) / 255
-    if rng.uniform() < 0.6:
+    if rng.uniform() < 0.4:
         _bite(view, rng)
     soft = view[..., 1].clip(1e-4, 1 - 1e-4)
     logit = np.log(soft / (1 - soft))
     if rng.uniform() < 0.5:
         noise = cv2.resize(rng.normal(0, 1, (12, 12)).astype(np.float32), (STORED, STORED))
-        logit += rng.uniform(0, 2) * noise
+        logit += rng.uniform(0, 1.5) * noise
     view[..., 1] = view[..., 2] / (1 + np.exp(-logit * np.exp(rng.normal(0, 0.4))))
-    angle = rng.normal(0, 0.2) if rng.uniform() < 0.8 else rng.uniform(-0.8, 0.8)
-    squeeze = np.diag([1.0, np.exp(rng.normal(0, 0.3))])
+    angle = rng.normal(0, 0.15) if rng.uniform() < 0.9 else rng.uniform(-0.7, 0.7)
+    squeeze = np.diag([1.0, np.exp(rng.normal(0, 0.25))])
     flip = np.diag([rng.choice([-1.0, 1.0]), 1.0])
     cos, sin = np.cos(angle), np.sin(angle)
     return cut_view(view, np.array([[cos, -sin], [sin, cos]]) @ squeeze @ flip, rng)
@@ -89,7 +89,7 @@ def _bite(view: np.ndarray, rng: np.random.Generator) -> None:
     y, x = np.mgrid[:STORED, :STORED]
     for _ in range(int(rng.integers(1, 5))):
         cy, cx = edge[rng.integers(len(edge))]
-        radius = rng.uniform(1, 6)
+        radius = rng.uniform(1, 5)
         near = np.hypot((y - cy) / rng.uniform(0.6, 1.6), x - cx)
         keep = np.clip((near - radius) / 1.5, 0, 1).astype(np.float32)
         view[..., :2] *= keep[..., None]
