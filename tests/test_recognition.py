@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
@@ -15,6 +13,8 @@ from flukeseg.masks.cleaning import Cleaned, Cleaning, clean
 from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.probability import PhotoProbability
 from flukeseg.masks.recognition import (
+    DOUBT,
+    REMOVE,
     SIDE,
     Recognition,
     _weights,
@@ -156,12 +156,19 @@ def test_what_is_no_fluke_is_removed_or_flagged():
 
 
 def test_a_photo_without_a_mask_has_no_probability():
-    assert np.isnan(predict(np.zeros(SIZE, np.uint8), Recognition()).fluke_probability)
+    assert np.isnan(predict(np.zeros(SIZE, np.uint8), Recognition(0.5, 0.5)).fluke_probability)
+
+
+def test_it_is_on_with_the_network_it_was_fitted_to():
+    assert PredictionSettings().masks.recognition == Recognition(REMOVE, DOUBT)
+    assert not PredictionSettings(("a.ckpt",)).masks.recognition.is_on
+    assert not PredictionSettings(("rendered", "a.ckpt")).masks.recognition.is_on
+    asked = MaskSettings(recognition=Recognition(remove=0.1))
+    assert PredictionSettings(("a.ckpt",), masks=asked).masks.recognition == Recognition(0.1, 0)
 
 
 def test_folders_without_recognition_are_as_before():
-    plain = PredictionSettings(masks=MaskSettings(recognition=Recognition(remove=0, doubt=0)))
+    plain = PredictionSettings(masks=MaskSettings(recognition=Recognition(0, 0)))
     recorded = PredictionSettings().recorded()
-    assert recorded.pop("recognition")["remove"] == Recognition().remove
+    assert recorded.pop("recognition")["remove"] == REMOVE
     assert plain.recorded() == recorded
-    assert replace(plain, masks=MaskSettings()).recorded().keys() - recorded == {"recognition"}

@@ -18,7 +18,7 @@ from tqdm import tqdm, trange
 
 from flukeseg.errors import InputError
 from flukeseg.masks.mask_settings import MaskSettings
-from flukeseg.masks.recognition import Recognition, recognise
+from flukeseg.masks.recognition import DOUBT, REMOVE, Recognition, recognise
 from flukeseg.prediction.inputs import find_inputs
 from flukeseg.prediction.segmenter import Segmenter
 from flukeseg.training.recognition_fit import print_reliability
@@ -47,12 +47,12 @@ def predict_folder(folder: Path, segmenter: Segmenter) -> list[Photo]:
 
 
 def print_rates(
-    name: str, photos: Sequence[Photo], is_fluke: bool, recognition: Recognition
+    name: str, photos: Sequence[Photo], is_fluke: bool, remove: float, doubt: float
 ) -> None:
     """Print a folder's line, and below it the photos that recognition gets wrong."""
     masked = [one for one in photos if one.probability == one.probability]  # NaN is not
-    kept = [one for one in masked if one.probability >= recognition.remove]
-    flagged = [one for one in kept if one.probability < recognition.doubt]
+    kept = [one for one in masked if one.probability >= remove]
+    flagged = [one for one in kept if one.probability < doubt]
     shares = "".join(
         f"{len(some):6} {len(some) / max(len(photos), 1):6.1%}" for some in (masked, kept, flagged)
     )
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="rendered")
     parser.add_argument("--tta", default="flip")
     asked = parser.parse_args()
-    masks = MaskSettings(recognition=Recognition(remove=0, doubt=0))
+    masks = MaskSettings(recognition=Recognition(remove=0, doubt=DOUBT))
     segmenter = Segmenter.from_checkpoint(asked.checkpoint, tta=asked.tta, masks=masks)
     folders: Iterable[tuple[Path, bool]] = (
         *((folder, True) for folder in asked.flukes),
@@ -91,7 +91,7 @@ def main() -> None:
     )
     print(f"{'folder':16} photos  with a mask         kept      flagged")
     for folder, is_fluke in folders:
-        print_rates(folder.name, predict_folder(folder, segmenter), is_fluke, Recognition())
+        print_rates(folder.name, predict_folder(folder, segmenter), is_fluke, REMOVE, DOUBT)
     if asked.renderings:
         judge_renderings(asked.renderings, segmenter)
 

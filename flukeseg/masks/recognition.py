@@ -30,9 +30,16 @@ LAYERS = 4
 WEIGHTS = "recognition.npz"
 
 
+REMOVE, DOUBT = 0.05, 0.5
+"""Of the network whose masks the recognition was fitted to."""
+
+
 @dataclass(frozen=True)
 class Recognition:
     """What is done by the probability that a component is a fluke; both values are from 0 to 1.
+
+    None stands for `REMOVE` and `DOUBT` with the network that comes with flukeseg, whose masks the
+    weights were fitted to, and for 0 with others, which may have learnt another kind of masks.
 
     Args:
         remove: components below it are removed; 0 removes none.
@@ -42,12 +49,26 @@ class Recognition:
         InputError: a value is out of range.
     """
 
-    remove: float = 0.05
-    doubt: float = 0.5
+    remove: float | None = None
+    doubt: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            require_number(f"recognition.{name}", value)
+            if value is not None:
+                require_number(f"recognition.{name}", value)
+
+    def settled(self, is_fitted: bool) -> Recognition:
+        """Replace None, by whether the weights were fitted to this network's masks."""
+        remove, doubt = (REMOVE, DOUBT) if is_fitted else (0, 0)
+        return Recognition(
+            remove if self.remove is None else self.remove,
+            doubt if self.doubt is None else self.doubt,
+        )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is removed or flagged."""
+        return bool(self.remove or self.doubt)
 
 
 def keep_flukes(

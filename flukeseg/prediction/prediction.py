@@ -38,7 +38,7 @@ class Prediction:
     where none are made. `drawn`: H×W uint8, 0 or 1, where a person drew the mask, which then has
     components too small for a fluke too. `threshold`: of the probabilities. `fluke_probabilities`:
     how likely each of them is a fluke, 0..1. `fluke_probability`: the highest of the photo's
-    components, also of those that were removed; NaN where there was none.
+    components, also of those that were removed; NaN where there was none or recognition is off.
     """
 
     coarse: PhotoProbability
@@ -197,10 +197,12 @@ def make_prediction(
     cleaned = clean(thresholded.pop(), settings.cleaning)
     if probability is None:
         probability = _enlarge(coarse, size)
-    found = fluke_probabilities(cleaned.labels, len(cleaned.areas), probability)
-    cleaned, likely = keep_flukes(cleaned, found, settings.recognition.remove)
+    recognition, found, likely = settings.recognition, (), ()
+    if recognition.is_on:
+        found = fluke_probabilities(cleaned.labels, len(cleaned.areas), probability)
+        cleaned, likely = keep_flukes(cleaned, found, recognition.remove or 0)
     disagreement = _disagreement(coarse, cleaned.labels, cleaned.areas)
-    is_doubtful = min(likely, default=1.0) < settings.recognition.doubt
+    is_doubtful = min(likely, default=1.0) < (recognition.doubt or 0)
     return Prediction(
         coarse=coarse,
         labels=cleaned.labels,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from flukeseg.data.workers import loading_processes
 from flukeseg.errors import InputError, require_int, require_size
 from flukeseg.images.reading import MAX_PIXELS
 from flukeseg.masks.mask_settings import MaskSettings
-from flukeseg.masks.recognition import Recognition
 from flukeseg.masks.second_look import LOOKS, SCALE
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import Classes, load_predictor, runtime_of
@@ -21,6 +20,7 @@ from flukeseg.model.tta import views_of
 from flukeseg.prediction.looking import Looker
 from flukeseg.prediction.products import FILE_PRODUCTS, ProductSettings
 from flukeseg.prediction.table import SUMMARY_PLACES
+from flukeseg.pretrained import FOLDER, NETWORKS
 
 SUMMARIES = tuple(SUMMARY_PLACES)
 
@@ -66,6 +66,12 @@ class PredictionSettings:
     def __post_init__(self) -> None:
         if not self.checkpoints:
             raise InputError("checkpoint=[] must not be empty")
+        is_fitted = {*map(str, self.checkpoints)} <= {
+            "rendered",
+            str(FOLDER / NETWORKS["rendered"].file),
+        }
+        recognition = self.masks.recognition.settled(is_fitted)
+        object.__setattr__(self, "masks", replace(self.masks, recognition=recognition))
         views_of(self.tta)
         if self.size is not None:
             require_size("size", self.size)
@@ -124,7 +130,7 @@ class PredictionSettings:
             **({} if self.look == "once" else {"look": self.look}),
             **(
                 {}
-                if self.masks.recognition == Recognition(remove=0, doubt=0)
+                if not self.masks.recognition.is_on
                 else {"recognition": _with_target(self.masks.recognition)}
             ),
         }

@@ -51,7 +51,7 @@ class RecognitionNetwork(nn.Module):
 def read_samples(path: Path, pictures: int, seed: int) -> tuple[np.ndarray, ...]:
     """Return views, whether each is a fluke, and its picture's number; drawn unless in a file."""
     if not path.exists():
-        masks = MaskSettings(recognition=Recognition(remove=0))
+        masks = MaskSettings(recognition=Recognition(remove=0, doubt=0))
         segmenter = Segmenter.from_checkpoint(tta="none", look="once", masks=masks)
         found = [
             (view, is_fluke, number)

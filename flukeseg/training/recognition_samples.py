@@ -23,7 +23,7 @@ def draw_samples(segmenter: Segmenter, seed: tuple[int, ...]) -> Iterator[tuple[
     that are fluke in part are left out.
 
     Args:
-        segmenter: with `recognition.remove` of 0.
+        segmenter: that removes nothing.
         seed: of the picture; its last number is even where there is a fluke.
     """
     rng = np.random.default_rng(seed)
