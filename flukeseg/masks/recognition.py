@@ -30,8 +30,9 @@ LAYERS = 4
 WEIGHTS = "recognition.npz"
 
 
-REMOVE, DOUBT = 0.05, 0.5
-"""Of the network whose masks the recognition was fitted to."""
+REMOVE, DOUBT = 0.1, 0.5
+"""Of the network whose masks the recognition was fitted to. Of held-out renderings, 99 % of the
+components that are flukes are more likely than `REMOVE`."""
 
 
 @dataclass(frozen=True)
