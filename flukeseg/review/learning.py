@@ -35,7 +35,7 @@ HELD_OUT = 4
 
 SETTINGS = (
     "runtime", "size", "tta", "threshold", "cleaning", "review", "crop_margin", "probability_bits",
-    "rgbm_size", "aligned_size", "look",
+    "rgbm_size", "aligned_size", "look", "recognition",
 )  # fmt: skip
 """Keys of `settings.json` that are options of a prediction."""
 
@@ -116,8 +116,9 @@ class Learning:
         path = self.predictions.state / "settings.json"
         if not path.exists():
             return []
-        # folders of single looks do not record it
-        settings = {"look": "once"} | read_settings(path)
+        # folders of single looks, and those without recognition, do not record it
+        off = {"look": "once", "recognition": {"remove": 0, "doubt": 0}}
+        settings = off | read_settings(path)
         return [
             option
             for key in SETTINGS
