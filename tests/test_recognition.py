@@ -127,12 +127,14 @@ def test_calibration_finds_gain_and_offset():
 # What is done
 
 
-@given(st.lists(st.floats(0, 1), max_size=5), st.floats(0, 1))
-def test_what_is_less_likely_is_removed_and_the_rest_numbered(probabilities, remove):
+@given(st.lists(st.floats(0, 1), max_size=5), st.floats(0, 1), st.floats(0, 1))
+def test_what_is_less_likely_is_removed_and_the_rest_numbered(probabilities, remove, doubt):
     labels = np.arange(12, dtype=np.uint8).reshape(3, 4) % (len(probabilities) + 1)
     areas = tuple(range(10, 10 + len(probabilities)))
-    kept, left = keep_flukes(Cleaned(labels.copy(), areas, 7), probabilities, remove)
-    wanted = [i for i, value in enumerate(probabilities) if value >= remove]
+    kept, left = keep_flukes(Cleaned(labels.copy(), areas, 7), probabilities, remove, doubt)
+    best = max(probabilities, default=0)
+    every = remove <= best < doubt
+    wanted = [i for i, value in enumerate(probabilities) if value >= remove or every]
     assert left == tuple(probabilities[i] for i in wanted)
     assert kept.areas == tuple(areas[i] for i in wanted)
     assert kept.removed == 7

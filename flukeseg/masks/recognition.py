@@ -43,7 +43,7 @@ class Recognition:
     weights were fitted to, and for 0 with others, which may have learnt another kind of masks.
 
     Args:
-        remove: components below it are removed; 0 removes none.
+        remove: components below it are removed, see `keep_flukes`; 0 removes none.
         doubt: masks with a component below it are flagged; 0 flags none.
 
     Raises:
@@ -73,18 +73,22 @@ class Recognition:
 
 
 def keep_flukes(
-    cleaned: Cleaned, probabilities: Sequence[float], remove: float
+    cleaned: Cleaned, probabilities: Sequence[float], remove: float, doubt: float
 ) -> tuple[Cleaned, tuple[float, ...]]:
     """Remove components that are probably no flukes, their labels in place.
 
-    Returns what is left and its probabilities. What is removed does not count as an island.
+    Returns what is left and its probabilities. What is removed does not count as an island. Where
+    the most likely component is a doubtful one, all are kept: a fluke may have come apart into
+    pieces, none of which has its shape.
 
     Args:
         cleaned: components.
         probabilities: of each.
         remove: those below it are removed.
+        doubt: those below it are doubtful.
     """
-    kept = [number for number, value in enumerate(probabilities) if value >= remove]
+    comes_apart = remove <= max(probabilities, default=0) < doubt
+    kept = [n for n, value in enumerate(probabilities) if value >= remove or comes_apart]
     if len(kept) == len(probabilities):
         return cleaned, tuple(probabilities)
     new_label = np.zeros(len(probabilities) + 1, np.uint8)

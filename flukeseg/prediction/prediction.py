@@ -200,7 +200,9 @@ def make_prediction(
     recognition, found, likely = settings.recognition, (), ()
     if recognition.is_on:
         found = fluke_probabilities(cleaned.labels, len(cleaned.areas), probability)
-        cleaned, likely = keep_flukes(cleaned, found, recognition.remove or 0)
+        cleaned, likely = keep_flukes(
+            cleaned, found, recognition.remove or 0, recognition.doubt or 0
+        )
     disagreement = _disagreement(coarse, cleaned.labels, cleaned.areas)
     is_doubtful = min(likely, default=1.0) < (recognition.doubt or 0)
     return Prediction(
