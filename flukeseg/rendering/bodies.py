@@ -7,7 +7,7 @@ width of what is cropped.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,14 +42,11 @@ def draw_body(rng: np.random.Generator) -> Body:
     way = np.array([rng.choice([-1.0, 1.0]), 1.0])
     x0, y0, x1, y1 = body.box
     left, right = sorted((way[0] * x0, way[0] * x1))
-    return Body(
-        tuple(part * way for part in body.parts),
-        np.array([left, y0, right, y1]),
-        body.metre,
-        body.tone,
-        tuple((patch * way, tone) for patch, tone in body.patches),
-        body.is_skin,
-        body.colours,
+    return replace(
+        body,
+        parts=tuple(part * way for part in body.parts),
+        box=np.array([left, y0, right, y1]),
+        patches=tuple((patch * way, tone) for patch, tone in body.patches),
     )
 
 
@@ -205,8 +202,7 @@ def _draw_boat(rng: np.random.Generator) -> Body:
         parts.append(np.array([[x, -high], [x, top], [x + 0.03, top], [x + 0.03, -high]]))
     base = rng.uniform(0, 0.7)
     colours = tuple((base + rng.uniform(0, 0.3, 3)).astype(np.float32) for _ in parts)
-    body = _around(parts, 2 / rng.uniform(4, 15), [])
-    return Body(body.parts, body.box, body.metre, is_skin=False, colours=colours)
+    return replace(_around(parts, 2 / rng.uniform(4, 15), []), is_skin=False, colours=colours)
 
 
 KINDS: tuple[tuple[Callable[[np.random.Generator], Body], float], ...] = (

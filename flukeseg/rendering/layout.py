@@ -60,7 +60,18 @@ def draw_frame(
 def draw_frame_beside(rng: np.random.Generator, frame: Frame) -> Frame:
     """Draw a second whale's position: the same frame with its contact moved along the water."""
     aside = rng.choice([-1, 1]) * rng.uniform(1.0, 2.6) * frame.half_span
-    nearness = rng.uniform(0.6, 1.15)
+    return move_along_water(frame, aside, rng.uniform(0.6, 1.15))
+
+
+def move_along_water(frame: Frame, aside: float, nearness: float, size: float = 1) -> Frame:
+    """Move a frame's contact along the water.
+
+    Args:
+        frame: to be moved.
+        aside: frame widths to the right, along the horizon.
+        nearness: of the new place, 1 for the old one.
+        size: of what is there, in units of the frame's half-span.
+    """
     down = (nearness - 1) * min(frame.horizon, frame.half_span)
     nearness = 1 + down / frame.horizon
     cos, sin = np.cos(frame.slope), np.sin(frame.slope)
@@ -70,5 +81,5 @@ def draw_frame_beside(rng: np.random.Generator, frame: Frame) -> Frame:
         contact=(float(x + cos * aside - sin * down), float(y + sin * aside + cos * down)),
         horizon=float(frame.horizon + down),
         metre=float(frame.metre * nearness),
-        half_span=float(frame.half_span * nearness),
+        half_span=float(frame.half_span * nearness * size),
     )

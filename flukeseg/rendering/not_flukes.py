@@ -12,7 +12,7 @@ from flukeseg.rendering.blend import blend_over
 from flukeseg.rendering.bodies import Body, draw_body
 from flukeseg.rendering.camera import photograph
 from flukeseg.rendering.frame import Frame
-from flukeseg.rendering.layout import draw_frame
+from flukeseg.rendering.layout import draw_frame, move_along_water
 from flukeseg.rendering.light import shade_skin
 from flukeseg.rendering.mount import draw_mount
 from flukeseg.rendering.outline import draw_outline
@@ -42,8 +42,7 @@ def render_not_fluke(seed: int | Sequence[int], size: tuple[int, int] = (192, 38
     around = draw_surroundings(tint, swell, far, lamp, frame)
     places = [(body, frame)]
     for _ in range(int(cast.choice(3, p=COMPANY))):
-        other = draw_body(cast)
-        places.append((other, _draw_frame_near(crop, frame, other)))
+        places.append((draw_body(cast), _draw_frame_near(crop, frame)))
     for who, where in sorted(places, key=lambda place: place[1].contact[1]):  # the distant first
         _paint_body(wet, who, where, around)
     photo, _ = photograph(lens, around.image, mount, frame.slope, frame.aspect)
@@ -52,24 +51,11 @@ def render_not_fluke(seed: int | Sequence[int], size: tuple[int, int] = (192, 38
     return Rendering(photo, np.zeros(size, np.uint8), nowhere, points, ())
 
 
-def _draw_frame_near(rng: np.random.Generator, frame: Frame, body: Body) -> Frame:
+def _draw_frame_near(rng: np.random.Generator, frame: Frame) -> Frame:
     """Draw another body's place in the picture, at least as far away as the first."""
-    nearness = rng.uniform(0.25, 1.0)
-    down = (nearness - 1) * min(frame.horizon, frame.half_span)
-    nearness = 1 + down / frame.horizon
-    scale = frame.half_span * nearness * rng.uniform(0.4, 1.1)
-    aside = rng.uniform(-0.5, 0.5)
-    cos, sin = np.cos(frame.slope), np.sin(frame.slope)
-    return replace(
-        frame,
-        contact=(
-            float(0.5 + cos * aside - sin * down),
-            float(frame.contact[1] + sin * aside + cos * down),
-        ),
-        horizon=float(frame.horizon + down),
-        metre=float(frame.metre * nearness),
-        half_span=float(scale),
-    )
+    nearness, size, aside = rng.uniform(0.25, 1.0), rng.uniform(0.4, 1.1), rng.uniform(-0.5, 0.5)
+    middle = replace(frame, contact=(0.5, frame.contact[1]))
+    return move_along_water(middle, aside, nearness, size)
 
 
 def _paint_body(rng: np.random.Generator, body: Body, frame: Frame, around: Surroundings) -> None:
@@ -89,7 +75,9 @@ def _paint_body(rng: np.random.Generator, body: Body, frame: Frame, around: Surr
         if len(at):
             pixels = around.image.reshape(-1, 3)
             colour = pixels[at]
-            blend_over(colour, _skin(look, body, frame, around, cover, at), mask.ravel()[at])
+            blend_over(
+                colour, _skin(look, body, frame, around, cover, at, to_pixels), mask.ravel()[at]
+            )
             pixels[at] = colour
     else:
         for part, paint in zip(covers, body.colours, strict=True):
@@ -125,10 +113,10 @@ def _skin(
     around: Surroundings,
     cover: np.ndarray,
     at: np.ndarray,
+    to_pixels: np.ndarray,
 ) -> np.ndarray:
     """Colour of a body's skin at n pixels of the flattened picture, n×3."""
     shape, look = rng.spawn(2)
-    to_pixels = _pixel_transform(body, frame)
     y, x = np.divmod(at, frame.size[1])
     inverse = np.linalg.inv(to_pixels[:, :2])
     plane = ((np.stack([x, y], 1) + 0.5 - to_pixels[:, 2]) @ inverse.T).astype(np.float32)
