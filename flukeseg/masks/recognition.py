@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-import cv2
 import numpy as np
 
 from flukeseg.errors import require_number
+from flukeseg.images.resizing import resize_map
 from flukeseg.masks.cleaning import Cleaned, row_strips
 from flukeseg.masks.geometry import Box, tight_box
 
@@ -146,12 +146,10 @@ def view_component(
     part = Box(left, top, right - left, bottom - top)
     columns = _span((left - x) * scale, (right - x) * scale, side)
     rows = _span((top - y) * scale, (bottom - y) * scale, side)
-    size = (columns.stop - columns.start, rows.stop - rows.start)
+    size = (rows.stop - rows.start, columns.stop - columns.start)
     inside = (part.cut(labels) == label).astype(np.float32)
     for channel, values in enumerate((inside, part.cut(probability))):
-        enlarged = size[0] > part.width
-        how = cv2.INTER_LINEAR if enlarged else cv2.INTER_AREA
-        view[rows, columns, channel] = cv2.resize(values, size, interpolation=how)
+        view[rows, columns, channel] = resize_map(values, size)
     view[rows, columns, 2] = 1
     return view
 
