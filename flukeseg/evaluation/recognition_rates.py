@@ -9,12 +9,12 @@ that nothing was fitted to, and prints how often components are flukes by their 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from tqdm import tqdm, trange
+from tqdm import tqdm
 
 from flukeseg.errors import InputError
 from flukeseg.masks.mask_settings import MaskSettings
@@ -22,7 +22,7 @@ from flukeseg.masks.recognition import DOUBT, REMOVE, Recognition, recognise
 from flukeseg.prediction.inputs import find_inputs
 from flukeseg.prediction.segmenter import Segmenter
 from flukeseg.training.recognition_fit import print_reliability
-from flukeseg.training.recognition_samples import cut_view, draw_samples
+from flukeseg.training.recognition_samples import collect_samples, cut_views
 
 SEED = 0xF1A7
 """First part of the seeds of renderings; fitting has others."""
@@ -46,13 +46,11 @@ def predict_folder(folder: Path, segmenter: Segmenter) -> list[Photo]:
     return found
 
 
-def print_rates(
-    name: str, photos: Sequence[Photo], is_fluke: bool, remove: float, doubt: float
-) -> None:
+def print_rates(name: str, photos: Sequence[Photo], is_fluke: bool) -> None:
     """Print a folder's line, and below it the photos that recognition gets wrong."""
-    masked = [one for one in photos if one.probability == one.probability]  # NaN is not
-    kept = [one for one in masked if one.probability >= remove]
-    flagged = [one for one in kept if one.probability < doubt]
+    masked = [one for one in photos if not math.isnan(one.probability)]
+    kept = [one for one in masked if one.probability >= REMOVE]
+    flagged = [one for one in kept if one.probability < DOUBT]
     shares = "".join(
         f"{len(some):6} {len(some) / max(len(photos), 1):6.1%}" for some in (masked, kept, flagged)
     )
@@ -64,14 +62,8 @@ def print_rates(
 
 def judge_renderings(count: int, segmenter: Segmenter) -> None:
     """Print how often components of renderings are flukes, by their probability."""
-    drawn = [
-        sample
-        for number in trange(count, unit="rendering", leave=False)
-        for sample in draw_samples(segmenter, (SEED, number))
-    ]
-    views, flukes = (np.array(values) for values in zip(*drawn, strict=True))
-    seen = np.stack([cut_view(view.astype(np.float32) / 255) for view in views])
-    print_reliability(recognise(seen), flukes)
+    views, flukes, _ = collect_samples(segmenter, SEED, count)
+    print_reliability(recognise(cut_views(views)), flukes)
 
 
 def main() -> None:
@@ -91,7 +83,7 @@ def main() -> None:
     )
     print(f"{'folder':16} photos  with a mask         kept      flagged")
     for folder, is_fluke in folders:
-        print_rates(folder.name, predict_folder(folder, segmenter), is_fluke, REMOVE, DOUBT)
+        print_rates(folder.name, predict_folder(folder, segmenter), is_fluke)
     if asked.renderings:
         judge_renderings(asked.renderings, segmenter)
 

@@ -104,13 +104,13 @@ def fit(samples: list[Sample], steps: int, seed: int) -> OutlineNetwork:
     return network
 
 
-def save(network: OutlineNetwork, path: Path) -> None:
-    """Write a network's weights as float16 arrays by name."""
+def save(network: nn.Module, path: Path, **others: np.ndarray) -> None:
+    """Write a network's weights as float16 arrays by name, and other arrays as they are."""
     arrays = {
         name: value.numpy().astype(np.float16) for name, value in network.state_dict().items()
     }
     with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays, **others)
 
 
 def main() -> None:

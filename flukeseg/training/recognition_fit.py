@@ -19,7 +19,8 @@ from tqdm import trange
 from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.recognition import LAYERS, SIDE, Recognition
 from flukeseg.prediction.segmenter import Segmenter
-from flukeseg.training.recognition_samples import cut_view, draw_samples, vary
+from flukeseg.training.outlines import save
+from flukeseg.training.recognition_samples import collect_samples, cut_views, vary
 
 CHANNELS = (3, 16, 32, 48, 64)
 HIDDEN = 32
@@ -53,12 +54,7 @@ def read_samples(path: Path, pictures: int, seed: int) -> tuple[np.ndarray, ...]
     if not path.exists():
         masks = MaskSettings(recognition=Recognition(remove=0, doubt=0))
         segmenter = Segmenter.from_checkpoint(tta="none", look="once", masks=masks)
-        found = [
-            (view, is_fluke, number)
-            for number in trange(pictures, unit="rendering")
-            for view, is_fluke in draw_samples(segmenter, (seed, number))
-        ]
-        views, flukes, numbers = (np.array(values) for values in zip(*found, strict=True))
+        views, flukes, numbers = collect_samples(segmenter, seed, pictures)
         np.savez_compressed(path, views=views, flukes=flukes, numbers=numbers)
     with np.load(path) as arrays:
         return arrays["views"], arrays["flukes"], arrays["numbers"]
@@ -79,7 +75,7 @@ def fit(views: np.ndarray, flukes: np.ndarray, epochs: int, seed: int) -> Recogn
             for step in range(steps):
                 chosen = order[step * BATCH : (step + 1) * BATCH]
                 loss = _loss(
-                    network(_tensor([vary(views[number], rng) for number in chosen])),
+                    network(_tensor(np.stack([vary(views[number], rng) for number in chosen]))),
                     flukes[chosen],
                     weights[chosen],
                 )
@@ -112,18 +108,9 @@ def calibrate(logits: np.ndarray, flukes: np.ndarray) -> tuple[float, float]:
 
 def predict(network: RecognitionNetwork, views: np.ndarray) -> np.ndarray:
     """Logits of stored views, each the mean with its mirror image's."""
-    seen = _tensor([cut_view(view.astype(np.float32) / 255) for view in views])
+    seen = _tensor(cut_views(views))
     with torch.inference_mode():
         return ((network(seen) + network(seen.flip(3))) / 2).numpy()
-
-
-def save(network: RecognitionNetwork, calibration: tuple[float, float], path: Path) -> None:
-    """Write a network's weights as float16 arrays by name, and gain and offset of its logits."""
-    arrays = {
-        name: value.numpy().astype(np.float16) for name, value in network.state_dict().items()
-    }
-    with path.open("wb") as file:
-        np.savez_compressed(file, **arrays, calibration=np.array(calibration, np.float32))
 
 
 def print_reliability(probability: np.ndarray, flukes: np.ndarray) -> None:
@@ -146,8 +133,8 @@ def _loss(logits: torch.Tensor, flukes: np.ndarray, weights: np.ndarray) -> torc
     return functional.binary_cross_entropy_with_logits(logits, truth, torch.from_numpy(weights))
 
 
-def _tensor(views: list[np.ndarray]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous()
+def _tensor(views: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(views).permute(0, 3, 1, 2).contiguous()
 
 
 def main() -> None:
@@ -165,7 +152,7 @@ def main() -> None:
     logits = predict(network, views[held_out])
     gain, offset = calibrate(logits, flukes[held_out])
     print_reliability(1 / (1 + np.exp(-(gain * logits + offset))), flukes[held_out])
-    save(network, (gain, offset), options.path)
+    save(network, options.path, calibration=np.array([gain, offset], np.float32))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
+from tqdm import trange
 
 from flukeseg.masks.recognition import REACH, SIDE, view_component
 from flukeseg.prediction.segmenter import Segmenter
@@ -40,6 +41,17 @@ def draw_samples(segmenter: Segmenter, seed: tuple[int, ...]) -> Iterator[tuple[
         yield np.round(view * 255).astype(np.uint8), share >= FLUKE
 
 
+def collect_samples(segmenter: Segmenter, seed: int, pictures: int) -> tuple[np.ndarray, ...]:
+    """Return the views of so many pictures, whether each is a fluke, and its picture's number."""
+    found = [
+        (view, is_fluke, number)
+        for number in trange(pictures, unit="rendering")
+        for view, is_fluke in draw_samples(segmenter, (seed, number))
+    ]
+    views, flukes, numbers = (np.array(values) for values in zip(*found, strict=True))
+    return views, flukes, numbers
+
+
 def vary(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Change a stored view at random and cut out what the network sees.
 
@@ -60,6 +72,11 @@ def vary(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     flip = np.diag([rng.choice([-1.0, 1.0]), 1.0])
     cos, sin = np.cos(angle), np.sin(angle)
     return cut_view(view, np.array([[cos, -sin], [sin, cos]]) @ squeeze @ flip, rng)
+
+
+def cut_views(views: np.ndarray) -> np.ndarray:
+    """Cut what the network sees out of stored views, unchanged: N×`SIDE`×`SIDE`×3 float32."""
+    return np.stack([cut_view(view.astype(np.float32) / 255) for view in views])
 
 
 def cut_view(
