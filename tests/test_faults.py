@@ -28,7 +28,7 @@ def can_mount(place: Path) -> bool:
     return True
 
 
-@pytest.mark.slow  # a minute; a signal that comes at a bad moment may still print a traceback
+@pytest.mark.slow  # a minute
 @pytest.mark.skipif(sys.platform != "linux", reason="the harness forks and reads /proc")
 def test_broken_runs_are_resumed_without_loss(tmp_path):
     faults = ["kill -9", "SIGTERM", "SIGINT", "read-only", "removed input", "killed worker"]
