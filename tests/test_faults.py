@@ -1,7 +1,4 @@
-"""Two rounds of each fault of `tests/faults.py`, dealt to two jobs: resumed runs lose nothing.
-
-pytest tests/test_faults.py -m slow
-"""
+"""Two rounds of each fault of `tests/faults.py`, dealt to two jobs: resumed runs lose nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +25,6 @@ def can_mount(place: Path) -> bool:
     return True
 
 
-@pytest.mark.slow  # a minute
 @pytest.mark.skipif(sys.platform != "linux", reason="the harness forks and reads /proc")
 def test_broken_runs_are_resumed_without_loss(tmp_path):
     faults = ["kill -9", "SIGTERM", "SIGINT", "read-only", "removed input", "killed worker"]
