@@ -249,7 +249,8 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, tiny_runs, sha
         f"data.root={shared_pairs}", "data.val_count=4", "data.size=[32,64]", "data.batch_size=4",
         "data.num_workers=0", "model.encoder=test_resnet", "turns=1", "photos=13", "batch_size=4",
         "compare={default:['runtime=torch','num_workers=0']}", "renderings=3",
-        "precisions=[32-true]",
+        "precisions=[32-true]", "service_seconds=1",
+        "parts=[machine,network,quality,stages,end_to_end,service,loading,training]",
     ]  # fmt: skip
     command = [sys.executable, "-m", "flukeseg.benchmark", *options]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -269,6 +270,8 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, tiny_runs, sha
     assert list(report["stages"]) == ["load", "network", "mask", "encode", "write"]
     assert sum(row["share"] for row in report["stages"].values()) == pytest.approx(1)
     assert report["end_to_end"]["default"]["photos a second"] > 0
+    assert report["service"]["photos a second"] > 0
+    assert report["service"]["refused"] == 0
     step = report["training"]["32-true"]
     assert step["step, s"] >= step["forward, s"] > 0
     assert step["optimiser, s"] > 0
