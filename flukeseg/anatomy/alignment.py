@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from flukeseg.errors import InputError
+from flukeseg.images.warping import warp
 
 SIZE = (256, 512)
 """Height and width of an aligned fluke, in pixels."""
@@ -64,9 +65,7 @@ class Alignment:
         # the photo's pixel centres lie at .5, OpenCV's at whole numbers
         shifted = matrix.copy()
         shifted[:, 2] += matrix[:, :2].sum(1) / 2 - 0.5
-        return cv2.warpAffine(
-            image, shifted, self.size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-        )
+        return warp(image, shifted, self.size, cv2.BORDER_CONSTANT)
 
 
 def align(

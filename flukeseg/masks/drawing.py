@@ -9,6 +9,7 @@ import numpy as np
 
 from flukeseg.images.encoding import encode_jpeg
 from flukeseg.images.resizing import resize_mask, resize_photo
+from flukeseg.images.warping import warp
 from flukeseg.masks.geometry import Box, RotatedBox, outlines
 
 OUTLINE = (255, 0, 255)
@@ -81,11 +82,9 @@ def rotated_rgbm(
     width, height = (max(1, round(side * (1 + 2 * margin))) for side in (box.width, box.height))
     turn = cv2.getRotationMatrix2D((box.x - 0.5, box.y - 0.5), box.angle, 1.0)
     turn[:, 2] += np.array([width / 2 - box.x, height / 2 - box.y])
-    size, fluke = (width, height), np.where(mask > 0, np.uint8(255), np.uint8(0))
-    colours = cv2.warpAffine(
-        photo, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    moved = cv2.warpAffine(fluke, turn, size, flags=cv2.INTER_LINEAR)
+    size, fluke = (height, width), np.where(mask > 0, np.uint8(255), np.uint8(0))
+    colours = warp(photo, turn, size, cv2.BORDER_REPLICATE)
+    moved = warp(fluke, turn, size, cv2.BORDER_CONSTANT)
     return np.dstack([colours, np.where(moved > 127, np.uint8(255), np.uint8(0))])
 
 
