@@ -1016,3 +1016,13 @@ def test_rgbm_is_read_and_resized_without_losing_the_photo(tmp_path):
     for wrong, sentence in (("rgb.png", "PNG of"), ("none.png", "does not exist")):
         with pytest.raises(InputError, match=sentence):
             read_rgbm(tmp_path / wrong)
+
+
+def test_a_loading_process_that_dies_as_the_job_starts_is_named(predict_sea, monkeypatch, capsys):
+    def die(**_):  # torch raises wherever Python is
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+
+    monkeypatch.setattr("flukeseg.prediction.writer.tqdm", die)
+    with pytest.raises(SystemExit):
+        predict_sea("output=out", "num_workers=1")
+    assert "error: loading photos failed (DataLoader worker (pid 1)" in capsys.readouterr().err

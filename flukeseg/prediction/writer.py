@@ -73,10 +73,12 @@ class ProductWriter:
 
     def start(self) -> None:
         """Start threads and progress bar."""
-        self.threads = ThreadPoolExecutor(THREADS)
+        # first, as drawing it can be interrupted: torch raises wherever Python is when a loading
+        # process dies, and `stop` closes the bar where there are threads
+        self.bar = tqdm(total=self.total, unit="photo", smoothing=0.05, dynamic_ncols=True)
         # where writing is slower the network waits, and memory does not grow
         self.room = BoundedSemaphore(8 * THREADS)
-        self.bar = tqdm(total=self.total, unit="photo", smoothing=0.05, dynamic_ncols=True)
+        self.threads = ThreadPoolExecutor(THREADS)
 
     def write(
         self,
