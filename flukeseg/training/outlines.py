@@ -1,8 +1,7 @@
 """Fit the outline network to rendered flukes: `python -m flukeseg.training.outlines weights.npz`.
 
-The weights of `flukeseg/anatomy/outline_network.npz` were fitted by the default options when tips
-on another component of the mask still counted as visible, and tips just outside the frame as
-hidden. On one free core: 0.05 s for a rendering, 0.1 s for a step.
+The weights of `flukeseg/anatomy/outline_network.npz` were fitted by the default options. On one core
+of two, the other busy: 0.08 s for a rendering, 0.16 s for a step.
 """
 
 from __future__ import annotations
@@ -117,8 +116,8 @@ def main() -> None:
     """Render, fit and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", type=Path, help="npz file to write")
-    parser.add_argument("--renderings", type=int, default=9000)
-    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--renderings", type=int, default=15000)
+    parser.add_argument("--steps", type=int, default=7000)
     parser.add_argument("--seed", type=int, default=771)
     options = parser.parse_args()
     numbers = trange(options.renderings, unit="rendering")
