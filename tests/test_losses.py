@@ -9,6 +9,8 @@ import pytest
 import torch
 from conftest import TINY, read_metrics
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from segmentation_models_pytorch import losses as smp_losses
 
 from flukeseg.errors import InputError
@@ -159,3 +161,22 @@ def test_what_cannot_be_built_is_a_sentence(run_train, capsys, options, sentence
     told = capsys.readouterr()
     assert sentence in told.err + told.out
     assert "Traceback" not in told.err + told.out
+
+
+def values_of_sweeps():
+    """Every value of the sweeps in conf/sweep, as an option of its own; optuna.yaml has ranges."""
+    parser = OverridesParser.create()
+    for path in sorted({*(CONF / "sweep").glob("*.yaml")} - {CONF / "sweep/optuna.yaml"}):
+        sweeper = OmegaConf.load(path).hydra.sweeper
+        for key, value in sweeper.params.items():
+            option = parser.parse_override(f"{key}={value}")
+            values = option.sweep_string_iterator() if option.is_sweep_override() else [value]
+            for one in values:
+                yield pytest.param(f"{option.get_key_element()}={one}", id=f"{path.stem} {one}")
+
+
+@pytest.mark.parametrize("option", [*values_of_sweeps()])
+def test_every_value_of_a_sweep_is_an_option(option):
+    cfg = compose_train(option)
+    if "model." in option:
+        build_module(cfg)
