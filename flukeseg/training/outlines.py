@@ -1,7 +1,7 @@
 """Fit the outline network to rendered flukes: `python -m flukeseg.training.outlines weights.npz`.
 
-The weights of `flukeseg/anatomy/outline_network.npz` were fitted by the default options. On one core
-of two, the other busy: 0.08 s for a rendering, 0.16 s for a step.
+The weights of `flukeseg/anatomy/outline_network.npz` were fitted by the default options. On one
+core of two, the other busy: 0.08 s for a rendering, 0.16 s for a step.
 """
 
 from __future__ import annotations
