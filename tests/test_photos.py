@@ -371,6 +371,7 @@ def test_what_is_no_photo_is_refused_by_name(photo, tmp_path):
     assert_refused(photo(b""), "is empty")
     assert_refused(photo(b"<html>please log in</html>"), "not a photo in a known format")
     assert_refused(photo(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"), "not a photo in a known format")
+    assert_refused(photo(b"PK", "cards.zip"), "is an archive: unpack it")
     assert_refused(tmp_path, "is not a file")
     assert_refused(tmp_path / "none.jpg", "does not exist")
     assert_refused(tmp_path / ("x" * 300), "too long")

@@ -27,6 +27,7 @@ from flukeseg.installation import how_to_install
 # The reader of JPEG opens MPO too. Pillow before 11.3 has no AVIF.
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "AVIF")
 _EXIF_ORIENTATION = 274
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SUBFILE = 256, 257, 254
 
 Image.init()
@@ -165,6 +166,8 @@ def _identify(path: str | Path, stream: BinaryIO) -> Image.Image:
     if needs_heif:
         raise InputError(f"{path} is a HEIC photo: run {how_to_install('heic')}")
     if problem is None:
+        if Path(path).suffix.lower() in _ARCHIVES:
+            raise InputError(f"{path} is an archive: unpack it and give the folder of the photos")
         raise InputError(f"{path} is not a photo in a known format: export it as JPEG, PNG or TIFF")
     raise problem
 
