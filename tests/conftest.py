@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -97,7 +98,18 @@ def run_job(job: ModuleType, *overrides: str) -> None:
     GlobalHydra.instance().clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [job.__name__, *overrides])
-        command_line.run(job.main)
+        try:
+            command_line.run(job.main)
+        finally:
+            close_logs()
+
+
+def close_logs() -> None:
+    """Close what Hydra logs to: a later test would open it anew, in a folder that is deleted."""
+    for handler in [*logging.getLogger().handlers]:
+        if isinstance(handler, logging.FileHandler):
+            logging.getLogger().removeHandler(handler)
+            handler.close()
 
 
 @pytest.fixture

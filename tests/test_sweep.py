@@ -300,7 +300,7 @@ def test_a_sweep_composes_and_opens_with_its_command(name):
         cfg = compose("train", options, return_hydra_config=True)
     assert cfg.hydra.mode == RunMode.MULTIRUN
     for key in cfg.hydra.sweeper.params:
-        assert OmegaConf.select(cfg, key, throw_on_missing=False) is not None
+        assert OmegaConf.select(cfg, key.lstrip("+"), throw_on_missing=False) is not None
 
 
 LOGGERS = sorted(path.stem for path in (ROOT / "conf/logger").glob("*.yaml"))
