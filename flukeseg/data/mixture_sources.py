@@ -20,7 +20,7 @@ from flukeseg.data.rendered import RenderedFlukes
 from flukeseg.data.sampling import seed_of
 from flukeseg.data.splits import read_stems
 from flukeseg.data.workers import available_processors
-from flukeseg.errors import InputError, require_int
+from flukeseg.errors import InputError, require_int, require_number
 from flukeseg.images.reading import MASK_THRESHOLD, MAX_PIXELS
 from flukeseg.rendering import check_parts
 
@@ -69,17 +69,21 @@ class RenderedSource(MixtureSource):
 
     Args:
         without: parts of the renderer left out, see `render`.
+        not_flukes: share of pictures of fins, backs, breaches and boats, with empty masks.
     """
 
     without: Sequence[str] = ()
+    not_flukes: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_parts("without", self.without)
+        require_number("not_flukes", self.not_flukes)
 
     def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
         """See `MixtureSource`."""
-        return RenderedFlukes(count, size, seed_of(seed, number), self.without), None
+        seed = seed_of(seed, number)
+        return RenderedFlukes(count, size, seed, self.without, self.not_flukes), None
 
 
 @dataclass(frozen=True)

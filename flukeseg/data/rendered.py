@@ -11,8 +11,8 @@ from flukeseg.data.datamodule import FlukeDataModule
 from flukeseg.data.dataset import FlukeDataset
 from flukeseg.data.sampling import seed_of
 from flukeseg.data.splits import SplitPhoto
-from flukeseg.errors import require_int
-from flukeseg.rendering import check_parts, render
+from flukeseg.errors import require_int, require_number
+from flukeseg.rendering import check_parts, render, render_not_fluke
 
 
 class RenderedDataModule(FlukeDataModule):
@@ -24,6 +24,7 @@ class RenderedDataModule(FlukeDataModule):
         test_count: photos to test on at the end, where `test_root` gives no real ones.
         without: parts of the renderer left out of training, see `render`: to measure what each is
             worth.
+        not_flukes: share of pictures of fins, backs, breaches and boats, with empty masks.
         **loading: see `FlukeDataModule`.
     """
 
@@ -33,11 +34,13 @@ class RenderedDataModule(FlukeDataModule):
         val_count: int = 50,
         test_count: int = 100,
         without: Sequence[str] = (),
+        not_flukes: float = 0.0,
         **loading,
     ) -> None:
         super().__init__(**loading)
         check_parts("data.without", without)
         self.without = tuple(without)
+        self.not_flukes = require_number("data.not_flukes", not_flukes)
         self.train_count = require_int("data.train_count", train_count)
         self.val_count = require_int("data.val_count", val_count)
         self.test_count = require_int("data.test_count", test_count)
@@ -49,12 +52,14 @@ class RenderedDataModule(FlukeDataModule):
         # seeds far apart, so that no training picture is a validation or test picture
         train, val, test = (seed_of(self.seed, part) for part in range(3))
         self.train_set = self._training_set(
-            RenderedFlukes(self.train_count, self.size, train, self.without)
+            RenderedFlukes(self.train_count, self.size, train, self.without, self.not_flukes)
         )
-        self.val_set = self._validation_set(RenderedFlukes(self.val_count, self.size, val).cached())
-        self.test_set = self._real_test_set() or FlukeDataset(
-            RenderedFlukes(self.test_count, self.size, test).cached()
-        )
+        self.val_set = self._validation_set(self._fixed(self.val_count, val))
+        self.test_set = self._real_test_set() or FlukeDataset(self._fixed(self.test_count, test))
+
+    def _fixed(self, count: int, seed: int) -> CachedPhotos:
+        """Pictures to judge by, rendered once, with every part."""
+        return RenderedFlukes(count, self.size, seed, not_flukes=self.not_flukes).cached()
 
 
 class RenderedFlukes:
@@ -65,12 +70,19 @@ class RenderedFlukes:
         size: (height, width).
         seed: first part of each picture's seed; equal seeds give equal pictures.
         without: parts that are left out, see `render`.
+        not_flukes: share of pictures by `render_not_fluke`, 0..1.
     """
 
     def __init__(
-        self, count: int, size: tuple[int, int], seed: int, without: Collection[str] = ()
+        self,
+        count: int,
+        size: tuple[int, int],
+        seed: int,
+        without: Collection[str] = (),
+        not_flukes: float = 0.0,
     ) -> None:
-        self.count, self.size, self.seed, self.without = count, size, seed, without
+        self.count, self.size, self.seed = count, size, seed
+        self.without, self.not_flukes = without, not_flukes
 
     def __len__(self) -> int:
         return self.count
@@ -78,8 +90,12 @@ class RenderedFlukes:
     def get(
         self, index: int, epoch: int, size: tuple[int, int] | None = None
     ) -> tuple[str, np.ndarray, np.ndarray]:
-        """Render the fluke of this number and epoch."""
-        picture = render((self.seed, epoch, index), size or self.size, self.without)
+        """Render the picture of this number and epoch."""
+        seed = (self.seed, epoch, index)
+        if np.random.default_rng(seed).uniform() < self.not_flukes:
+            picture = render_not_fluke(seed, size or self.size)
+        else:
+            picture = render(seed, size or self.size, self.without)
         return f"rendered_{self.seed}_{epoch}_{index}", picture.image, picture.mask
 
     def split(self, use: str, source: str = "") -> list[SplitPhoto]:

@@ -63,6 +63,18 @@ def draw_frame_beside(rng: np.random.Generator, frame: Frame) -> Frame:
     return move_along_water(frame, aside, rng.uniform(0.6, 1.15))
 
 
+def draw_frame_behind(rng: np.random.Generator, frame: Frame, metre: float) -> Frame:
+    """Draw the place of something farther away, of which a metre is `metre` units.
+
+    About as large as it would be there, though never too small to be seen.
+    """
+    nearness = rng.uniform(0.3, 1.0)
+    unit = frame.metre / metre * np.exp(rng.uniform(-0.5, 0.9))
+    unit = max(unit, 0.02 / nearness)
+    aside = rng.choice([-1, 1]) * rng.uniform(0.1, 1.5) * frame.half_span
+    return move_along_water(frame, aside, nearness, unit / frame.half_span)
+
+
 def move_along_water(frame: Frame, aside: float, nearness: float, size: float = 1) -> Frame:
     """Move a frame's contact along the water.
 

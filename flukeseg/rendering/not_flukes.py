@@ -5,27 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
-from flukeseg.rendering.blend import blend_over
-from flukeseg.rendering.bodies import Body, draw_body
+from flukeseg.rendering.bodies import draw_body
+from flukeseg.rendering.body_painting import paint_body
 from flukeseg.rendering.camera import photograph
 from flukeseg.rendering.frame import Frame
 from flukeseg.rendering.layout import draw_frame, move_along_water
-from flukeseg.rendering.light import shade_skin
 from flukeseg.rendering.mount import draw_mount
-from flukeseg.rendering.outline import draw_outline
-from flukeseg.rendering.raster import Layer, fold
-from flukeseg.rendering.scene import Rendering, Surroundings, draw_surroundings, paint_foam
-from flukeseg.rendering.skin import compute_albedo, draw_skin
-from flukeseg.rendering.splash import draw_wake, paint_reflection, paint_splash
+from flukeseg.rendering.scene import Rendering
+from flukeseg.rendering.surroundings import draw_surroundings
 
 COMPANY = (0.7, 0.2, 0.1)
 """Shares of pictures with one body, two and three."""
-
-FINE = 3
-"""Points along a pixel's side at which it is decided whether a body covers it."""
 
 
 def render_not_fluke(seed: int | Sequence[int], size: tuple[int, int] = (192, 384)) -> Rendering:
@@ -44,7 +36,7 @@ def render_not_fluke(seed: int | Sequence[int], size: tuple[int, int] = (192, 38
     for _ in range(int(cast.choice(3, p=COMPANY))):
         places.append((draw_body(cast), _draw_frame_near(crop, frame)))
     for who, where in sorted(places, key=lambda place: place[1].contact[1]):  # the distant first
-        _paint_body(wet, who, where, around)
+        paint_body(wet, who, where, around)
     photo, _ = photograph(lens, around.image, mount, frame.slope, frame.aspect)
     nowhere = np.zeros((0, 2), np.float32)
     points = np.zeros((0, 3, 2), np.float32)
@@ -56,104 +48,3 @@ def _draw_frame_near(rng: np.random.Generator, frame: Frame) -> Frame:
     nearness, size, aside = rng.uniform(0.25, 1.0), rng.uniform(0.4, 1.1), rng.uniform(-0.5, 0.5)
     middle = replace(frame, contact=(0.5, frame.contact[1]))
     return move_along_water(middle, aside, nearness, size)
-
-
-def _paint_body(rng: np.random.Generator, body: Body, frame: Frame, around: Surroundings) -> None:
-    """Paint a body and the water around it, in place."""
-    wakes, look, mirror, sprays = rng.spawn(4)
-    to_pixels = _pixel_transform(body, frame)
-    covers = [_coverage(part, to_pixels, frame.size) for part in body.parts]
-    cover = np.maximum.reduce(covers)
-    at_water = np.concatenate(body.parts)
-    at_water = at_water[np.abs(at_water[:, 1]) < 0.3, 0]
-    wide = float(np.ptp(at_water) if len(at_water) else 1.0) * frame.half_span
-    wake = draw_wake(wakes, wide)
-    water, splash, _, tone = paint_splash(wakes, frame, wake, around.relief, wide)
-    mask = cover * (1 - water)
-    if body.is_skin:
-        at = np.flatnonzero(mask)
-        if len(at):
-            pixels = around.image.reshape(-1, 3)
-            colour = pixels[at]
-            blend_over(
-                colour, _skin(look, body, frame, around, cover, at, to_pixels), mask.ravel()[at]
-            )
-            pixels[at] = colour
-    else:
-        for part, paint in zip(covers, body.colours, strict=True):
-            blend_over(around.image, paint, part * (1 - water))
-    paint_reflection(mirror, frame, wake, around.relief, around.image, mask, wide)
-    paint_foam(sprays, frame, wide, around, splash, tone)
-
-
-def _pixel_transform(body: Body, frame: Frame) -> np.ndarray:
-    """2 × 3 affine map from units to pixels; the body leans as the horizon does."""
-    sx, sy = frame.scale
-    cos, sin = np.cos(frame.slope), np.sin(frame.slope)
-    middle = (body.box[0] + body.box[2]) / 2
-    turn = np.array([[cos, -sin], [sin, cos]]) * frame.half_span
-    shift = np.array(frame.contact) - turn @ [middle, 0.0]
-    return np.column_stack([turn, shift]) * np.array([[sx], [sy]])
-
-
-def _coverage(part: np.ndarray, to_pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Share of each pixel that a polygon covers, H×W float32 in 0..1."""
-    fine = np.zeros((size[0] * FINE, size[1] * FINE), np.uint8)
-    points = (part @ to_pixels[:, :2].T + to_pixels[:, 2]) * FINE - 0.5
-    points = np.clip(points, -2e4, 2e4)  # keeps OpenCV's fixed point from overflowing
-    cv2.fillPoly(fine, [np.round(points * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
-    small = cv2.resize(fine, size[::-1], interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32) / 255
-
-
-def _skin(
-    rng: np.random.Generator,
-    body: Body,
-    frame: Frame,
-    around: Surroundings,
-    cover: np.ndarray,
-    at: np.ndarray,
-    to_pixels: np.ndarray,
-) -> np.ndarray:
-    """Colour of a body's skin at n pixels of the flattened picture, n×3."""
-    shape, look = rng.spawn(2)
-    y, x = np.divmod(at, frame.size[1])
-    inverse = np.linalg.inv(to_pixels[:, :2])
-    plane = ((np.stack([x, y], 1) + 0.5 - to_pixels[:, 2]) @ inverse.T).astype(np.float32)
-    half = np.full(len(at), 0.5, np.float32)
-    normal = _normals(cover, frame, rng.uniform(0.08, 0.5)).reshape(-1, 3)[at]
-    layer = Layer(
-        at,
-        cover.ravel()[at],
-        np.stack([fold(values) for values in plane.T], -1),
-        np.stack([fold(values) for values in normal.T], -1),
-        fold(np.zeros(len(at), np.float32)),  # the upper side, all of it
-        fold(half),
-        fold(half),
-        False,
-    )
-    skin = draw_skin(look, draw_outline(shape))
-    if body.tone is not None:
-        skin = replace(skin, dark=body.tone, back=1.0)
-    albedo = compute_albedo(skin, layer, frame.half_span * frame.scale[0])
-    blur = max(0.3, rng.uniform(0.005, 0.08) * frame.half_span * frame.scale[0])
-    for patch, tone in body.patches:
-        share = cv2.GaussianBlur(_coverage(patch, to_pixels, frame.size), (0, 0), blur)
-        blend_over(albedo, np.full(3, tone, np.float32), fold(share.ravel()[at]))
-    return layer.unfold(shade_skin(albedo, layer, around.light, around.sky))
-
-
-def _normals(cover: np.ndarray, frame: Frame, radius: float) -> np.ndarray:
-    """Normals of a body as round as a tube of a radius in units, flat farther inside; H×W×3."""
-    reach = max(radius * frame.half_span * frame.scale[0], 1.0)
-    # nothing is rounded where the frame cuts the body
-    inside = cv2.distanceTransform((cover > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
-    depth = np.clip(inside / reach, 0, 1)
-    height = np.sqrt(1 - (1 - depth) ** 2) * np.float32(reach)
-    height = cv2.GaussianBlur(height, (0, 0), max(0.15 * reach, 0.6))
-    normal = np.dstack([
-        -cv2.Sobel(height, cv2.CV_32F, 1, 0, scale=1 / 8),
-        -cv2.Sobel(height, cv2.CV_32F, 0, 1, scale=1 / 8),
-        np.full_like(height, -1),
-    ])  # fmt: skip
-    return normal / np.linalg.norm(normal, axis=2, keepdims=True)

@@ -6,25 +6,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from flukeseg.errors import InputError
-from flukeseg.rendering.backdrop import draw_sky, paint_backdrop
-from flukeseg.rendering.blend import blend_over, mix
+from flukeseg.rendering.blend import blend_over
+from flukeseg.rendering.bodies import draw_body
+from flukeseg.rendering.body_painting import paint_body
 from flukeseg.rendering.camera import photograph
 from flukeseg.rendering.distractors import paint_distractors
 from flukeseg.rendering.frame import Frame
-from flukeseg.rendering.layout import draw_frame, draw_frame_beside
-from flukeseg.rendering.light import Light, draw_light, shade_skin
+from flukeseg.rendering.layout import draw_frame, draw_frame_behind, draw_frame_beside
+from flukeseg.rendering.light import shade_skin
 from flukeseg.rendering.mount import BARE, draw_mount
 from flukeseg.rendering.noise import smoothstep
 from flukeseg.rendering.pose import Pose, peduncle_in_front
-from flukeseg.rendering.sea import Water, draw_water, paint_sea
 from flukeseg.rendering.skin import compute_albedo
 from flukeseg.rendering.splash import (
     draw_wake,
     paint_curtain,
     paint_reflection,
     paint_splash,
-    paint_spray,
 )
+from flukeseg.rendering.surroundings import Surroundings, draw_surroundings, paint_foam
 from flukeseg.rendering.visible_edge import is_inside, is_visible, merge_gaps, visible_keypoints
 from flukeseg.rendering.whale import (
     EDGE,
@@ -36,9 +36,21 @@ from flukeseg.rendering.whale import (
 
 NO_FLUKE = 0.05  # share of pictures without a fluke, so that networks learn to find none
 TWO_FLUKES = 0.03  # share of pictures with a second fluke, about as rare as in catalogues
+BODIES = 0.15  # share of pictures with another animal's fin, back or a boat behind the fluke
 
 
-PARTS = ("waves", "backdrop", "company", "skin", "light", "splash", "mount", "camera", "empty")
+PARTS = (
+    "waves",
+    "backdrop",
+    "company",
+    "bodies",
+    "skin",
+    "light",
+    "splash",
+    "mount",
+    "camera",
+    "empty",
+)
 """Parts that can be left out, to measure their effect; `empty` is pictures without a fluke."""
 
 
@@ -71,18 +83,6 @@ class Rendering:
     trailing_edge: np.ndarray
     keypoints: np.ndarray
     poses: tuple[Pose, ...]
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What an animal is painted into: the picture so far, and the colours that affect it."""
-
-    image: np.ndarray
-    relief: np.ndarray  # slope of the painted waves
-    water: Water
-    light: Light
-    sky: np.ndarray  # colour that wet skin reflects
-    without: Collection[str]
 
 
 def _paint_whale(
@@ -134,44 +134,6 @@ def _paint_whale(
     return mask * (1 - solid), edge
 
 
-def paint_foam(
-    rng: np.random.Generator,
-    frame: Frame,
-    wide: float,
-    around: Surroundings,
-    splash: np.ndarray,
-    tone: np.ndarray,
-) -> None:
-    """Paint splash H×W of a brightness H×W, and spray around an animal `wide` frame widths wide."""
-    wet = np.flatnonzero(splash.any(1))
-    if len(wet):
-        band = slice(wet[0], wet[-1] + 1)
-        foam = mix(np.zeros(3, np.float32), around.water.foam, tone[band])
-        blend_over(around.image[band], foam, splash[band])
-    spray = paint_spray(rng, frame, wide)
-    if spray.any():
-        blend_over(around.image, around.water.foam, spray)
-
-
-def draw_surroundings(
-    tint: np.random.Generator,
-    swell: np.random.Generator,
-    far: np.random.Generator,
-    lamp: np.random.Generator,
-    frame: Frame,
-    without: Collection[str] = (),
-) -> Surroundings:
-    """Draw water, sky, land and light, each from a generator of its own."""
-    water = draw_water(tint)
-    image, relief = paint_sea(swell, frame, water)
-    if "waves" in without:
-        image, relief = np.full_like(image, water.mean), np.zeros_like(relief)
-    sky = draw_sky(tint, water)
-    if "backdrop" not in without:
-        paint_backdrop(far, frame, sky, image)
-    return Surroundings(image, relief, water, draw_light(lamp), sky.low, without)
-
-
 def render(
     seed: int | Sequence[int], size: tuple[int, int] = (192, 384), without: Collection[str] = ()
 ) -> Rendering:
@@ -191,7 +153,8 @@ def render(
     """
     check_parts("without", without)
     # one generator per part, so that a change to one part does not change the draws of others
-    cast, crop, tint, swell, far, near, lamp, wet, lens = np.random.default_rng(seed).spawn(9)
+    parts = np.random.default_rng(seed).spawn(10)
+    cast, crop, tint, swell, far, near, lamp, wet, lens, others = parts
     count = int(cast.choice(3, p=[NO_FLUKE, 1 - NO_FLUKE - TWO_FLUKES, TWO_FLUKES]))
     if "empty" in without:
         count = max(count, 1)
@@ -203,6 +166,9 @@ def render(
     around = draw_surroundings(tint, swell, far, lamp, frame, without)
     if "company" not in without:
         paint_distractors(near, frame, around.image, empty=count == 0)
+    if others.uniform() < BODIES and "bodies" not in without:
+        body = draw_body(others)
+        paint_body(others, body, draw_frame_behind(others, frame, body.metre), around)
 
     places = [(whale, frame)][:count]
     if count == 2:
