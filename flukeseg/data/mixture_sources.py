@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from flukeseg.data.splits import read_stems
 from flukeseg.data.workers import available_processors
 from flukeseg.errors import InputError, require_int, require_number
 from flukeseg.images.reading import MASK_THRESHOLD, MAX_PIXELS
-from flukeseg.rendering import check_parts
+from flukeseg.rendering import check_parts, check_species
 
 Split = tuple[PhotoSet, CachedPhotos | None]
 """Photos to train on, and photos to validate on or None."""
@@ -70,20 +70,24 @@ class RenderedSource(MixtureSource):
     Args:
         without: parts of the renderer left out, see `render`.
         not_flukes: share of pictures of fins, backs, breaches and boats, with empty masks.
+        species: shares of the species of whales; None are those of `flukeseg.rendering.SPECIES`.
     """
 
     without: Sequence[str] = ()
     not_flukes: float = 0.0
+    species: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_parts("without", self.without)
         require_number("not_flukes", self.not_flukes)
+        check_species("species", self.species)
 
     def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
         """See `MixtureSource`."""
         seed = seed_of(seed, number)
-        return RenderedFlukes(count, size, seed, self.without, self.not_flukes), None
+        shares = (self.not_flukes, check_species("species", self.species))
+        return RenderedFlukes(count, size, seed, self.without, *shares), None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,15 @@ them is copied from a photograph. README.md in this folder says what each file d
 """
 
 from flukeseg.rendering.not_flukes import render_not_fluke
+from flukeseg.rendering.outline import SPECIES, check_species
 from flukeseg.rendering.scene import PARTS, Rendering, check_parts, render
 
-__all__ = ["PARTS", "Rendering", "check_parts", "render", "render_not_fluke"]
+__all__ = [
+    "PARTS",
+    "SPECIES",
+    "Rendering",
+    "check_parts",
+    "check_species",
+    "render",
+    "render_not_fluke",
+]

@@ -4,10 +4,12 @@ Plane coordinates: x across (half the span is about 1), y along the body towards
 the notch near the origin, the peduncle at negative y.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from flukeseg.errors import InputError, require_number
 from flukeseg.rendering.noise import line_noise
 
 ALONG = 34  # cells from root to tip: they err by less than half a pixel at a width of 3000
@@ -28,15 +30,31 @@ class Lobe:
 class Outline:
     """A complete fluke: two slightly different lobes and the peduncle that carries them."""
 
-    species: str  # "humpback", "sperm" or "blue"
+    species: str  # a key of `SPECIES`
     left: Lobe
     right: Lobe
     root: float  # distance from the notch to where the leading edges meet the peduncle
     peduncle: float  # half-width of the peduncle there
 
 
-# share of each species in the pictures; its shape ranges (low, high) in half-spans
-SPECIES = {"humpback": 0.86, "sperm": 0.09, "blue": 0.05}
+SPECIES = {
+    "humpback": 0.72, "sperm": 0.1, "blue": 0.04, "grey": 0.05, "right": 0.05, "killer": 0.04,
+}  # fmt: skip
+"""Share of each species in the pictures; `right` stands for bowhead whales too."""
+
+# depth of the teeth along an edge in half-spans: values, their shares, a factor of 1 ± this
+ROUGHNESS = {
+    "humpback": ((0.002, 0.008, 0.016), (0.15, 0.45, 0.4), 0.4),
+    "sperm": ((0.0008, 0.0016), (0.5, 0.5), 0.4),
+    "blue": ((0.0005,), (1,), 0.4),
+    "grey": ((0.001, 0.004), (0.6, 0.4), 0.4),
+    "right": ((0.0005,), (1,), 0.4),
+    "killer": ((0.0005, 0.002), (0.8, 0.2), 0.4),
+}
+NICKS = {"sperm": 1.5, "grey": 0.8}
+"""Mean number of bites along an edge; of the others it follows from the roughness."""
+
+# shape ranges (low, high) in half-spans
 SHAPES = {
     # root chord, tip height over the notch, power of the rise, bulge of the trailing edge,
     # notch depth, notch width, leading edge: first and second handle (x, y), tip rounding
@@ -58,7 +76,46 @@ SHAPES = {
         "belly": (0.05, 0.2), "shoulder": (0.85, 1.0), "sweep": (0.12, 0.3), "round": (0.01, 0.05),
         "hollow": (0.1, 0.25), "hollow_width": (0.06, 0.15), "hook": (-0.01, 0.01),
     },
+    # convex lobes and a deep notch
+    "grey": {
+        "root": (0.5, 0.72), "tip": (-0.05, 0.2), "power": (1.2, 2.2), "bulge": (0.05, 0.15),
+        "notch": (0.06, 0.17), "notch_width": (0.03, 0.09), "fillet": (0.25, 0.55),
+        "belly": (0.0, 0.15), "shoulder": (0.9, 1.12), "sweep": (0.2, 0.5), "round": (0.03, 0.15),
+        "hollow": (0.1, 0.35), "hollow_width": (0.06, 0.2), "hook": (-0.01, 0.03),
+    },
+    # wide, smooth and pointed, a concave trailing edge
+    "right": {
+        "root": (0.38, 0.55), "tip": (0.08, 0.36), "power": (1.2, 2.2), "bulge": (0.01, 0.09),
+        "notch": (0.05, 0.14), "notch_width": (0.025, 0.07), "fillet": (0.25, 0.5),
+        "belly": (0.05, 0.2), "shoulder": (0.84, 1.04), "sweep": (0.15, 0.38),
+        "round": (0.01, 0.05), "hollow": (0.1, 0.3), "hollow_width": (0.06, 0.18),
+        "hook": (-0.01, 0.02),
+    },
+    "killer": {
+        "root": (0.42, 0.62), "tip": (0.0, 0.24), "power": (1.0, 1.8), "bulge": (0.02, 0.1),
+        "notch": (0.02, 0.1), "notch_width": (0.02, 0.06), "fillet": (0.2, 0.45),
+        "belly": (0.0, 0.15), "shoulder": (0.86, 1.06), "sweep": (0.15, 0.4), "round": (0.02, 0.1),
+        "hollow": (0.1, 0.3), "hollow_width": (0.06, 0.18), "hook": (-0.01, 0.02),
+    },
 }  # fmt: skip
+
+
+def check_species(key: str, shares: Mapping[str, float] | None) -> dict[str, float]:
+    """Return shares of species that add up to 1; None are those of `SPECIES`.
+
+    Raises:
+        InputError: there is no such species, or the shares are no positive numbers.
+    """
+    if shares is None:
+        return SPECIES
+    if unknown := set(shares) - set(SPECIES):
+        raise InputError(f"{key} has {min(unknown)}, which is not one of {', '.join(SPECIES)}")
+    for name, share in shares.items():
+        require_number(f"{key}.{name}", share, most=1e6)
+    total = sum(shares.values())
+    if not total:
+        raise InputError(f"{key}={dict(shares)} must have a share above 0")
+    return {name: share / total for name, share in shares.items()}
 
 
 def _evaluate_bezier(points: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -106,7 +163,7 @@ def _build_sheet(shape: dict[str, float], peduncle: float) -> np.ndarray:
     return (middle + v * half).astype(np.float32)
 
 
-def _draw_raggedness(rng: np.random.Generator, strength: float) -> np.ndarray:
+def _draw_raggedness(rng: np.random.Generator, strength: float, nicks: float) -> np.ndarray:
     """Draw the depth of teeth and bites along an edge, in half-spans, from notch to tip."""
     u = np.linspace(0, 1, FINE, dtype=np.float32)
     teeth = np.abs(line_noise(rng, FINE, rng.uniform(9, 24), 2)) + 0.5 * np.abs(
@@ -114,7 +171,7 @@ def _draw_raggedness(rng: np.random.Generator, strength: float) -> np.ndarray:
     )
     swell = 0.5 + 0.5 * np.abs(line_noise(rng, FINE, 3, 1))
     cut = strength * teeth * swell * np.clip(u * 8, 0.1, 1)
-    for _ in range(rng.poisson(1.2 if strength > 0.003 else 0.3)):
+    for _ in range(rng.poisson(nicks)):
         depth, width, where = rng.uniform(0.01, 0.06), rng.uniform(0.006, 0.03), rng.uniform(0, 1)
         bite = np.clip(1 - np.abs((u - where) / width) ** rng.uniform(1, 2.5), 0, 1)
         cut = np.maximum(cut, depth * bite)
@@ -122,26 +179,25 @@ def _draw_raggedness(rng: np.random.Generator, strength: float) -> np.ndarray:
 
 
 def _draw_lobe(
-    rng: np.random.Generator, shape: dict[str, float], peduncle: float, rough: float
+    rng: np.random.Generator, shape: dict[str, float], peduncle: float, rough: float, nicks: float
 ) -> Lobe:
     sheet = _build_sheet(shape, peduncle)
     chord = np.linalg.norm(sheet[-1] - sheet[0], axis=1)
     chord = np.interp(np.linspace(0, ALONG, FINE), np.arange(ALONG + 1), chord)
     # the tip is thin: no more than a third of the chord may be missing
-    trailing = np.minimum(_draw_raggedness(rng, rough) / np.maximum(chord, 1e-3), 0.33)
-    leading = np.minimum(0.35 * _draw_raggedness(rng, rough * 0.8) / np.maximum(chord, 1e-3), 0.15)
+    chord = np.maximum(chord, 1e-3)
+    trailing = np.minimum(_draw_raggedness(rng, rough, nicks) / chord, 0.33)
+    leading = np.minimum(0.35 * _draw_raggedness(rng, rough * 0.8, nicks) / chord, 0.15)
     return Lobe(sheet, trailing.astype(np.float32), leading.astype(np.float32))
 
 
-def draw_outline(rng: np.random.Generator) -> Outline:
-    """Draw one individual's fluke."""
-    species = str(rng.choice(list(SPECIES), p=list(SPECIES.values())))
-    shape = {name: rng.uniform(*span) for name, span in SHAPES[species].items()}
-    rough = {
-        "humpback": rng.choice([0.002, 0.008, 0.016], p=[0.15, 0.45, 0.4]) * rng.uniform(0.7, 1.4),
-        "sperm": 0.0012,
-        "blue": 0.0005,
-    }[species]
+def draw_outline(rng: np.random.Generator, species: Mapping[str, float] = SPECIES) -> Outline:
+    """Draw one individual's fluke, of a species by its share; they add up to 1."""
+    kind = str(rng.choice(list(species), p=list(species.values())))
+    shape = {name: rng.uniform(*span) for name, span in SHAPES[kind].items()}
+    values, parts, spread = ROUGHNESS[kind]
+    rough = rng.choice(values, p=parts) * rng.uniform(1 - spread, 1 + spread)
+    nicks = NICKS.get(kind, 1.2 if rough > 0.003 else 0.3)
     peduncle = rng.uniform(0.08, 0.16)
     sides = []
     for _ in range(2):
@@ -150,5 +206,5 @@ def draw_outline(rng: np.random.Generator) -> Outline:
             k: v + rng.normal(0, 0.012) * (k in ("tip", "sweep", "shoulder", "belly"))
             for k, v in shape.items()
         }
-        sides.append(_draw_lobe(rng, own, peduncle, float(rough)))
-    return Outline(species, sides[0], sides[1], shape["root"], peduncle)
+        sides.append(_draw_lobe(rng, own, peduncle, float(rough), nicks))
+    return Outline(kind, sides[0], sides[1], shape["root"], peduncle)

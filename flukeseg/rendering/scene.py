@@ -1,6 +1,6 @@
 """One picture from one seed: draws the scene's parts and composes them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from flukeseg.rendering.layout import draw_frame, draw_frame_behind, draw_frame_
 from flukeseg.rendering.light import shade_skin
 from flukeseg.rendering.mount import BARE, draw_mount
 from flukeseg.rendering.noise import smoothstep
+from flukeseg.rendering.outline import SPECIES
 from flukeseg.rendering.pose import Pose, peduncle_in_front
 from flukeseg.rendering.skin import compute_albedo
 from flukeseg.rendering.splash import (
@@ -135,7 +136,10 @@ def _paint_whale(
 
 
 def render(
-    seed: int | Sequence[int], size: tuple[int, int] = (192, 384), without: Collection[str] = ()
+    seed: int | Sequence[int],
+    size: tuple[int, int] = (192, 384),
+    without: Collection[str] = (),
+    species: Mapping[str, float] = SPECIES,
 ) -> Rendering:
     """Render the scene of a seed at a size (height, width).
 
@@ -147,6 +151,7 @@ def render(
         seed: anything that `numpy.random.default_rng` accepts, say an epoch and a photo's number.
         size: height, width in pixels.
         without: names from `PARTS` to leave out.
+        species: shares of the species of whales, of a sum of 1.
 
     Raises:
         InputError: a name in `without` is not in `PARTS`.
@@ -158,7 +163,7 @@ def render(
     count = int(cast.choice(3, p=[NO_FLUKE, 1 - NO_FLUKE - TWO_FLUKES, TWO_FLUKES]))
     if "empty" in without:
         count = max(count, 1)
-    whale = draw_whale(cast)
+    whale = draw_whale(cast, None, species)
     mount = draw_mount(lens)
     if "mount" in without:
         mount = BARE
@@ -172,7 +177,7 @@ def render(
 
     places = [(whale, frame)][:count]
     if count == 2:
-        places.append((draw_whale(cast), draw_frame_beside(crop, frame)))
+        places.append((draw_whale(cast, None, species), draw_frame_beside(crop, frame)))
         places.sort(key=lambda place: place[1].contact[1])  # the more distant one first
     coverage = np.zeros(size, np.float32)
     gap = np.full((1, 2), np.nan, np.float32)

@@ -37,14 +37,25 @@ class Skin:
     back: float  # brightness of the upper side relative to dark skin of the underside
 
 
+KINDS = {
+    "humpback": {"black": 0.27, "dark": 0.16, "outer": 0.23, "white": 0.27, "grey": 0.07},
+    "sperm": {"black": 1.0},
+    "blue": {"grey": 1.0},
+    "grey": {"grey": 0.75, "dark": 0.25},
+    "right": {"black": 0.93, "dark": 0.07},
+    "killer": {"white": 0.85, "black": 0.15},  # pale below, dark above
+}
+"""Shares of the kinds of skin of each species; a humpback's are those of its catalogues."""
+
+CRUSTED = ("humpback", "grey")
+"""Species with barnacles on their flukes."""
+
+
 def draw_skin(rng: np.random.Generator, outline: Outline) -> Skin:
-    """Draw one animal's skin; the kinds follow the colour classes of humpback catalogues."""
-    kind = "black"
-    if outline.species == "humpback":
-        kinds = ["black", "dark", "outer", "white", "grey"]
-        kind = rng.choice(kinds, p=[0.27, 0.16, 0.23, 0.27, 0.07])
-    elif outline.species == "blue":
-        kind = "grey"
+    """Draw one animal's skin, see `KINDS`."""
+    kinds = KINDS[outline.species]
+    kind = rng.choice(list(kinds), p=list(kinds.values()))
+    mottled = outline.species == "grey"
     level = {"black": -4.0, "dark": -1.7, "outer": -0.2, "white": 1.9, "grey": 0.2}[str(kind)]
     dark = rng.uniform(0.02, 0.16) + rng.normal(0, 0.012, 3) + np.array([-0.008, 0, 0.012])
     pale = rng.uniform(0.4 if kind == "outer" else 0.6, 0.97) + np.array(
@@ -64,13 +75,13 @@ def draw_skin(rng: np.random.Generator, outline: Outline) -> Skin:
         border=float(rng.uniform(0.01, 0.09)),
         fading=float(max(rng.uniform(-0.3, 0.6), 0)),
         cloudiness=float(rng.uniform(0.05, 0.4)),
-        mottle=float(max(rng.normal(-0.02, 0.14), 0)),
+        mottle=float(max(rng.normal(0.5 if mottled else -0.02, 0.14), 0)),
         keel=float(rng.uniform(-1, 1.5)),
         lead=float(rng.uniform(-0.02, 0.09)),
         speckle=float(max(rng.normal(0.3, 0.8), 0)),
         film=float(rng.uniform(0.25, 0.85) if rng.uniform() < 0.14 else 0),
         scars=int(rng.poisson(rng.choice([2, 10, 40], p=[0.4, 0.45, 0.15]))),
-        growth=float(max(rng.normal(0.4, 0.4), 0) if outline.species == "humpback" else 0),
+        growth=float(max(rng.normal(0.4, 0.4), 0) if outline.species in CRUSTED else 0),
         rills=float(max(rng.uniform(-1.5, 0.9), 0)),
         back=float(rng.uniform(0.9, 1.5)),
     )

@@ -1,12 +1,13 @@
 """One animal: drawn, posed, placed in the water and rasterised."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from flukeseg.rendering.frame import Frame
 from flukeseg.rendering.mesh import Mesh, build_meshes
-from flukeseg.rendering.outline import Outline, draw_outline
+from flukeseg.rendering.outline import SPECIES, Outline, draw_outline
 from flukeseg.rendering.pose import Pose, draw_pose, peduncle_in_front
 from flukeseg.rendering.raster import Layer, rasterise
 from flukeseg.rendering.skin import Skin, draw_skin
@@ -29,14 +30,19 @@ class Whale:
     box: np.ndarray  # x0, y0, x1, y1 of what is above the water, in half-spans
 
 
-def draw_whale(rng: np.random.Generator, outline: Outline | None = None) -> Whale:
+def draw_whale(
+    rng: np.random.Generator,
+    outline: Outline | None = None,
+    species: Mapping[str, float] = SPECIES,
+) -> Whale:
     """Draw an animal and its depth in the water: mostly with the peduncle under water.
 
-    With `outline` it is that individual, in a pose that the generator draws.
+    With `outline` it is that individual, in a pose that the generator draws. `species` are shares,
+    see `draw_outline`.
     """
     shape, hold, look, sink = rng.spawn(4)
     if outline is None:
-        outline = draw_outline(shape)
+        outline = draw_outline(shape, species)
     pose = draw_pose(hold)
     parts = build_meshes(outline, pose, PEDUNCLE)
     # the lobes without the part that merges into the peduncle
