@@ -33,13 +33,14 @@ from flukeseg.data.pseudo_labels import (
     load_label,
     resize_labels,
 )
-from flukeseg.data.rendered import RenderedDataModule
+from flukeseg.data.rendered import RenderedDataModule, RenderedFlukes
 from flukeseg.data.sampling import seed_of
 from flukeseg.data.start_size import StartSize
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_mask
 from flukeseg.model.losses import BCEDiceLoss
-from flukeseg.rendering import PARTS, render
+from flukeseg.rendering import PARTS, SPECIES, check_species, render
+from flukeseg.rendering.outline import draw_outline
 from flukeseg.training.split_record import refuse_changed_photos, write_split
 
 SMALL = (32, 64)
@@ -603,7 +604,7 @@ def rendered_with_and_without(part: str) -> list[tuple]:
     return [(render(seed, (48, 96)), render(seed, (48, 96), [part])) for seed in seeds]
 
 
-@pytest.mark.parametrize("part", ["backdrop", "company", "skin", "light", "camera"])
+@pytest.mark.parametrize("part", ["backdrop", "company", "bodies", "skin", "light", "camera"])
 def test_what_is_only_seen_leaves_the_masks_alone(part):
     twice = rendered_with_and_without(part)
     for whole, without in twice:
@@ -648,6 +649,32 @@ def test_all_parts_may_go_at_once_but_no_others():
         render(4, SMALL, ["waves", "foam"])
     with pytest.raises(InputError, match=r"data\.without=foam is not one of waves"):
         RenderedDataModule(without=["foam"])
+
+
+def test_a_share_of_the_pictures_shows_no_fluke():
+    photos = RenderedFlukes(60, (16, 32), seed=3, without=["empty"], not_flukes=0.5)
+    empty = [not photos.get(i, epoch=0)[2].any() for i in range(60)]
+    assert 18 < sum(empty) < 42
+    again = [not photos.get(i, epoch=1)[2].any() for i in range(60)]
+    assert again != empty  # another epoch draws others
+    with pytest.raises(InputError, match=r"data\.not_flukes=2 must be from 0 to 1"):
+        RenderedDataModule(not_flukes=2)
+    with pytest.raises(InputError, match="not_flukes=-1 must be from 0 to 1"):
+        RenderedSource(share=1, augmentation=None, not_flukes=-1)
+
+
+def test_species_are_drawn_by_their_shares():
+    assert check_species("species", {"grey": 1, "sperm": 3}) == {"grey": 0.25, "sperm": 0.75}
+    own = check_species("species", {"killer": 2})
+    rng = np.random.default_rng(0)
+    assert {draw_outline(rng, own).species for _ in range(5)} == {"killer"}
+    assert {draw_outline(rng).species for _ in range(300)} == {*SPECIES}
+    usual = RenderedFlukes(2, SMALL, 1)
+    others = RenderedFlukes(2, SMALL, 1, species=own)
+    assert any((usual.get(i, 0)[1] != others.get(i, 0)[1]).any() for i in range(2))
+    for wrong, said in (({"cod": 1}, "has cod"), ({"grey": 0}, "a share"), ({"grey": -1}, "grey")):
+        with pytest.raises(InputError, match=rf"data\.species.*{said}"):
+            RenderedDataModule(species=wrong)
 
 
 def test_only_training_goes_without():
