@@ -222,3 +222,19 @@ def test_a_list_is_segmented_in_batches(tiny_runs, tmp_path):
     assert segmenter([]) == []
     with pytest.raises(InputError, match=r"0\.\.1"):
         segmenter(grey.float())
+
+
+def test_the_recipe_for_timm_runs(tmp_path, monkeypatch):
+    recipes = (Path(__file__).parents[1] / "conf" / "RECIPES.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"```python\n(import flukeseg, timm.*?)```", recipes, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    picture = render(3, (40, 80))
+    content = np.dstack([picture.image[..., ::-1], 255 * picture.mask])
+    Path("MASKS/rgbm").mkdir(parents=True)
+    cv2.imwrite("MASKS/rgbm/photo.png", content)
+    names: dict = {}
+    # the weights come from a hub
+    exec(recipe.replace("pretrained=True", "pretrained=False"), names)
+    assert names["embedding"].shape == (1, 1280)
+    assert tuple(names["rgbm"].shape) == (4, 256, 512)
+    assert names["rgbm"].max() == 1
