@@ -75,6 +75,10 @@ def test_a_rendering_of_no_fluke_has_an_empty_mask_and_is_the_same_again(seed, s
     assert np.array_equal(one.image, two.image)
 
 
+def test_a_body_that_touches_the_water_in_one_point_is_rendered():
+    assert render_not_fluke((78, 59), (60, 90)).image.any()  # without a warning
+
+
 # The network
 
 

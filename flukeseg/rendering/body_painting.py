@@ -36,7 +36,8 @@ def paint_body(rng: np.random.Generator, body: Body, frame: Frame, around: Surro
     cover = np.maximum.reduce(covers)
     at_water = np.concatenate(body.parts)
     at_water = at_water[np.abs(at_water[:, 1]) < 0.3, 0]
-    wide = float(np.ptp(at_water) if len(at_water) else 1.0) * frame.half_span
+    # where a single point is near the water, it is as wide as a small fin
+    wide = max(float(np.ptp(at_water)) if len(at_water) else 1.0, 0.1) * frame.half_span
     wake = draw_wake(wakes, wide)
     water, splash, _, tone = paint_splash(wakes, frame, wake, around.relief, wide)
     mask = cover * (1 - water)
