@@ -6,6 +6,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -21,6 +22,7 @@ from flukeseg.data.mixture import MixedDataModule, MixedDataset, shares
 from flukeseg.data.mixture_sources import (
     LabelledSource,
     MixtureSource,
+    NoFlukeSource,
     PseudoLabelledSource,
     RenderedSource,
 )
@@ -39,7 +41,7 @@ from flukeseg.data.start_size import StartSize
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_mask
 from flukeseg.model.losses import BCEDiceLoss
-from flukeseg.rendering import PARTS, SPECIES, check_species, render
+from flukeseg.rendering import PARTS, SPECIES, check_species, render, render_not_fluke
 from flukeseg.rendering.outline import draw_outline
 from flukeseg.training.split_record import refuse_changed_photos, write_split
 
@@ -661,6 +663,28 @@ def test_a_share_of_the_pictures_shows_no_fluke():
         RenderedDataModule(not_flukes=2)
     with pytest.raises(InputError, match="not_flukes=-1 must be from 0 to 1"):
         RenderedSource(share=1, augmentation=None, not_flukes=-1)
+
+
+def test_photos_that_show_no_fluke_have_empty_masks(tmp_path):
+    for folder in ("fins", "boats"):
+        (tmp_path / folder).mkdir()
+        picture = render_not_fluke(len(folder), (30, 50)).image
+        cv2.imwrite(str(tmp_path / folder / "a.jpg"), picture[..., ::-1])
+    source = NoFlukeSource(share=1, folders=[tmp_path / "fins", tmp_path / "boats"])
+    photos, validates = source.load((16, 32), seed=1, count=2)
+    assert (len(photos), validates) == (2, None)
+    for index in range(2):
+        _, photo, mask = photos.get(index, epoch=0)
+        assert photo.shape == (16, 32, 3)
+        assert photo.any()
+        assert not mask.any()
+    (tmp_path / "none").mkdir()
+    for folders in ([tmp_path / "none"], [tmp_path / "missing"], []):
+        with pytest.raises(InputError, match=r"folders=.* folders? of photos without flukes"):
+            NoFlukeSource(share=1, folders=folders).load((16, 32), seed=1, count=2)
+    (tmp_path / "boats/b.jpg").write_text("text")
+    with pytest.raises(InputError, match=r"b\.jpg"):
+        source.load((16, 32), seed=1, count=2)
 
 
 def test_species_are_drawn_by_their_shares():

@@ -1,4 +1,4 @@
-"""The sources of a mixture: rendered flukes, labelled folders, pseudo-labelled photos."""
+"""The sources of a mixture: renderings, labelled, pseudo-labelled and fluke-less photos."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from functools import partial
 from math import inf
 from pathlib import Path
 from typing import ClassVar
+
+import numpy as np
 
 from flukeseg.data.augmentation import Augmentation
 from flukeseg.data.cache import CachedPhotos
@@ -21,7 +23,8 @@ from flukeseg.data.sampling import seed_of
 from flukeseg.data.splits import read_stems
 from flukeseg.data.workers import available_processors
 from flukeseg.errors import InputError, require_int, require_number
-from flukeseg.images.reading import MASK_THRESHOLD, MAX_PIXELS
+from flukeseg.images.reading import MASK_THRESHOLD, MAX_PIXELS, find_photos, read_photo
+from flukeseg.images.resizing import resize_photo
 from flukeseg.rendering import check_parts, check_species
 
 Split = tuple[PhotoSet, CachedPhotos | None]
@@ -137,6 +140,39 @@ class LabelledSource(MixtureSource):
         if not train:
             raise InputError(f"{self.root}: no pair is left to train on")
         return cached(pairs, train), cached(pairs, val) if val and self.validates else None
+
+
+@dataclass(frozen=True)
+class NoFlukeSource(MixtureSource):
+    """Photos that show no fluke: their masks are empty. Never for validation.
+
+    Args:
+        folders: the photos.
+        max_pixels: of a photo, at most.
+    """
+
+    folders: Sequence[str | Path] = ()
+    max_pixels: int = MAX_PIXELS
+
+    def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
+        """See `MixtureSource`.
+
+        Raises:
+            InputError: a folder is missing or empty, or a photo cannot be read.
+        """
+        for folder in self.folders:
+            if not Path(folder).is_dir() or not find_photos(folder):
+                raise InputError(f"folders={folder} must be a folder of photos without flukes")
+        paths = [path for folder in self.folders for path in find_photos(folder)]
+        if not paths:
+            raise InputError("folders=[] must name folders of photos without flukes")
+
+        def load(path: Path) -> tuple[str, np.ndarray, np.ndarray]:
+            photo = resize_photo(read_photo(path, self.max_pixels), size)
+            return str(path), photo, np.zeros(size, np.uint8)
+
+        with ThreadPoolExecutor(available_processors()) as pool:
+            return CachedPhotos.stacked(list(pool.map(load, paths))), None
 
 
 @dataclass(frozen=True)
