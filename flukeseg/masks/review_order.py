@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 GROUPS = (
     "look at these first",
@@ -30,8 +33,10 @@ def review_ranks(rows: Iterable[Mapping[str, Any]]) -> list[int]:
     that a person corrected, and photos that could not be read; in each group those with the lowest
     confidence first, as they are the most probably wrong, and of equal ones the first line.
     """
-    keys = [(review_group(row), row.get("confidence", 0.0)) for row in rows]
-    ranks = [0] * len(keys)
-    for rank, number in enumerate(sorted(range(len(keys)), key=keys.__getitem__), start=1):
-        ranks[number] = rank
-    return ranks
+    groups, confidences = array("b"), array("d")
+    for row in rows:
+        groups.append(review_group(row))
+        confidences.append(row.get("confidence", 0.0))
+    ranks = np.empty(len(groups), int)
+    ranks[np.lexsort((confidences, groups))] = np.arange(1, len(groups) + 1)
+    return ranks.tolist()

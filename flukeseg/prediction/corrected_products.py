@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from flukeseg.images.reading import read_mask
 from flukeseg.masks.cleaning import COMPONENTS, clean
 from flukeseg.masks.drawing import draw_thumbnail
 from flukeseg.prediction.folder import PredictionFolder
-from flukeseg.prediction.inputs import InputPhoto, stamp
+from flukeseg.prediction.inputs import InputPhoto, photo_key, stamp
 from flukeseg.prediction.journal import read_row_photo
 from flukeseg.prediction.kept_masks import hash_file, mask_name
 from flukeseg.prediction.loader import PhotoFile
@@ -38,7 +38,7 @@ def follow_corrections(
     folder: PredictionFolder,
     settings: ProductSettings,
     max_pixels: int,
-    named: Set[str] = frozenset(),
+    named: Sequence[str] = (),
 ) -> None:
     """Make rows and products anew from the masks that a person changed since they were made.
 
@@ -49,16 +49,19 @@ def follow_corrections(
         folder: locked by this process.
         settings: which products are wanted; those that a photo has are kept up to date too.
         max_pixels: photos with more are not decoded.
-        named: keys of photos that the user named, which are read where they were replaced too.
+        named: photos that the user named, which are read where they were replaced too.
 
     Raises:
         InputError: a file cannot be written.
     """
+    keys: set[str] | None = None
     for row in folder.rows():
         if not folder.kept.is_kept(row):
             _adopt(folder, row)
         elif not _is_up_to_date(folder, row, settings):
-            if row["key"] in named:
+            if keys is None:  # most merges need them not
+                keys = {photo_key(path) for path in named}
+            if row["key"] in keys:
                 row["stamp"] = stamp(row["key"])
             _follow(folder, row, settings, max_pixels)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from flukeseg.atomic_files import atomic_write, locked_folder
 from flukeseg.errors import InputError
-from flukeseg.prediction.inputs import stamp
+from flukeseg.prediction.inputs import photo_key, stamp
 from flukeseg.prediction.journal import JournalRows, end_last_line
 from flukeseg.prediction.kept_masks import KeptMasks, mask_name
 
@@ -47,6 +47,8 @@ class PredictionFolder:
         self._number = 0
         self.kept = KeptMasks(self.folder, self.state)
         self.generation = 0
+        self._rows: JournalRows | None = None
+        self._stamps: list[Any] = []
         self._hashes: dict[str, str] = {}
         self.has_lost_lines = False
         with self._writing(self.folder):
@@ -109,34 +111,40 @@ class PredictionFolder:
             self.write(path, json.dumps(content, indent=2).encode(), sync=True)
 
     def rows(self) -> JournalRows:
-        """Return the lines of all parts' journals."""
-        return JournalRows(sorted(self.state.glob("journal-*.jsonl")))
+        """Return the lines of all parts' journals, checked once unless a journal changes."""
+        journals = sorted(self.state.glob("journal-*.jsonl"))
+        stamps = [(journal, stamp(journal)) for journal in journals]
+        if self._rows is None or stamps != self._stamps:
+            self._rows, self._stamps = JournalRows(journals), stamps
+        return self._rows
 
-    def progress(self, products: Sequence[str]) -> tuple[dict[str, str], set[str]]:
-        """Return the names given so far, by key, and the keys that need no network any more.
+    def find_missing(self, paths: Sequence[str], products: Sequence[str]) -> list[str]:
+        """Return those of some photos that need the network.
 
-        Those have these products, or their masks are a person's. Damaged lines and masks are
-        reported, and their photos are not done.
+        The others have these products, or their masks are a person's. Damaged lines and masks are
+        reported, and their photos are missing.
         """
-        names, done = {}, set()
+        missing = []
         rows = self.rows()
         self.has_lost_lines = bool(rows.damaged)
         for line in rows.damaged:
             log.warning("%s is damaged and left out; its photo is predicted again", line)
-        for row in rows:
-            names[row["key"]] = row["name"]
-            if "mask_sha256" in row:
-                self._hashes[row["key"]] = row["mask_sha256"]
-            if self.kept.is_kept(row):
-                done.add(row["key"])
-            elif self.kept.is_damaged(row):
-                log.warning("%s is damaged and made again", self.folder / mask_name(row["name"]))
-            elif self.is_done(row, products):
-                done.add(row["key"])
-        return names, done
+        for path, row in zip(paths, rows.find(map(photo_key, paths)), strict=True):
+            if row is not None:
+                if self.kept.is_kept(row):
+                    continue
+                if self.kept.is_damaged(row):
+                    mask = self.folder / mask_name(row["name"])
+                    log.warning("%s is damaged and made again", mask)
+                elif self.is_done(row, products):
+                    continue
+                if "mask_sha256" in row:
+                    self._hashes[row["key"]] = row["mask_sha256"]
+            missing.append(path)
+        return missing
 
     def hash_written(self, key: str) -> dict[str, str]:
-        """Return the column of the hash that a photo's mask had when `progress` was asked for."""
+        """Return the column of the hash that a photo's mask had when `find_missing` found it."""
         return {"mask_sha256": self._hashes[key]} if key in self._hashes else {}
 
     def is_done(self, row: Mapping[str, Any], products: Sequence[str]) -> bool:

@@ -38,8 +38,14 @@ class InputPhoto(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Absolute path, which identifies the file."""
-        return _absolute(self.path)
+        """See `photo_key`."""
+        return photo_key(self.path)
+
+
+def photo_key(path: str | Path) -> str:
+    """Return the absolute path of a photo, which identifies the file."""
+    # not Path.resolve: a link is a file of its own
+    return os.path.abspath(path)
 
 
 def stamp(path: str | Path) -> list[int] | None:
@@ -53,7 +59,7 @@ def stamp(path: str | Path) -> list[int] | None:
 
 def write_list(path: Path, photos: Iterable[str | Path]) -> None:
     """Write a list that `find_inputs` reads, of absolute paths."""
-    lines = "".join(f"{_absolute(photo)}\n" for photo in photos)
+    lines = "".join(f"{photo_key(photo)}\n" for photo in photos)
     with atomic_write(path) as partial:
         partial.write_text(lines, encoding="utf-8", errors="surrogateescape")
 
@@ -85,7 +91,7 @@ def find_inputs(source: str | Path, leave_out: str | Path | None = None) -> list
         found = [
             name
             for name in glob.glob(str(source), recursive=True)
-            if not Path(name).is_dir() and out not in Path(_absolute(name)).parents
+            if not Path(name).is_dir() and out not in Path(photo_key(name)).parents
         ]
     else:
         raise InputError(
@@ -97,7 +103,9 @@ def find_inputs(source: str | Path, leave_out: str | Path | None = None) -> list
             f"source={source} has no photos; name a folder or list that has some "
             f"({', '.join(sorted(IMAGE_SUFFIXES))})"
         )
-    return sorted({_absolute(name): name for name in found}.values())
+    if os.path.isdir(path):  # each is found once
+        return sorted(found)
+    return sorted({photo_key(name): name for name in found}.values())
 
 
 def name_inputs(paths: Sequence[str], known: Mapping[str, str] | None = None) -> list[InputPhoto]:
@@ -111,18 +119,18 @@ def name_inputs(paths: Sequence[str], known: Mapping[str, str] | None = None) ->
         known: names by key that were given before; they are kept.
     """
     known = known or {}
-    absolute = [_absolute(path) for path in paths]
-    root = common_folder({os.path.dirname(path) for path in absolute})
-    full = [Path(path).relative_to(root).as_posix() for path in absolute]
-    full = [_safe(name) for name in full]
-    stems = [_stem(name) for name in full]
-    wanted = Counter(collision_key(stem) for stem in stems)
+    root = common_folder({os.path.dirname(photo_key(path)) for path in paths})
+    # a million names are worked out again rather than kept
+    wanted = Counter(collision_key(_stem(_relative_name(path, root))) for path in paths)
     used = {collision_key(name) for name in known.values()}
     named = []
-    for path, key, with_suffix, stem in zip(paths, absolute, full, stems, strict=True):
+    for path in paths:
+        key = photo_key(path)
         if key in known:
             named.append(InputPhoto(path, known[key]))
             continue
+        with_suffix = _relative_name(path, root)
+        stem = _stem(with_suffix)
         # cut-outs of a second fluke end in .fluke2
         plain = wanted[collision_key(stem)] == 1 and not re.search(r"\.fluke\d+$", stem.casefold())
         numbered = (f"{with_suffix}~{i}" for i in itertools.count(2))
@@ -133,8 +141,12 @@ def name_inputs(paths: Sequence[str], known: Mapping[str, str] | None = None) ->
     return named
 
 
-def _safe(name: str) -> str:
-    """Change what cannot be a product's name: a folder called as a file is, or one too long."""
+def _relative_name(path: str, root: str) -> str:
+    """Return a path relative to a folder above it, with what cannot be a product's name changed.
+
+    That is a folder called as a file is, or a file whose name is too long.
+    """
+    name = Path(photo_key(path)).relative_to(root).as_posix()
     name = "/".join(portable_name(part) for part in name.split("/"))
     name = re.sub(r"\.(png|jpg)(?=/)", r"\g<0>~", name, flags=re.IGNORECASE)
     folder, slash, last = name.rpartition("/")
@@ -149,11 +161,6 @@ def _safe(name: str) -> str:
 def _stem(name: str) -> str:
     stem = str(PurePosixPath(name).with_suffix(""))
     return stem if stem.rpartition("/")[2].strip(".") else name  # of `...jpg` it would be `..`
-
-
-def _absolute(path: str | Path) -> str:
-    # not Path.resolve: a link is a file of its own
-    return os.path.abspath(path)
 
 
 def common_folder(parents: Iterable[str]) -> str:

@@ -8,12 +8,14 @@ appending a line takes no transaction, which a photo of 20 ms would notice.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -31,12 +33,11 @@ _NUMBERS = (
     "seconds",
 )  # fmt: skip
 
-
 class JournalRows:
     """Lines of journals, sorted by path; of several for one photo, the one written last.
 
-    Only their places are kept in memory. They can be gone through more than once. Damaged lines are
-    left out.
+    Only the place and a digest of each are kept in memory. They can be gone through more than once.
+    Damaged lines are left out.
 
     Args:
         journals: the files.
@@ -51,8 +52,9 @@ class JournalRows:
     def __init__(self, journals: Sequence[Path]) -> None:
         self.journals = journals
         self.damaged: list[str] = []
-        latest: dict[str, tuple[float, str, int, int]] = {}
-        folders: set[Path] = set()
+        digests, written, paths = bytearray(), array("d"), []
+        numbers, starts = array("i"), array("q")
+        folders: set[str] = set()
         for number, journal in enumerate(journals):
             _check_inside(journal, journal)
             with journal.open("rb") as file:
@@ -65,28 +67,54 @@ class JournalRows:
                         else:
                             _check_names(journal, row)
                             _check_links(journal, row, folders)
-                            written = row.get("written", 0)
-                            if written >= latest.get(row["key"], (0,))[0]:
-                                latest[row["key"]] = written, row["path"], number, start
+                            digests += _digest(row["key"])
+                            written.append(row.get("written", 0))
+                            paths.append(row["path"])
+                            numbers.append(number)
+                            starts.append(start)
                     start += len(line)
-        self.places = sorted(place for _, *place in latest.values())
+        keys = np.frombuffer(digests, "S16")
+        order = np.lexsort((written, keys))  # stable: of lines written at one time, the last counts
+        is_latest = np.ones(len(order), bool)
+        is_latest[:-1] = keys[order[1:]] != keys[order[:-1]]
+        latest = order[is_latest]
+        by_path = np.array(sorted(np.sort(latest).tolist(), key=paths.__getitem__), int)
+        self._numbers, self._starts = np.array(numbers)[by_path], np.array(starts)[by_path]
+        self._digests = keys[latest]
+        places = np.empty(len(order), np.uint32)
+        places[by_path] = np.arange(len(by_path))
+        self._places = places[latest]
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self._starts)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        with ExitStack() as stack:
-            files = [stack.enter_context(journal.open("rb")) for journal in self.journals]
-            for _, number, start in self.places:
-                yield _read_line(files[number], start)
+        return self._read(range(len(self)))
 
     def in_order(self, ranks: Sequence[int]) -> Iterator[dict[str, Any]]:
         """Give the lines in another order: `ranks` has each line's place in it, from 1."""
+        return self._read(np.argsort(ranks))
+
+    def find(self, keys: Iterable[str]) -> Iterator[dict[str, Any] | None]:
+        """Give the line of each key; None where there is none."""
+        return self._read(map(self._place, keys))
+
+    def _place(self, key: str) -> int | None:
+        digest = _digest(key)
+        index = np.searchsorted(self._digests, digest)
+        # as arrays: a single one loses zeros at its end
+        return self._places[index] if (self._digests[index : index + 1] == digest).any() else None
+
+    def _read(self, places: Iterable[int | None]) -> Iterator[dict[str, Any] | None]:
         with ExitStack() as stack:
             files = [stack.enter_context(journal.open("rb")) for journal in self.journals]
-            for index in sorted(range(len(self.places)), key=ranks.__getitem__):
-                _, number, start = self.places[index]
-                yield _read_line(files[number], start)
+            for place in places:
+                if place is None:
+                    yield None
+                else:
+                    file = files[self._numbers[place]]
+                    file.seek(self._starts[place])
+                    yield json.loads(file.readline())
 
 
 def read_row_photo(
@@ -135,16 +163,14 @@ def require_same_photo(path: str, known: list[int] | None) -> None:
 def end_last_line(journal: Path) -> None:
     """Cut off a line that was being written when a process was killed."""
     if journal.exists():
-        content = journal.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            with journal.open("r+b") as file:
-                file.truncate(len(whole))
+        with journal.open("rb") as file:
+            whole = sum(len(line) for line in file if line.endswith(b"\n"))
+        if whole != journal.stat().st_size:
+            os.truncate(journal, whole)
 
 
-def _read_line(file: BinaryIO, start: int) -> dict[str, Any]:
-    file.seek(start)
-    return json.loads(file.readline())
+def _digest(key: str) -> bytes:
+    return hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -193,11 +219,11 @@ def _is_path(text: str) -> bool:
 def _check_names(journal: Path, row: Mapping[str, Any]) -> None:
     """Check that a line names files of the folder only: it may be somebody else's."""
     for name in (row["name"], row.get("mask") or "", *row["files"]):
-        if Path(name).is_absolute() or ".." in Path(name).parts:
+        if os.path.isabs(name) or (".." in name and ".." in Path(name).parts):
             raise InputError(f"{journal} names {name}, outside the folder; choose another output")
 
 
-def _check_links(journal: Path, row: Mapping[str, Any], folders: set[Path]) -> None:
+def _check_links(journal: Path, row: Mapping[str, Any], folders: set[str]) -> None:
     """Check that neither a line's files nor the folders of them are links that lead out.
 
     Args:
@@ -205,13 +231,14 @@ def _check_links(journal: Path, row: Mapping[str, Any], folders: set[Path]) -> N
         row: its line.
         folders: those that have been checked; new ones are added.
     """
+    root = os.path.dirname(os.path.dirname(journal))
     for name in {row.get("mask") or row["name"], *row["files"]}:
-        path = journal.parent.parent / name
-        if path.parent not in folders:
-            _check_inside(journal, path.parent)
-            folders.add(path.parent)
-        if path.is_symlink():
-            _check_inside(journal, path)
+        folder = os.path.dirname(name)
+        if folder not in folders:
+            _check_inside(journal, Path(root, folder))
+            folders.add(folder)
+        if os.path.islink(path := os.path.join(root, name)):
+            _check_inside(journal, Path(path))
 
 
 def _check_inside(journal: Path, path: Path) -> None:

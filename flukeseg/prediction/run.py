@@ -14,7 +14,7 @@ from flukeseg.errors import InputError
 from flukeseg.model.checkpoint_files import name_checkpoint
 from flukeseg.prediction.corrected_products import follow_corrections
 from flukeseg.prediction.folder import PredictionFolder
-from flukeseg.prediction.inputs import InputPhoto, find_inputs, name_inputs
+from flukeseg.prediction.inputs import InputPhoto, find_inputs, name_inputs, photo_key
 from flukeseg.prediction.loader import PhotoFiles, read_batches
 from flukeseg.prediction.looking import Looker
 from flukeseg.prediction.settings import PredictionSettings
@@ -67,23 +67,23 @@ def predict_photos(
         with folder.locked():
             made_with = {"checkpoint": checkpoint, "runtime": runtime}
             folder.settle(made_with | settings.recorded(), remake)
-            names, done = folder.progress(settings.products.products)
-            own = share.photos(name_inputs(paths, names))
-            missing = [photo for photo in own if photo.key not in done]
+            own = share.photos(paths)
+            missing = folder.find_missing(own, settings.products.products)
             if shard == "merge":
                 refuse_missing(missing, folder)
             elif missing:
                 if len(missing) < len(own):
                     log.info("%d of %d photos are done already", len(own) - len(missing), len(own))
-                part = share.part(missing)
+                names, wanted = {row["key"]: row["name"] for row in folder.rows()}, {*missing}
+                named = name_inputs(paths, names)
+                part = share.part([photo for photo in named if photo.path in wanted])
                 writer = _writer(folder, settings, looker, checkpoint, len(part))
                 run_network(looker, part, settings, writer, trainer)
             if share.shards > 1:
                 log.info("part %s is done; after all parts: the same with shard=merge", shard)
             if share.shards > 1 or share.rank > 0:
                 return None
-            named = {photo.key for photo in own}
-            follow_corrections(folder, settings.products, settings.max_pixels, named)
+            follow_corrections(folder, settings.products, settings.max_pixels, paths)
             return gather(
                 folder, settings.summaries, settings.max_pixels, settings.products.crop_margin
             )
@@ -144,28 +144,33 @@ class Share(NamedTuple):
         number, count = self.shard * self.ranks + self.rank, self.shards * self.ranks
         return "all" if count == 1 else f"{number + 1}-of-{count}"
 
-    def photos(self, photos: Sequence[InputPhoto]) -> list[InputPhoto]:
+    def photos(self, paths: Sequence[str]) -> Sequence[str]:
         """Return the shard's photos.
 
         They are chosen from all photos, done or not: shards must not overlap.
         """
-        return list(photos[self.shard :: self.shards])
+        return paths[self.shard :: self.shards]
 
     def part(self, missing: Sequence[InputPhoto]) -> list[InputPhoto]:
         """Return what this process predicts of the photos that its shard lacks."""
         return list(missing[self.rank :: self.ranks])
 
 
-def refuse_missing(missing: Sequence[InputPhoto], folder: PredictionFolder) -> None:
+def refuse_missing(missing: Sequence[str], folder: PredictionFolder) -> None:
     """Check that all photos are done, or known to be unreadable.
 
     Raises:
         InputError: some are not.
     """
-    unreadable = {row["key"] for row in folder.rows() if row["status"].startswith("unreadable")}
-    if missing := [photo for photo in missing if photo.key not in unreadable]:
+    rows = folder.rows().find(map(photo_key, missing))
+    missing = [
+        path
+        for path, row in zip(missing, rows, strict=True)
+        if row is None or not row["status"].startswith("unreadable")
+    ]
+    if missing:
         raise InputError(
-            f"{len(missing)} photos are not done (first: {missing[0].path}): run the missing "
+            f"{len(missing)} photos are not done (first: {missing[0]}): run the missing "
             "shards with the same products, then merge"
         )
 
