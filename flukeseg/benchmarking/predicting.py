@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from flukeseg.benchmarking.timing import run_program
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_photo
 from flukeseg.masks.metrics import dice, photo_metrics
@@ -216,24 +214,11 @@ def run_prediction(
     command = [
         sys.executable, "-m", "flukeseg.predict", f"source={source}", f"output={output}", *options
     ]  # fmt: skip
-    started = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as said:
-        job = subprocess.Popen(command, stdout=said, stderr=said)
-        memory = {}
-        if hasattr(os, "wait4"):
-            _, status, used = os.wait4(job.pid, 0)
-            job.returncode = os.waitstatus_to_exitcode(status)
-            # in bytes on macOS, in KiB elsewhere
-            memory["megabytes"] = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-        else:
-            job.wait()
-        seconds = time.perf_counter() - started
-        made = len(list((output / "mask").rglob("*.png")))
-        if job.returncode or made != count:
-            said.seek(0)
-            end = said.read()[-300:]
-            raise InputError(f"{' '.join(command)} made {made} of {count} masks: {end}")
-    return {"seconds": seconds} | memory
+    found = run_program(command)
+    made = len(list((output / "mask").rglob("*.png")))
+    if made != count:
+        raise InputError(f"{' '.join(command)} made {made} of {count} masks")
+    return found
 
 
 def _readable(photos: Sequence[InputPhoto], max_pixels: int) -> Iterator[np.ndarray]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from flukeseg.errors import InputError
 from flukeseg.model.precision import choose_precision
 
 log = logging.getLogger(__name__)
@@ -31,6 +37,33 @@ def take_turns(work: Mapping[str, Work], turns: int) -> dict[str, list[float]]:
             if turn:
                 seconds[name].append(time.perf_counter() - started)
     return seconds
+
+
+def run_program(command: Sequence[str], folder: Path | None = None) -> dict[str, float]:
+    """Run a program in a folder, by default this one.
+
+    Returns:
+        `seconds`, and the peak memory of its main process in `megabytes` (not on Windows).
+
+    Raises:
+        InputError: it fails.
+    """
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as said:
+        job = subprocess.Popen(command, stdout=said, stderr=said, cwd=folder)
+        memory = {}
+        if hasattr(os, "wait4"):
+            _, status, used = os.wait4(job.pid, 0)
+            job.returncode = os.waitstatus_to_exitcode(status)
+            # in bytes on macOS, in KiB elsewhere
+            memory["megabytes"] = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        else:
+            job.wait()
+        seconds = time.perf_counter() - started
+        if job.returncode:
+            said.seek(0)
+            raise InputError(f"{' '.join(command)} failed: {said.read()[-300:]}")
+    return {"seconds": seconds} | memory
 
 
 def matrix_products() -> dict[str, tuple[Work, float]]:
