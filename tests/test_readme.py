@@ -26,8 +26,8 @@ JOBS = {
 """Jobs with a configuration, and the options that each cannot do without."""
 
 PROGRAMS = {
-    "data.humpback450", "evaluation.anatomy.keypoints", "evaluation.recognition_rates",
-    "evaluation.wide_frames", "rendering",
+    "benchmarking.merging", "data.humpback450", "evaluation.anatomy.keypoints",
+    "evaluation.recognition_rates", "evaluation.wide_frames", "rendering",
     "sweep", "training.outlines", "training.recognition_fit", "training.shrink",
 }  # fmt: skip
 """Modules that the documentation runs and that have no configuration."""

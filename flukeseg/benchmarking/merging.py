@@ -30,7 +30,7 @@ A_FOLDER = 1000
 
 STAGES = (
     "find_inputs", "name_inputs", "progress", "refuse_missing", "follow_corrections", "gather",
-    "write_coco_file", "write_pages",
+    "write_fluke_tables", "write_pages",
 )  # fmt: skip
 """Functions whose seconds are printed; the last two are part of `gather`."""
 
@@ -124,9 +124,12 @@ def main() -> None:
             found = merging.measure(rows, asked.stages)
             print(f"{rows:8} rows  " + "  ".join(f"{k} {v:.2f}" for k, v in found.items()))
             if last:
-                more = {key: (found[key] - last[1][key]) / (rows - last[0]) for key in found}
-                memory = f"{more['megabytes'] * 2**20:.0f} bytes" if "megabytes" in more else ""
-                print(f"{'':8} each more: {more['seconds'] * 1e6:.0f} µs  {memory}")
+                each = {key: (found[key] - last[1][key]) / (rows - last[0]) for key in found}
+                print(f"{'':8} each further row: {each.pop('seconds') * 1e6:.0f} µs", end="")
+                if each:
+                    cpu, memory = each["cpu"] * 1e6, each["megabytes"] * 2**20
+                    print(f", {cpu:.0f} µs of CPU, {memory:.0f} bytes", end="")
+                print()
             last = rows, found
 
 

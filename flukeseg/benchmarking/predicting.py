@@ -205,7 +205,7 @@ def run_prediction(
     """Run `flukeseg.predict` in a new folder.
 
     Returns:
-        `seconds`, and the peak memory of its main process in `megabytes` (not on Windows).
+        What `run_program` does.
 
     Raises:
         InputError: it fails, or does not make a mask of each photo.
