@@ -24,6 +24,9 @@ from flukeseg.prediction.kept_masks import mask_name
 A_PAGE = 300
 """Photos of a page; their thumbnails are in it, about 3 MB."""
 
+NEAR = 10
+"""Pages before and after one that it has links to, besides the first and the last."""
+
 LINKED = ("mask", "overlay", "cutout", "crop", "white")
 
 
@@ -55,10 +58,12 @@ def write_pages(folder: PredictionFolder, ranks: Sequence[int]) -> Path:
             for i, (_, row) in enumerate(zip(range(A_PAGE), ordered, strict=False), start=1)
         ]
         groups = [(GROUPS[key], list(own)) for key, own in groupby(photos, lambda p: p["group"])]
+        # links to all pages would be most of what is written of a million photos
+        near = {0, count - 1, *range(max(0, number - NEAR), min(count, number + NEAR + 1))}
         text = template.render(
             groups=groups,
-            pages=names,
-            number=number,
+            pages={index + 1: names[index] for index in sorted(near)},
+            number=number + 1,
             total=len(rows),
         )
         folder.write(folder.folder / name, text.encode(errors="backslashreplace"))
