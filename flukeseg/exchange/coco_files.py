@@ -12,7 +12,7 @@ from flukeseg.atomic_files import atomic_write
 from flukeseg.exchange.outside_files import PhotoFinder, check_size, explained, read_json
 from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.exchange.shapes import Outline, expand_runs, mask_of_runs, paint_edges
-from flukeseg.masks.coco import coco_annotations, write_coco
+from flukeseg.masks.coco import coco_annotations, coco_file
 
 
 def write_instances(path: Path, photos: Iterable[PredictedPhoto], label: str) -> None:
@@ -25,8 +25,9 @@ def write_instances(path: Path, photos: Iterable[PredictedPhoto], label: str) ->
         photos: of the prediction; gone through twice.
         label: name of the category.
     """
-    with atomic_write(path) as partial:
-        write_coco(partial, _images(photos), _annotations(photos), label)
+    with atomic_write(path) as partial, coco_file(partial, _images(photos), label) as add:
+        for annotation in _annotations(photos):
+            add(annotation)
 
 
 def read_instances(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,27 +65,33 @@ def run_lengths(mask: np.ndarray) -> list[int]:
     return [0, *lengths] if flat[0] else lengths
 
 
-def write_coco(
-    path: Path,
-    images: Iterable[dict[str, Any]],
-    found: Iterable[dict[str, Any]],
-    category: str = CATEGORY["name"],
-) -> None:
+@contextmanager
+def coco_file(
+    path: Path, images: Iterable[dict[str, Any]], category: str = CATEGORY["name"]
+) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Write a COCO file entry by entry, so that memory does not grow with their number.
 
     Args:
         path: of the JSON file.
         images: entries with `id`, `file_name`, `width`, `height`.
-        found: annotations with `image_id`, as `coco_annotations` gives them.
-        category: name of what they are.
+        category: name of what the annotations are.
+
+    Yields:
+        What adds an annotation with `image_id`, as `coco_annotations` gives them.
     """
     with path.open("w", encoding="utf-8") as file:
         file.write('{"info":{"description":"whale flukes"},"licenses":[],')
         file.write(f'"categories":[{_compact(CATEGORY | {"name": category})}],"images":[')
-        _write_all(file, images)
+        for number, image in enumerate(images):
+            file.write(("," if number else "") + "\n" + _compact(image))
         file.write('],"annotations":[')
-        numbered = ({"id": i, **one} for i, one in enumerate(found, start=1))
-        _write_all(file, numbered)
+        ids = itertools.count(1)
+
+        def add(found: dict[str, Any]) -> None:
+            number = next(ids)
+            file.write(("," if number > 1 else "") + "\n" + _compact({"id": number, **found}))
+
+        yield add
         file.write("]}\n")
 
 
@@ -103,11 +111,6 @@ def _annotation(mask: np.ndarray, polygons: bool) -> dict[str, Any]:
     ]
     runs = {"size": list(mask.shape), "counts": run_lengths(mask)}
     return {**described, "segmentation": runs, "polygons": lines}
-
-
-def _write_all(file: Any, entries: Iterable[dict[str, Any]]) -> None:
-    for number, entry in enumerate(entries):
-        file.write(("," if number else "") + "\n" + _compact(entry))
 
 
 def _compact(entry: dict[str, Any]) -> str:

@@ -33,6 +33,7 @@ _NUMBERS = (
     "seconds",
 )  # fmt: skip
 
+
 class JournalRows:
     """Lines of journals, sorted by path; of several for one photo, the one written last.
 

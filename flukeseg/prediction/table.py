@@ -20,7 +20,7 @@ from flukeseg.masks.drawing import white
 from flukeseg.masks.geometry import tight_box
 from flukeseg.masks.review_order import GROUPS, review_group, review_ranks
 from flukeseg.masks.sheets import Cell, draw_galleries
-from flukeseg.prediction.fluke_tables import write_coco_file, write_flukes
+from flukeseg.prediction.fluke_tables import write_fluke_tables
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.journal import read_row_photo
 from flukeseg.prediction.loader import PhotoFile
@@ -138,13 +138,13 @@ def gather(
             to_review += review_group(row) == 0
             if kind == "unreadable" and len(unreadable) < SHOWN:
                 unreadable.append(row)
-    for product, polygons in (("coco", False), ("coco_polygons", True)):
-        if product in products:
-            with folder.writing(folder.folder / SUMMARY_PLACES[product]) as partial:
-                write_coco_file(partial, folder, rows, max_pixels, polygons)
-    if "flukes" in products:
-        with folder.writing(folder.folder / SUMMARY_PLACES["flukes"]) as partial:
-            write_flukes(partial, folder, rows, max_pixels, crop_margin)
+    of_flukes = {
+        product: place
+        for product, place in SUMMARY_PLACES.items()
+        if product in products and product != "gallery"
+    }
+    if of_flukes:
+        write_fluke_tables(folder, of_flukes, rows, max_pixels, crop_margin)
     if "gallery" in products:
         masked = (row for row in rows.in_order(ranks) if "width" in row)
         _write_gallery(folder, masked, max_pixels)
