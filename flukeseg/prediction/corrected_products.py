@@ -59,7 +59,7 @@ def follow_corrections(
         if not folder.kept.is_kept(row):
             _adopt(folder, row)
         elif not _is_up_to_date(folder, row, settings):
-            if keys is None:  # most merges need them not
+            if keys is None:  # rarely needed, and as many as there are photos
                 keys = {photo_key(path) for path in named}
             if row["key"] in keys:
                 row["stamp"] = stamp(row["key"])
