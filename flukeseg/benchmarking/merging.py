@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from flukeseg.benchmarking.timing import run_program
+from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_jpeg
 from flukeseg.prediction.folder import STATE
 from flukeseg.rendering import render
@@ -61,7 +62,8 @@ class Merging:
         self._fill(rows, photos, output)
         found = self._predict(photos, output, "shard=merge")
         with (output / "predictions.csv").open("rb") as table:
-            assert sum(1 for _ in table) == rows + 1
+            if (count := sum(1 for _ in table) - 1) != rows:
+                raise InputError(f"of {rows} photos {count} are in {table.name}")
         if stages:
             profile = self.place / "profile"
             self._predict(photos, output, "shard=merge", profiler=["-m", "cProfile", "-o", profile])
@@ -93,7 +95,8 @@ class Merging:
                 files = [file.replace(line["name"], name) for file in line["files"]]
                 thumbnails = (f"{STATE}/thumbnails/{one}.jpg" for one in (line["name"], name))
                 for old, new in (*zip(line["files"], files, strict=True), tuple(thumbnails)):
-                    _link(seed / old, output / new)
+                    if (seed / old).exists():  # early revisions keep no thumbnails
+                        _link(seed / old, output / new)
                 photo = photos / f"{name}.jpg"
                 _link(Path(line["key"]), photo)
                 made = {"key": str(photo), "path": str(photo), "name": name, "files": files}
@@ -115,7 +118,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1000, 3000, 10000])
     parser.add_argument("--stages", action="store_true", help="the seconds of each, profiled")
     parser.add_argument("--products", default="coco", help="of all photos together")
-    parser.add_argument("--checkout", type=Path, default=".", help="another revision to measure")
+    parser.add_argument("--checkout", type=Path, default=".", help="of the revision to measure")
     asked = parser.parse_args()
     last: tuple[int, dict[str, float]] | None = None
     with tempfile.TemporaryDirectory() as place:
