@@ -493,7 +493,7 @@ def test_what_is_unknown_moves_with_the_photo_and_stays_unknown(strength, seed):
     same, fluke = augment(picture.image, (mask == 1).astype(np.uint8), (seed,))
     np.testing.assert_array_equal(photo, same)
     assert set(np.unique(warped)) <= {0, 1, UNKNOWN}
-    assert (warped != np.where(unknown, UNKNOWN, fluke)).mean() < 0.005
+    assert (warped != np.where(unknown, UNKNOWN, fluke)).mean() < 0.01
 
 
 def test_unknown_is_a_half_in_a_sample(tmp_path):
@@ -602,7 +602,7 @@ def test_a_mistake_in_a_mixture_is_one_sentence(run_train, pairs, capsys, case):
 
 
 def rendered_with_and_without(part: str) -> list[tuple]:
-    seeds = [(5, i) for i in range(12)]
+    seeds = [(5, i) for i in (*range(12), 18)]  # the last one has a body behind its fluke
     return [(render(seed, (48, 96)), render(seed, (48, 96), [part])) for seed in seeds]
 
 
