@@ -23,6 +23,7 @@ from flukeseg import sweep
 from flukeseg.option_errors import explain
 from flukeseg.sweeps.jobs import run_job
 from flukeseg.sweeps.runs import STOPPED, read_runs
+from flukeseg.sweeps.summary import summarise
 from flukeseg.training.run_folder import write_result
 
 WITH_PICTURES = [
@@ -352,3 +353,21 @@ def test_mlflow_has_the_figures_and_the_pictures(run_train, shared_pairs):
     assert run.data.metrics["lr"] == pytest.approx(1e-3)
     assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {"validation.jpg"}
     assert read_metrics(folder)
+
+
+def test_runs_of_different_losses_have_a_table(tmp_path, capsys):
+    for number, parts in enumerate(({"bce": 0.2}, {"bce": 0.4}, {}, {})):
+        run = tmp_path / str(number)
+        loss = "a.B" if parts else "c.D"
+        (run / ".hydra").mkdir(parents=True)
+        told = f"- '+model.loss={{_target_:{loss}}}'\n- seed={number % 2}\n"
+        (run / ".hydra/overrides.yaml").write_text(told)
+        figures = {"val/score": 0.5 + 0.1 * number} | {f"val/{k}": v for k, v in parts.items()}
+        write_result(run, {"figures": figures})
+    summarise(tmp_path)
+    with (tmp_path / "table.csv").open(newline="") as file:
+        best, other = csv.DictReader(file)
+    assert (best["val/bce"], best["val/bce spread"]) == ("", "")
+    assert float(other["val/bce"]) == pytest.approx(0.3)
+    assert float(other["val/bce spread"]) == pytest.approx(0.02**0.5)
+    assert "a.B" in capsys.readouterr().out

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -30,9 +31,13 @@ class Setting:
         return fmean(run.figures.get(figure, float("nan")) for run in self.runs)
 
     def spread(self, figure: str) -> float:
-        """Return the standard deviation of a figure between runs; NaN of one run."""
+        """Return the standard deviation of a figure between runs; NaN of one run.
+
+        NaN too where a run has no such figure, as other losses have other parts.
+        """
         values = [run.figures.get(figure, float("nan")) for run in self.runs]
-        return stdev(values) if len(values) > 1 else float("nan")
+        is_known = len(values) > 1 and all(map(isfinite, values))
+        return stdev(values) if is_known else float("nan")
 
 
 def summarise(folder: Path, metric: str | None = None) -> None:
