@@ -42,14 +42,14 @@ SPECIES = {
 }  # fmt: skip
 """Share of each species in the pictures; `right` stands for bowhead whales too."""
 
-# depth of the teeth along an edge in half-spans: values, their shares, a factor of 1 ± this
+# depth of the teeth along an edge in half-spans: values and their shares
 ROUGHNESS = {
-    "humpback": ((0.002, 0.008, 0.016), (0.15, 0.45, 0.4), 0.4),
-    "sperm": ((0.0008, 0.0016), (0.5, 0.5), 0.4),
-    "blue": ((0.0005,), (1,), 0.4),
-    "grey": ((0.001, 0.004), (0.6, 0.4), 0.4),
-    "right": ((0.0005,), (1,), 0.4),
-    "killer": ((0.0005, 0.002), (0.8, 0.2), 0.4),
+    "humpback": ((0.002, 0.008, 0.016), (0.15, 0.45, 0.4)),
+    "sperm": ((0.0008, 0.0016), (0.5, 0.5)),
+    "blue": ((0.0005,), (1,)),
+    "grey": ((0.001, 0.004), (0.6, 0.4)),
+    "right": ((0.0005,), (1,)),
+    "killer": ((0.0005, 0.002), (0.8, 0.2)),
 }
 NICKS = {"sperm": 1.5, "grey": 0.8}
 """Mean number of bites along an edge; of the others it follows from the roughness."""
@@ -195,8 +195,8 @@ def draw_outline(rng: np.random.Generator, species: Mapping[str, float] = SPECIE
     """Draw one individual's fluke, of a species by its share; they add up to 1."""
     kind = str(rng.choice(list(species), p=list(species.values())))
     shape = {name: rng.uniform(*span) for name, span in SHAPES[kind].items()}
-    values, parts, spread = ROUGHNESS[kind]
-    rough = rng.choice(values, p=parts) * rng.uniform(1 - spread, 1 + spread)
+    values, parts = ROUGHNESS[kind]
+    rough = rng.choice(values, p=parts) * rng.uniform(0.7, 1.4)
     nicks = NICKS.get(kind, 1.2 if rough > 0.003 else 0.3)
     peduncle = rng.uniform(0.08, 0.16)
     sides = []
