@@ -278,7 +278,7 @@ def test_confidence_is_a_share(mask, weight):
 @pytest.fixture(scope="module")
 def whale():
     """Give a rendered photo with its mask, and a second fluke."""
-    rendering = render((99, 1), (64, 128))
+    rendering = render((99, 5), (64, 128))
     photo, mask = rendering.image, rendering.mask.copy()
     mask[:, -8:] = 0
     mask[2:22, -5:] = 1

@@ -550,7 +550,7 @@ def test_the_experiment_wild_composes_and_opens_with_its_command():
     assert cfg.model.size == cfg.data.size
     data = hydra.utils.instantiate(cfg.data, _convert_="all")
     assert isinstance(data, MixedDataModule)
-    assert data.sources.keys() == {"rendered", "pseudo_labelled", "labelled"}
+    assert data.sources.keys() == {"rendered", "pseudo_labelled", "labelled", "no_flukes"}
     assert sum(source.share for source in data.sources.values()) == pytest.approx(1)
     assert all(source.augmentation for source in data.sources.values())
     assert str(data.sources["labelled"].root) == "some/where/sea-animals"

@@ -73,7 +73,7 @@ class RenderedSource(MixtureSource):
     Args:
         without: parts of the renderer left out, see `render`.
         not_flukes: share of pictures of fins, backs, breaches and boats, with empty masks.
-        species: shares of the species of whales; None are those of `flukeseg.rendering.SPECIES`.
+        species: shares of the species of whales; none are those of `flukeseg.rendering.SPECIES`.
     """
 
     without: Sequence[str] = ()

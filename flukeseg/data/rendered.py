@@ -25,7 +25,7 @@ class RenderedDataModule(FlukeDataModule):
         without: parts of the renderer left out of training, see `render`: to measure what each is
             worth.
         not_flukes: share of pictures of fins, backs, breaches and boats, with empty masks.
-        species: shares of the species of whales; None are those of `flukeseg.rendering.SPECIES`.
+        species: shares of the species of whales; none are those of `flukeseg.rendering.SPECIES`.
         **loading: see `FlukeDataModule`.
     """
 

@@ -101,12 +101,12 @@ SHAPES = {
 
 
 def check_species(key: str, shares: Mapping[str, float] | None) -> dict[str, float]:
-    """Return shares of species that add up to 1; None are those of `SPECIES`.
+    """Return shares of species that add up to 1; none are those of `SPECIES`.
 
     Raises:
         InputError: there is no such species, or the shares are no positive numbers.
     """
-    if shares is None:
+    if not shares:
         return SPECIES
     if unknown := set(shares) - set(SPECIES):
         raise InputError(f"{key} has {min(unknown)}, which is not one of {', '.join(SPECIES)}")
