@@ -11,7 +11,7 @@ from flukeseg.rendering.blend import blend_over
 from flukeseg.rendering.bodies import Body
 from flukeseg.rendering.frame import Frame
 from flukeseg.rendering.light import shade_skin
-from flukeseg.rendering.outline import draw_outline
+from flukeseg.rendering.outline import draw_species
 from flukeseg.rendering.raster import Layer, fold
 from flukeseg.rendering.skin import compute_albedo, draw_skin
 from flukeseg.rendering.splash import draw_wake, paint_reflection, paint_splash
@@ -103,7 +103,7 @@ def _skin(
         fold(half),
         False,
     )
-    skin = draw_skin(look, draw_outline(shape))
+    skin = draw_skin(look, draw_species(shape))
     if body.tone is not None:
         skin = replace(skin, dark=body.tone, back=1.0)
     albedo = compute_albedo(skin, layer, frame.half_span * frame.scale[0])

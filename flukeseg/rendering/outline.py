@@ -191,9 +191,14 @@ def _draw_lobe(
     return Lobe(sheet, trailing.astype(np.float32), leading.astype(np.float32))
 
 
+def draw_species(rng: np.random.Generator, species: Mapping[str, float] = SPECIES) -> str:
+    """Draw a species by its share; they add up to 1."""
+    return str(rng.choice(list(species), p=list(species.values())))
+
+
 def draw_outline(rng: np.random.Generator, species: Mapping[str, float] = SPECIES) -> Outline:
     """Draw one individual's fluke, of a species by its share; they add up to 1."""
-    kind = str(rng.choice(list(species), p=list(species.values())))
+    kind = draw_species(rng, species)
     shape = {name: rng.uniform(*span) for name, span in SHAPES[kind].items()}
     values, parts = ROUGHNESS[kind]
     rough = rng.choice(values, p=parts) * rng.uniform(0.7, 1.4)

@@ -7,7 +7,6 @@ import numpy as np
 
 from flukeseg.rendering.blend import blend_over, mix, multiply
 from flukeseg.rendering.noise import cloud, grain, plane_noise, smoothstep
-from flukeseg.rendering.outline import Outline
 from flukeseg.rendering.raster import Layer
 
 
@@ -51,11 +50,11 @@ CRUSTED = ("humpback", "grey")
 """Species with barnacles on their flukes."""
 
 
-def draw_skin(rng: np.random.Generator, outline: Outline) -> Skin:
-    """Draw one animal's skin, see `KINDS`."""
-    kinds = KINDS[outline.species]
+def draw_skin(rng: np.random.Generator, species: str) -> Skin:
+    """Draw the skin of one animal of a species, a key of `KINDS`."""
+    kinds = KINDS[species]
     kind = rng.choice(list(kinds), p=list(kinds.values()))
-    mottled = outline.species == "grey"
+    mottled = species == "grey"
     level = {"black": -4.0, "dark": -1.7, "outer": -0.2, "white": 1.9, "grey": 0.2}[str(kind)]
     dark = rng.uniform(0.02, 0.16) + rng.normal(0, 0.012, 3) + np.array([-0.008, 0, 0.012])
     pale = rng.uniform(0.4 if kind == "outer" else 0.6, 0.97) + np.array(
@@ -81,7 +80,7 @@ def draw_skin(rng: np.random.Generator, outline: Outline) -> Skin:
         speckle=float(max(rng.normal(0.3, 0.8), 0)),
         film=float(rng.uniform(0.25, 0.85) if rng.uniform() < 0.14 else 0),
         scars=int(rng.poisson(rng.choice([2, 10, 40], p=[0.4, 0.45, 0.15]))),
-        growth=float(max(rng.normal(0.4, 0.4), 0) if outline.species in CRUSTED else 0),
+        growth=float(max(rng.normal(0.4, 0.4), 0) if species in CRUSTED else 0),
         rills=float(max(rng.uniform(-1.5, 0.9), 0)),
         back=float(rng.uniform(0.9, 1.5)),
     )

@@ -58,7 +58,7 @@ def draw_whale(
     shown = np.concatenate([m.points.reshape(-1, 2) for m in parts])
     shown = shown[shown[:, 1] < water]
     box = np.r_[lobes[:, 0].min(), shown[:, 1].min(), lobes[:, 0].max(), water]
-    return Whale(outline, pose, draw_skin(look, outline), parts, float(water), box)
+    return Whale(outline, pose, draw_skin(look, outline.species), parts, float(water), box)
 
 
 def _pixel_transform(whale: Whale, frame: Frame) -> np.ndarray:
