@@ -160,10 +160,12 @@ class NoFlukeSource(MixtureSource):
         Raises:
             InputError: a folder is missing or empty, or a photo cannot be read.
         """
+        paths: list[Path] = []
         for folder in self.folders:
-            if not Path(folder).is_dir() or not find_photos(folder):
+            found = find_photos(folder) if Path(folder).is_dir() else []
+            if not found:
                 raise InputError(f"folders={folder} must be a folder of photos without flukes")
-        paths = [path for folder in self.folders for path in find_photos(folder)]
+            paths += found
         if not paths:
             raise InputError("folders=[] must name folders of photos without flukes")
 
