@@ -30,7 +30,7 @@ A_FOLDER = 1000
 """Photos in each folder of photos."""
 
 STAGES = (
-    "find_inputs", "name_inputs", "progress", "refuse_missing", "follow_corrections", "gather",
+    "find_inputs", "find_missing", "refuse_missing", "follow_corrections", "gather",
     "write_fluke_tables", "write_pages",
 )  # fmt: skip
 """Functions whose seconds are printed; the last two are part of `gather`."""
