@@ -482,7 +482,7 @@ def test_a_mask_of_another_size_than_its_photo_is_told(tmp_path):
 @settings(max_examples=30)
 def test_what_is_unknown_moves_with_the_photo_and_stays_unknown(strength, seed):
     """Warped with the mask, it is where it would be alone, but for rounding at its edge."""
-    picture = render(7, (48, 96))
+    picture = render(7, (48, 96), species={"humpback": 1})
     mask = picture.mask.copy()
     mask[10:30, 20:60] = UNKNOWN
     augment = Augmentation(strength)
@@ -493,7 +493,7 @@ def test_what_is_unknown_moves_with_the_photo_and_stays_unknown(strength, seed):
     same, fluke = augment(picture.image, (mask == 1).astype(np.uint8), (seed,))
     np.testing.assert_array_equal(photo, same)
     assert set(np.unique(warped)) <= {0, 1, UNKNOWN}
-    assert (warped != np.where(unknown, UNKNOWN, fluke)).mean() < 0.01
+    assert (warped != np.where(unknown, UNKNOWN, fluke)).mean() < 0.005
 
 
 def test_unknown_is_a_half_in_a_sample(tmp_path):

@@ -302,4 +302,4 @@ def test_the_gain_is_measured_by_a_command(tmp_path, tiny_runs, monkeypatch, cap
     command = ["wide_frames", "--count=0", f"--checkpoint={tiny_runs[0]}", f"--output={tmp_path}"]
     monkeypatch.setattr(sys, "argv", command)
     wide_frames.main()
-    assert "with no second look" in capsys.readouterr().out
+    assert "1 refused, wrongly, 1 with no second look" in capsys.readouterr().out
