@@ -19,7 +19,7 @@ from flukeseg.errors import InputError
 from flukeseg.installation import CONF
 from flukeseg.masks.metrics import dice
 from flukeseg.model import conversion, runtimes
-from flukeseg.model.checkpoint_files import find_checkpoint
+from flukeseg.model.checkpoint_files import find_checkpoint, is_network
 from flukeseg.model.checkpoints import load_module, load_predictor
 from flukeseg.model.conversion import to_openvino
 from flukeseg.model.exported import FORMATS, Facts, load_exported
@@ -32,6 +32,8 @@ from flukeseg.model.runtimes import (
 )
 from flukeseg.model.tta import views_of
 from flukeseg.predict import is_plain
+from flukeseg.prediction.settings import PredictionSettings
+from flukeseg.pretrained import NETWORKS
 from flukeseg.rendering import render
 from flukeseg.training.shrink import halve
 
@@ -226,6 +228,20 @@ def test_flukesegs_own_network_is_whole_and_finds_flukes():
 def test_flukesegs_own_network_is_exported_to_here(run_export):
     run_export("checkpoint=rendered", "format=torchscript")
     assert Path("rendered.pt").is_file()
+
+
+@formats
+@pytest.mark.parametrize(
+    "name", ["rendered.ckpt@" + NETWORKS["rendered"].sha256[:12], "best.ckpt@01"]
+)
+def test_a_file_says_whether_it_is_flukesegs_own_network(tiny_runs, tmp_path, form, name):
+    network = load_module(find_checkpoint(tiny_runs[0])).network
+    path = tmp_path / f"network{FORMATS[form]}"
+    assert not is_network(str(path), "rendered")  # it is not there yet
+    conversion.save(network, path, form, Facts((96, 192), "any", name=name).written())
+    is_own = name.startswith("rendered")
+    assert is_network(str(path), "rendered") == is_own
+    assert PredictionSettings((str(path),)).masks.recognition.is_on == is_own
 
 
 def test_a_halved_checkpoint_sees_the_same(tiny_runs, tmp_path):

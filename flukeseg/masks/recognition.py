@@ -40,7 +40,8 @@ class Recognition:
     """What is done by the probability that a component is a fluke; both values are from 0 to 1.
 
     None stands for `REMOVE` and `DOUBT` with the network that comes with flukeseg, whose masks the
-    weights were fitted to, and for 0 with others, which may have learnt another kind of masks.
+    weights were fitted to, or a file exported from it, and for 0 with others, which may have learnt
+    another kind of masks.
 
     Args:
         remove: components below it are removed, see `keep_flukes`; 0 removes none.

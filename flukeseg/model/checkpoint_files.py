@@ -11,7 +11,8 @@ from pathlib import Path, PurePath
 
 from flukeseg.errors import InputError
 from flukeseg.file_cache import digest_file
-from flukeseg.pretrained import NETWORKS, locate
+from flukeseg.model.exported import SUFFIXES
+from flukeseg.pretrained import FOLDER, NETWORKS, locate
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,29 @@ def find_checkpoint(path: str | Path, key: str = "checkpoint") -> Path:
 
 def name_checkpoint(path: Path) -> str:
     """Return a checkpoint's file name with the first 12 digits of its SHA-256."""
-    return f"{path.name}@{digest_file(path)[:12]}"
+    return _with_digest(path.name, digest_file(path))
+
+
+def is_network(checkpoint: str, name: str) -> bool:
+    """Tell whether a checkpoint is a network of `NETWORKS`, or a file that was exported from it.
+
+    Args:
+        checkpoint: its name or a path; one that does not exist is none.
+        name: of the network.
+    """
+    network, path = NETWORKS[name], Path(checkpoint)
+    if checkpoint == name or path == FOLDER / network.file:
+        return True
+    if path.suffix.lower() not in SUFFIXES:
+        return False
+    try:  # each format has its metadata as plain text
+        return _with_digest(network.file, network.sha256).encode() in path.read_bytes()
+    except OSError:
+        return False
+
+
+def _with_digest(name: str, digest: str) -> str:
+    return f"{name}@{digest[:12]}"
 
 
 def _packaged(name: str, key: str) -> Path:

@@ -13,14 +13,13 @@ from flukeseg.errors import InputError, require_int, require_size
 from flukeseg.images.reading import MAX_PIXELS
 from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.second_look import LOOKS, SCALE
-from flukeseg.model.checkpoint_files import find_checkpoint
+from flukeseg.model.checkpoint_files import find_checkpoint, is_network
 from flukeseg.model.checkpoints import Classes, load_predictor, runtime_of
 from flukeseg.model.runtimes import RUNTIMES
 from flukeseg.model.tta import views_of
 from flukeseg.prediction.looking import Looker
 from flukeseg.prediction.products import FILE_PRODUCTS, ProductSettings
 from flukeseg.prediction.table import SUMMARY_PLACES
-from flukeseg.pretrained import FOLDER, NETWORKS
 
 SUMMARIES = tuple(SUMMARY_PLACES)
 
@@ -66,10 +65,7 @@ class PredictionSettings:
     def __post_init__(self) -> None:
         if not self.checkpoints:
             raise InputError("checkpoint=[] must not be empty")
-        is_fitted = {*map(str, self.checkpoints)} <= {
-            "rendered",
-            str(FOLDER / NETWORKS["rendered"].file),
-        }
+        is_fitted = all(is_network(str(path), "rendered") for path in self.checkpoints)
         recognition = self.masks.recognition.settled(is_fitted)
         object.__setattr__(self, "masks", replace(self.masks, recognition=recognition))
         views_of(self.tta)
