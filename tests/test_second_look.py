@@ -30,6 +30,7 @@ from flukeseg.masks.second_look import (
     lay_over,
 )
 from flukeseg.model.predictor import Predictor
+from flukeseg.model.runtimes import RuntimePredictor
 from flukeseg.prediction.inputs import InputPhoto
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.looking import Looker, cut_photo
@@ -61,13 +62,17 @@ def test_a_small_fluke_gets_its_box_and_a_margin():
 @pytest.mark.parametrize(
     ("fluke", "photo"),
     [
-        pytest.param((2, 2, 60, 28), (320, 640), id="fills the frame"),
+        pytest.param((2, 2, 60, 28), (40, 80), id="fills the frame of a photo hardly larger"),
         pytest.param((20, 10, 10, 5), (32, 64), id="photo of the first look's size"),
-        pytest.param((20, 10, 10, 5), (44, 90), id="photo hardly larger"),
+        pytest.param((20, 10, 10, 5), (38, 78), id="photo hardly larger"),
     ],
 )
 def test_where_the_photo_has_no_more_to_show_there_is_no_second_look(fluke, photo):
     assert looked_at(flukes(fluke), photo) == []
+
+
+def test_a_fluke_that_fills_the_frame_is_seen_closer_too():
+    assert looked_at(flukes((2, 2, 60, 28)), (320, 640)) == [Box(0, 0, 640, 320)]
 
 
 def test_each_fluke_has_its_own_look_and_pieces_share_one():
@@ -159,9 +164,11 @@ class DarkIsFluke(nn.Module):
         return torch.sigmoid(20 * torch.where(share > self.most, -dark.abs(), dark))
 
 
-def look_twice(photo: np.ndarray, most: float = 1, together: int = 1) -> PhotoProbability:
+def look_twice(
+    photo: np.ndarray, network: DarkIsFluke | None = None, together: int = 1
+) -> PhotoProbability:
     """Look at a photo twice by such a network."""
-    predictor = Predictor([DarkIsFluke(most)], FIRST)
+    predictor = Predictor([network or DarkIsFluke(1)], FIRST)
     looker = Looker(predictor, MaskSettings(), SECOND, together=together)
     small = np.moveaxis(resize_photo(photo, FIRST), -1, 0)[None]
     size = photo.shape[:2]
@@ -189,7 +196,7 @@ def test_a_second_look_places_edges_better(wide):
 
 
 def test_a_second_look_that_disagrees_is_refused(wide):
-    looked = look_twice(wide, most=0.15)
+    looked = look_twice(wide, DarkIsFluke(0.15))
     assert [look.believed for look in looked.second] == [False, False]
     both = make_prediction(looked, wide.shape[:2], MaskSettings())
     once = make_prediction(looked._replace(second=()), wide.shape[:2], MaskSettings())
@@ -206,6 +213,47 @@ def test_disagreement_is_that_of_the_looks_that_count(wide):
     one = (seconds[0], seconds[1]._replace(believed=False))
     found = make_prediction(looked._replace(second=one), size, MaskSettings())
     assert found.disagreement == pytest.approx(0.2 * found.areas[0] / sum(found.areas))
+
+
+def test_a_first_look_as_close_as_an_overview_stands_for_it(wide):
+    y, x = np.mgrid[0:256, 0:512]
+    large = np.full((256, 512, 3), 200, np.uint8)
+    large[((x - 255.3) / 220) ** 2 + ((y - 127.7) / 110) ** 2 < 1] = 40
+    sizes = []
+
+    class Counting(DarkIsFluke):
+        def forward(self, image: Tensor) -> Tensor:
+            sizes.append(tuple(image.shape[2:]))
+            return super().forward(image)
+
+    (look,) = look_twice(large, Counting(1)).second
+    assert look.believed
+    assert sizes == [FIRST, SECOND]
+    sizes.clear()
+    look_twice(wide, Counting(1))
+    assert sizes.count((SECOND[0] // 2, SECOND[1] // 2)) == 2
+
+
+@pytest.mark.parametrize("predictor", ["torch", "another runtime"])
+@pytest.mark.parametrize(
+    ("second", "twice", "chosen"),
+    [(SECOND, True, True), (SECOND, False, False), (FIRST, True, False)],
+)
+def test_photos_with_few_pixels_are_seen_smaller(predictor, second, twice, chosen):
+    rng = np.random.default_rng(0)
+    photos = [
+        rng.integers(0, 256, (*size, 3), np.uint8) for size in ((10, 20), (64, 128), (21, 42))
+    ]
+    network = DarkIsFluke(1)
+    see = Predictor([network], FIRST)
+    if predictor != "torch":
+        see = RuntimePredictor([lambda image: network(torch.from_numpy(image)).numpy()], FIRST)
+    images = np.stack([np.moveaxis(resize_photo(photo, FIRST), -1, 0) for photo in photos])
+    looker = Looker(see, MaskSettings(), second, twice)
+    found = looker.look_once(images, [photo.shape[:2] for photo in photos])
+    small = (SECOND[0] // 2, SECOND[1] // 2) if chosen else FIRST
+    assert [one.probability.shape for one in found] == [small, FIRST, small]
+    np.testing.assert_array_equal(found[1].probability, see.see(images[1:2])[0].probability)
 
 
 def test_parts_of_photos_share_a_batch(wide):
@@ -249,7 +297,7 @@ def photos(tmp_path_factory) -> Path:
         frame[100:164, 150:278] = picture
         write_rgb(root / f"small{i}.png", frame)
     for i in (0, 1):
-        write_rgb(root / f"large{i}.png", render((5, i), (96, 192)).image)
+        write_rgb(root / f"large{i}.png", render((5, i), (64, 128)).image)
     return root
 
 
@@ -302,4 +350,4 @@ def test_the_gain_is_measured_by_a_command(tmp_path, tiny_runs, monkeypatch, cap
     command = ["wide_frames", "--count=0", f"--checkpoint={tiny_runs[0]}", f"--output={tmp_path}"]
     monkeypatch.setattr(sys, "argv", command)
     wide_frames.main()
-    assert "1 refused, wrongly, 1 with no second look" in capsys.readouterr().out
+    assert "frames: 1 refused, rightly, 1 refused, wrongly" in capsys.readouterr().out

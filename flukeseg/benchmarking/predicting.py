@@ -67,9 +67,9 @@ def stage_seconds(
                 return found
             files, images = batch
             clock.append(time.perf_counter())
-            first = compute(segmenter, images)
-            clock.append(time.perf_counter())
             readable = [file for file in files if not file.problem]
+            first = look_once(segmenter, images, readable)
+            clock.append(time.perf_counter())
             looked = look_again(segmenter, first, readable)
             clock.append(time.perf_counter())
             predictions = [
@@ -95,6 +95,14 @@ def compute(segmenter: Segmenter, images: np.ndarray) -> list[PhotoProbability]:
     """Compute a batch N×3×H×W uint8 in the precision of a segmenter."""
     with segmenter.in_precision():
         return segmenter.predictor.see(images)
+
+
+def look_once(
+    segmenter: Segmenter, images: np.ndarray, files: Sequence[PhotoFile]
+) -> list[PhotoProbability]:
+    """Look at photos for the first time in the precision of a segmenter."""
+    with segmenter.in_precision():
+        return segmenter.looker.look_once(images, [file.size for file in files])
 
 
 def look_again(

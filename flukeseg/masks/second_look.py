@@ -1,8 +1,8 @@
 """A second look at flukes that are small in the frame: where it pays, and when it is believed.
 
-The network sees the box of a fluke small, in an overview that must confirm the first look, and then
-close, which places the edge. Maps are H×W float32; boxes are in pixels of the upright photo. The
-constants were chosen on 55 renderings of 3000 × 1500.
+The network sees the box of a fluke small, in an overview that must confirm the first look unless
+that was as close, and then close, which places the edge. Maps are H×W float32; boxes are in pixels
+of the upright photo. The constants were chosen on 55 renderings of 3000 × 1500.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ SCALE = 4 / 3
 """Sides of the network's input in a second look, in units of the trained size. Edges get better
 with it, but at 5/3 and 2 the network misses parts of flukes that are larger than it has seen."""
 
-GAIN = 1.6
-"""Least gain of a second look, see `gain`."""
+GAIN = 1.3
+"""Least gain of a second look, see `gain`: just what a photo gains of which the fluke fills the
+frame, if it has the pixels."""
 
 EXPECTED = 0.6
 """IoU of the first look and an overview, of that which the first expects with the truth."""

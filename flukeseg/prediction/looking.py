@@ -17,8 +17,9 @@ from flukeseg.masks.cleaning import clean
 from flukeseg.masks.geometry import Box
 from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.probability import PhotoProbability, SecondLook
-from flukeseg.masks.second_look import boxes_to_look_at, cut_map, is_confirmed, is_kept
+from flukeseg.masks.second_look import boxes_to_look_at, cut_map, gain, is_confirmed, is_kept
 from flukeseg.model.checkpoints import AnyPredictor
+from flukeseg.model.runtimes import RuntimePredictor
 from flukeseg.model.tta import Images
 from flukeseg.prediction.loader import PhotoFile
 
@@ -40,13 +41,14 @@ class _Part(NamedTuple):
 
 
 class Looker:
-    """Predicts photos in one look or two.
+    """Predicts photos in one look or two, each at the size that the photo's pixels deserve.
 
     Args:
         predictor: computes the networks.
         masks: what is fluke in a look.
         second_size: (height, width) of the network's input in a second look; an overview is half.
-        twice: whether there are second looks.
+        twice: whether there are second looks, and, unless those are of the predictor's size too,
+            first ones as small as an overview.
         max_pixels: photos with more are not decoded.
         together: parts of photos that a second look computes in one batch. Fewer are filled up, as
             how a library adds up depends on a batch's size.
@@ -63,6 +65,7 @@ class Looker:
     ) -> None:
         self.predictor, self.masks = predictor, masks
         self.second_size, self.twice = second_size, twice
+        self.overview_size = second_size[0] // 2, second_size[1] // 2
         self.max_pixels, self.together = max_pixels, together
 
     def look(self, images: Images, files: Sequence[PhotoFile]) -> list[PhotoProbability]:
@@ -73,7 +76,33 @@ class Looker:
             files: of all photos.
         """
         readable = [file for file in files if not file.problem]
-        return self.look_at_files(self.predictor.see(images)[: len(readable)], readable)
+        first = self.look_once(images, [file.size for file in readable])
+        return self.look_at_files(first, readable)
+
+    def look_once(self, images: Images, sizes: Sequence[tuple[int, int]]) -> list[PhotoProbability]:
+        """Return what a first look sees of each photo.
+
+        Args:
+            images: N×C×H×W uint8 RGB of the predictor's size; those beyond `sizes` are left out.
+            sizes: (height, width) of each upright photo.
+        """
+        small = [number for number, size in enumerate(sizes) if self._is_small(size)]
+        if not small:
+            return self.predictor.see(images)[: len(sizes)]
+        pixels = [np.moveaxis(_to_array(images[number]), 0, -1) for number in small]
+        found = dict(zip(small, self._compute(pixels, self.overview_size), strict=True))
+        others = [number for number in range(len(sizes)) if number not in found]
+        if others and isinstance(self.predictor, RuntimePredictor):
+            found |= zip(others, self.predictor.see(images[others]), strict=True)
+        elif others:  # how torch adds up depends on a batch's size: it is left as it is
+            seen = self.predictor.see(images)
+            found |= {number: seen[number] for number in others}
+        return [found[number] for number in range(len(sizes))]
+
+    def _is_small(self, size: tuple[int, int]) -> bool:
+        """Tell whether an overview sees all pixels of a photo: enlarged more, it is unlike any."""
+        is_fixed = not self.twice or self.second_size == self.predictor.size
+        return not is_fixed and size[0] * size[1] <= self.overview_size[0] * self.overview_size[1]
 
     def look_at_files(
         self, first: Sequence[PhotoProbability], files: Sequence[PhotoFile]
@@ -119,21 +148,33 @@ class Looker:
         sizes: Sequence[tuple[int, int]],
         parts: Sequence[_Part],
     ) -> list[SecondLook]:
-        """See each part small, and those that are confirmed so close."""
-        threshold = self.masks.threshold
-        height, width = self.second_size
-        overviews = self._compute(parts, (height // 2, width // 2))
-        looks = []
-        for part, seen in zip(parts, overviews, strict=True):
-            before = first[part.photo].probability
-            before = cut_map(before, sizes[part.photo], part.box, seen.probability.shape)
-            confirmed = is_confirmed(before, seen.probability, threshold)
-            looks.append(_second_look(part.box, seen, confirmed))
+        """See each part small, and those that are confirmed so close.
+
+        Where the first look was as close as an overview, it stands for one.
+        """
+        threshold, overview = self.masks.threshold, self.overview_size
+        before = [
+            cut_map(first[part.photo].probability, sizes[part.photo], part.box, overview)
+            for part in parts
+        ]
+        closer = [
+            number
+            for number, (photo, box, _) in enumerate(parts)
+            if gain(box, sizes[photo], first[photo].probability.shape[:2], overview) > 1
+        ]
+        looks = [
+            SecondLook(part.box, seen, seen, first[part.photo].disagreement, True)
+            for part, seen in zip(parts, before, strict=True)
+        ]
+        pixels = [parts[number].pixels for number in closer]
+        for number, seen in zip(closer, self._compute(pixels, overview), strict=True):
+            confirmed = is_confirmed(before[number], seen.probability, threshold)
+            looks[number] = _second_look(parts[number].box, seen, confirmed)
         numbers = [number for number, look in enumerate(looks) if look.believed]
-        closest = self._compute([parts[number] for number in numbers], self.second_size)
+        closest = self._compute([parts[number].pixels for number in numbers], self.second_size)
         for number, seen in zip(numbers, closest, strict=True):
-            overview = resize_map(looks[number].probability, self.second_size)
-            kept = is_kept(overview, seen.probability, threshold)
+            small = resize_map(looks[number].probability, self.second_size)
+            kept = is_kept(small, seen.probability, threshold)
             looks[number] = _second_look(parts[number].box, seen, kept)
         return looks
 
@@ -142,14 +183,16 @@ class Looker:
         flukes = clean(mask, self.masks.cleaning)
         return boxes_to_look_at(flukes, size, mask.shape, self.second_size)
 
-    def _compute(self, parts: Sequence[_Part], size: tuple[int, int]) -> list[PhotoProbability]:
-        """Compute parts of photos at (height, width)."""
+    def _compute(
+        self, pixels: Sequence[np.ndarray], size: tuple[int, int]
+    ) -> list[PhotoProbability]:
+        """Compute photos, or parts of them, H×W×C uint8 RGB at (height, width)."""
         found: list[PhotoProbability] = []
-        for start in range(0, len(parts), self.together):
-            some = parts[start : start + self.together]
-            images = np.zeros((self.together, 3, *size), np.uint8)
+        for start in range(0, len(pixels), self.together):
+            some = pixels[start : start + self.together]
+            images = np.zeros((self.together, self.predictor.in_channels, *size), np.uint8)
             for image, part in zip(images, some, strict=False):
-                image[:] = np.moveaxis(resize_photo(part.pixels, size), -1, 0)
+                image[:] = np.moveaxis(resize_photo(part, size), -1, 0)
             found += self.predictor.see(images)[: len(some)]
         return found
 
@@ -169,6 +212,10 @@ class Looker:
             raise InputError(f"{file.photo.path} was replaced by a photo of another size")
         # copies: a view would keep all of the photo
         return [part.copy() for part in cut_photo(photo, size, boxes)]
+
+
+def _to_array(image: Images) -> np.ndarray:
+    return image if isinstance(image, np.ndarray) else image.cpu().numpy()
 
 
 def _second_look(box: Box, seen: PhotoProbability, believed: bool) -> SecondLook:

@@ -20,7 +20,7 @@ from flukeseg.images.rgbm import read_rgbm
 from flukeseg.masks.probability import PhotoProbability
 from flukeseg.model.precision import choose_precision
 from flukeseg.model.runtimes import RuntimePredictor
-from flukeseg.prediction.looking import Cut, cut_photo
+from flukeseg.prediction.looking import cut_photo
 from flukeseg.prediction.prediction import Prediction, make_prediction
 from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.pretrained import locate
@@ -124,26 +124,20 @@ class Segmenter:
     def _segment(self, batch: Sequence[Photo]) -> list[Prediction]:
         photos = [self._read(photo) for photo in batch]
         small = np.stack([resize_photo(photo, self.predictor.size) for photo in photos])
+        images = np.ascontiguousarray(np.moveaxis(small, -1, 1))
         sizes = [(photo.shape[0], photo.shape[1]) for photo in photos]
         cuts = [partial(cut_photo, *pair) for pair in zip(photos, sizes, strict=True)]
-        looked = self._look_again(self.probabilities(small), sizes, cuts)
+        with self.in_precision():
+            first = self.looker.look_once(images, sizes)
+            looked = self.looker.look_again(first, sizes, cuts)
         masks = self.settings.masks
         return [
             make_prediction(seen, size, masks, np.ascontiguousarray(photo[..., :3]))
             for seen, size, photo in zip(looked, sizes, photos, strict=True)
         ]
 
-    def _look_again(
-        self,
-        first: list[PhotoProbability],
-        sizes: Sequence[tuple[int, int]],
-        cuts: Sequence[Cut],
-    ) -> list[PhotoProbability]:
-        with self.in_precision():
-            return self.looker.look_again(first, sizes, cuts)
-
     def probabilities(self, photos: np.ndarray) -> list[PhotoProbability]:
-        """Compute the first look at photos, N×h×w×C uint8 of `predictor.size`."""
+        """Compute photos in one look, N×h×w×C uint8 of `predictor.size`."""
         with self.in_precision():
             return self.predictor.see(np.ascontiguousarray(np.moveaxis(photos, -1, 1)))
 
