@@ -14,8 +14,8 @@ from flukeseg.anatomy.contour import signed_area, subpixel_outline
 from flukeseg.anatomy.measures import measure
 from flukeseg.evaluation.anatomy import keypoints
 from flukeseg.rendering import render
-from flukeseg.training import outlines
-from flukeseg.training.outline_samples import draw_sample
+from flukeseg.training.small_networks import outlines
+from flukeseg.training.small_networks.outline_samples import draw_sample
 from tests.conftest import write_rgb
 
 SIZE = (256, 512)

@@ -28,7 +28,8 @@ JOBS = {
 PROGRAMS = {
     "benchmarking.merging", "data.humpback450", "evaluation.anatomy.keypoints",
     "evaluation.recognition_rates", "evaluation.wide_frames", "rendering",
-    "sweep", "training.outlines", "training.recognition_fit", "training.shrink",
+    "sweep", "training.shrink", "training.small_networks.outlines",
+    "training.small_networks.recognition_encoder", "training.small_networks.recognition_fit",
 }  # fmt: skip
 """Modules that the documentation runs and that have no configuration."""
 

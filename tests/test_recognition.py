@@ -9,9 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flukeseg.errors import InputError
 from flukeseg.masks.cleaning import Cleaned, Cleaning, clean
+from flukeseg.masks.geometry import Box, tight_box
 from flukeseg.masks.mask_settings import MaskSettings
-from flukeseg.masks.probability import PhotoProbability
+from flukeseg.masks.probability import PhotoProbability, SecondLook
 from flukeseg.masks.recognition import (
     DOUBT,
     REMOVE,
@@ -23,11 +25,21 @@ from flukeseg.masks.recognition import (
     recognise,
     view_component,
 )
+from flukeseg.masks.recognition_features import CROP, crop_photo, photo_features
+from flukeseg.model.checkpoint_files import find_checkpoint
+from flukeseg.model.checkpoints import load_module
 from flukeseg.prediction.prediction import Prediction, make_prediction
 from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.rendering import render, render_not_fluke
 from flukeseg.rendering.dorsal_fins import draw_fin
-from flukeseg.training.recognition_fit import RecognitionNetwork, calibrate
+from flukeseg.training.small_networks.recognition_encoder import Encoder
+from flukeseg.training.small_networks.recognition_fit import (
+    LookNetwork,
+    RecognitionNetwork,
+    calibrate,
+    fit_look,
+)
+from flukeseg.training.small_networks.recognition_samples import Samples
 
 SIZE = (96, 192)
 
@@ -44,21 +56,38 @@ def largest(mask: np.ndarray) -> np.ndarray:
     return (clean(mask, Cleaning()).labels == 1).astype(np.uint8)
 
 
-def likely(mask: np.ndarray) -> float:
-    """How likely a mask is a fluke, if a network is sure of it."""
-    return fluke_probabilities(mask, 1, mask.astype(np.float32))[0]
+def paint(mask: np.ndarray) -> np.ndarray:
+    """A dark body of a mask on water."""
+    noise = np.random.default_rng(0).normal(0, 6, (*mask.shape, 3))
+    colours = np.where(mask[..., None] > 0, (50, 52, 55), (120, 140, 150))
+    return np.clip(colours + noise, 0, 255).astype(np.uint8)
+
+
+def seen(mask: np.ndarray, image: np.ndarray) -> PhotoProbability:
+    """What a network that is sure of a mask sees of a photo."""
+    sure = mask.astype(np.float32)
+    return PhotoProbability(sure, 0 * sure, 0.0, image=image)
+
+
+def likely(mask: np.ndarray, image: np.ndarray) -> float:
+    """How likely a mask of a photo is a fluke, if a network is sure of it."""
+    return fluke_probabilities(mask, 1, mask.astype(np.float32), seen(mask, image))[0]
+
+
+def view(mask: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    return view_component(mask, 1, probability, tight_box(mask))
 
 
 @pytest.fixture(scope="module")
-def flukes() -> list[np.ndarray]:
-    masks = [largest(render((5, number), SIZE).mask) for number in range(12)]
-    return [mask for mask in masks if mask.mean() > 0.05]
+def flukes() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Masks and pictures."""
+    drawn = [render((5, number), SIZE) for number in range(12)]
+    return [(largest(one.mask), one.image) for one in drawn if one.mask.mean() > 0.05]
 
 
-def predict(mask: np.ndarray, recognition: Recognition) -> Prediction:
-    sure = mask.astype(np.float32)
-    looked = PhotoProbability(sure, 0 * sure, 0.0)
-    return make_prediction(looked, mask.shape, MaskSettings(recognition=recognition))
+def predict_sure(mask: np.ndarray, recognition: Recognition) -> Prediction:
+    settings = MaskSettings(recognition=recognition)
+    return make_prediction(seen(mask, paint(mask)), mask.shape, settings)
 
 
 # What is rendered
@@ -83,36 +112,104 @@ def test_a_body_that_touches_the_water_in_one_point_is_rendered():
 
 
 def test_numpy_computes_what_torch_fitted():
-    network = RecognitionNetwork().eval()
-    names = network.state_dict()
-    network.load_state_dict({name: torch.from_numpy(_weights()[name]) for name in names})
-    views = np.random.default_rng(0).random((3, SIDE, SIDE, 3), np.float32)
+    shape = RecognitionNetwork().eval()
+    names = shape.state_dict()
+    shape.load_state_dict({name: torch.from_numpy(_weights()[name]) for name in names})
+    own = {
+        name.removeprefix("look."): torch.from_numpy(values)
+        for name, values in _weights().items()
+        if name.startswith("look.")
+    }
+    look = LookNetwork(own["mean"].expand(2, -1)).eval()
+    look.hidden = torch.nn.Linear(*own["hidden.weight"].T.shape)
+    look.last = torch.nn.Linear(*own["last.weight"].T.shape)
+    look.load_state_dict(own)
+    rng = np.random.default_rng(0)
+    views = rng.random((3, SIDE, SIDE, 3), np.float32)
+    features = rng.random((3, len(own["mean"])), np.float32)
     with torch.inference_mode():
-        seen = torch.from_numpy(views).permute(0, 3, 1, 2)
-        logits = (network(seen) + network(seen.flip(3))).numpy() / 2
-    gain, offset = _weights()["calibration"]
-    assert recognise(views) == pytest.approx(1 / (1 + np.exp(-gain * logits - offset)), abs=1e-4)
+        turned = torch.from_numpy(views).permute(0, 3, 1, 2)
+        by_shape = (shape(turned) + shape(turned.flip(3))).numpy() / 2
+        by_look = look(torch.from_numpy(features)).numpy()
+    first, second, offset = _weights()["calibration"]
+    logits = first * by_shape + second * by_look + offset
+    assert recognise(views, features) == pytest.approx(1 / (1 + np.exp(-logits)), abs=1e-4)
+
+
+def test_the_encoder_of_the_shipped_network_computes_features(flukes):
+    _, image = flukes[0]
+    crop = np.ascontiguousarray(image[:CROP, :CROP])
+    crop = cv2.resize(crop, (CROP, CROP))
+    inside = np.ones((CROP, CROP, 3), np.float32)
+    network = load_module(find_checkpoint("rendered")).network
+    with torch.inference_mode():
+        stages = Encoder(network)(torch.from_numpy(crop).permute(2, 0, 1)[None] / 255)
+    means = [stage.mean((2, 3))[0].numpy() for stage in stages]
+    found = photo_features(crop, inside)  # nothing around: the other means are 0
+    expected = [part for mean in means for part in (mean, 0 * mean)]
+    expected = np.concatenate([*expected, stages[-1].amax((2, 3))[0].numpy()])
+    assert found == pytest.approx(expected, abs=0.02 * float(expected.max()))
+    assert np.corrcoef(found, expected)[0, 1] > 0.9999
 
 
 def test_flukes_are_told_from_fins(flukes):
-    fins = [likely(fin(number)) for number in range(10)]
-    assert np.median([likely(mask) for mask in flukes]) > 0.9
-    assert np.median(fins) < 0.1
+    fins = [fin(number) for number in range(10)]
+    assert np.median([likely(*one) for one in flukes]) > 0.9
+    assert np.median([likely(mask, paint(mask)) for mask in fins]) < 0.1
 
 
 def test_mirrored_and_enlarged_is_as_likely(flukes):
-    for mask in (flukes[0], fin(1)):
-        assert likely(np.ascontiguousarray(mask[:, ::-1])) == pytest.approx(likely(mask), abs=0.05)
-        assert likely(np.kron(mask, np.ones((3, 3), np.uint8))) == pytest.approx(
-            likely(mask), abs=0.1
+    mask, image = flukes[0]
+    expected = likely(mask, image)
+    mirrored = (np.ascontiguousarray(one[:, ::-1]) for one in (mask, image))
+    assert likely(*mirrored) == pytest.approx(expected, abs=0.1)
+    large = np.kron(mask, np.ones((3, 3), np.uint8))
+    assert likely(large, image) == pytest.approx(expected, abs=0.1)
+
+
+def test_a_crop_shows_the_component_wherever_its_pixels_are():
+    photo = np.zeros((100, 200, 3), np.uint8)
+    photo[40:60, 120:160] = 255
+    box = Box(120, 40, 40, 20)
+    sure = np.zeros((100, 200), np.float32)
+    seen_once = PhotoProbability(sure, sure, 0.0, image=cv2.resize(photo, (100, 100)))  # squeezed
+    part = Box(100, 30, 80, 40)
+    look = SecondLook(part, sure, sure, 0.0, True, image=np.repeat(part.cut(photo), 2, 1))
+    for coarse in (seen_once, seen_once._replace(image=photo * 0, second=(look,))):
+        crop = crop_photo(coarse, box, photo.shape[:2])
+        across = CROP / 1.6 / 2  # half of the box's width in the crop
+        y, x = np.mgrid[:CROP, :CROP] + 0.5 - CROP / 2
+        inside = (np.abs(x) < across - 4) & (np.abs(y) < across / 2 - 4)
+        outside = (np.abs(x) > across + 4) | (np.abs(y) > across / 2 + 4)
+        assert crop[inside].min() > 250
+        assert crop[outside].max() < 5
+
+
+def test_recognition_needs_the_pixels():
+    mask = fin(1)
+    sure = mask.astype(np.float32)
+    with pytest.raises(InputError, match="recognition needs the pixels of the photo"):
+        make_prediction(
+            PhotoProbability(sure, sure, 0.0), SIZE, MaskSettings(recognition=Recognition(0.1, 0))
         )
+
+
+def test_features_that_tell_flukes_are_learnt():
+    rng = np.random.default_rng(0)
+    flukes = np.arange(256) % 2 == 0
+    features = rng.normal(0, 1, (256, 2, 8)) + 3 * np.eye(8)[1] * flukes[:, None, None]
+    nothing = np.zeros((256, 1, 1, 3), np.uint8)
+    network = fit_look(Samples(nothing, features.astype(np.float16), flukes, np.arange(256)), 0)
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(features[:, 0].astype(np.float32))).numpy()
+    assert ((logits > 0) == flukes).mean() > 0.9
 
 
 def test_a_view_shows_where_the_photo_ends():
     mask = np.zeros((40, 80), np.uint8)
     mask[:10, 30:50] = 1
-    view = view_component(mask, 1, np.full(mask.shape, 0.25, np.float32))
-    component, probability, inside = np.moveaxis(view, -1, 0)
+    seen_there = view(mask, np.full(mask.shape, 0.25, np.float32))
+    component, probability, inside = np.moveaxis(seen_there, -1, 0)
     assert set(np.unique(inside)) == {0, 1}
     assert not inside[: SIDE // 5].any()  # above the photo
     assert inside[-1].all()
@@ -120,12 +217,12 @@ def test_a_view_shows_where_the_photo_ends():
     assert component.sum() == pytest.approx(10 * 20 * (SIDE / (1.2 * 20)) ** 2, rel=0.1)
 
 
-def test_calibration_finds_gain_and_offset():
+def test_calibration_finds_factors_and_offset():
     rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, 4000)
-    flukes = rng.random(4000) < 1 / (1 + np.exp(-logits))
-    gain, offset = calibrate((logits - 1) / 2, flukes)
-    assert (gain, offset) == pytest.approx((2, 1), abs=0.2)
+    logits = rng.normal(0, 2, (4000, 2))
+    flukes = rng.random(4000) < 1 / (1 + np.exp(-logits.sum(1)))
+    found = calibrate((logits - [1, 0]) / [2, 4], flukes)
+    assert found == pytest.approx((2, 4, 1), abs=0.4)
 
 
 # What is done
@@ -149,20 +246,20 @@ def test_what_is_less_likely_is_removed_and_the_rest_numbered(probabilities, rem
 
 def test_what_is_no_fluke_is_removed_or_flagged():
     mask = fin(1)
-    removed = predict(mask, Recognition(remove=1, doubt=1))
+    removed = predict_sure(mask, Recognition(remove=1, doubt=1))
     assert (removed.areas, removed.mask.any(), removed.reasons) == ((), False, ("empty",))
-    assert removed.fluke_probability == likely(mask)
+    assert removed.fluke_probability == likely(mask, paint(mask))
     assert removed.confidence == 1 - removed.fluke_probability
-    flagged = predict(mask, Recognition(remove=0, doubt=1))
+    flagged = predict_sure(mask, Recognition(remove=0, doubt=1))
     assert flagged.fluke_probabilities == (flagged.fluke_probability,)
     assert "perhaps no fluke" in flagged.reasons
-    off = predict(mask, Recognition(remove=0, doubt=0))
+    off = predict_sure(mask, Recognition(remove=0, doubt=0))
     assert np.array_equal(off.mask, mask * 255)
     assert "perhaps no fluke" not in off.reasons
 
 
 def test_a_photo_without_a_mask_has_no_probability():
-    assert np.isnan(predict(np.zeros(SIZE, np.uint8), Recognition(0.5, 0.5)).fluke_probability)
+    assert np.isnan(predict_sure(np.zeros(SIZE, np.uint8), Recognition(0.5, 0.5)).fluke_probability)
 
 
 def test_it_is_on_with_the_network_it_was_fitted_to():

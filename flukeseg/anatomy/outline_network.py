@@ -3,7 +3,7 @@
 The network reads the outline alone, as a closed curve of `POINTS` points at equal distances:
 residual blocks that look at three points, ever farther apart, and at the mean of all; most of them
 at a quarter of the points. Its weights are fitted to rendered flukes by
-`flukeseg.training.outlines`, and NumPy computes it.
+`flukeseg.training.small_networks.outlines`, and NumPy computes it.
 """
 
 from __future__ import annotations

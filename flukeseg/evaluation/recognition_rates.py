@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
 from flukeseg.errors import InputError
@@ -21,8 +22,8 @@ from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.recognition import DOUBT, REMOVE, Recognition, recognise
 from flukeseg.prediction.inputs import find_inputs
 from flukeseg.prediction.segmenter import Segmenter
-from flukeseg.training.recognition_fit import print_reliability
-from flukeseg.training.recognition_samples import collect_samples, cut_views
+from flukeseg.training.small_networks.recognition_fit import print_reliability
+from flukeseg.training.small_networks.recognition_samples import collect_samples, cut_views
 
 SEED = 0xF1A7
 """First part of the seeds of renderings; fitting has others."""
@@ -62,8 +63,9 @@ def print_rates(name: str, photos: Sequence[Photo], is_fluke: bool) -> None:
 
 def judge_renderings(count: int, segmenter: Segmenter) -> None:
     """Print how often components of renderings are flukes, by their probability."""
-    views, flukes, _ = collect_samples(segmenter, SEED, count)
-    print_reliability(recognise(cut_views(views)), flukes)
+    samples = collect_samples(segmenter, SEED, count)
+    features = samples.features[:, 0].astype(np.float32)
+    print_reliability(recognise(cut_views(samples.views), features), samples.flukes)
 
 
 def main() -> None:

@@ -14,19 +14,21 @@ class PhotoProbability(NamedTuple):
 
     `probability`: h×w float32 in 0..1. `spread`: h×w float32 in 0..0.5, the standard deviation
     between views, and `disagreement`, 0..1, between their masks; both NaN after a single view.
-    `second`: second looks at parts of the photo, which do not overlap.
+    `second`: second looks at parts of the photo, which do not overlap. `image`: the pixels that the
+    network saw, h×w×3 uint8 RGB, or None.
     """
 
     probability: np.ndarray
     spread: np.ndarray
     disagreement: float
     second: tuple[SecondLook, ...] = ()
+    image: np.ndarray | None = None
 
 
 class SecondLook(NamedTuple):
     """A second look at a box of the upright photo; the others as in `PhotoProbability`.
 
-    `believed`: whether it counts, see `flukeseg.masks.second_look`.
+    `believed`: whether it counts, see `flukeseg.masks.second_look`. `image` may be smaller.
     """
 
     box: Box
@@ -34,3 +36,4 @@ class SecondLook(NamedTuple):
     spread: np.ndarray
     disagreement: float
     believed: bool
+    image: np.ndarray | None = None

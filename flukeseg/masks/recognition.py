@@ -1,9 +1,9 @@
-"""How likely a component of a mask is a fluke: a small network's answer to its shape.
+"""How likely a component of a mask is a fluke: two small networks' answer to its shape and look.
 
-The network sees the component, the probabilities around it and where the photo ends, in a square
-about its box: what every runtime gives, and no picture. Its weights are fitted to rendered flukes
-and to renderings of fins, backs, breaches and boats by `flukeseg.training.recognition_fit`, and
-NumPy computes it.
+The first sees the component, the probabilities around it and where the photo ends, in a square
+about its box; the second what the photo shows there, as features of an encoder. Their weights are
+fitted to rendered flukes and to renderings of fins, backs, breaches and boats by
+`flukeseg.training.small_networks.recognition_fit`, and NumPy computes them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from flukeseg.errors import require_number
 from flukeseg.images.resizing import resize_map
 from flukeseg.masks.cleaning import Cleaned, row_strips
 from flukeseg.masks.geometry import Box, tight_box
+from flukeseg.masks.probability import PhotoProbability
+from flukeseg.masks.recognition_features import CROP, CROP_REACH, crop_photo, photo_features
 
 SIDE = 64
 """Pixels of the network's square."""
@@ -101,7 +103,7 @@ def keep_flukes(
 
 
 def fluke_probabilities(
-    labels: np.ndarray, count: int, probability: np.ndarray
+    labels: np.ndarray, count: int, probability: np.ndarray, coarse: PhotoProbability
 ) -> tuple[float, ...]:
     """Return how likely each component is a fluke, 0..1.
 
@@ -111,15 +113,27 @@ def fluke_probabilities(
         labels: H×W uint8, from 1 to `count` where a component is.
         count: of components.
         probability: H×W float32 in 0..1.
+        coarse: what was seen of the photo, with its pixels.
+
+    Raises:
+        InputError: the pixels are not there.
     """
-    views = [view_component(labels, label, probability) for label in range(1, count + 1)]
-    return tuple(recognise(np.stack(views)).tolist()) if views else ()
+    views, features = [], []
+    for label in range(1, count + 1):
+        box = tight_box((labels == label).view(np.uint8))
+        if box is None:
+            raise ValueError(f"no pixel has the label {label} of {count}")
+        around = view_component(labels, label, probability, box, CROP, CROP_REACH)
+        features.append(photo_features(crop_photo(coarse, box, labels.shape), around))
+        views.append(view_component(labels, label, probability, box))
+    return tuple(recognise(np.stack(views), np.stack(features)).tolist()) if views else ()
 
 
 def view_component(
     labels: np.ndarray,
     label: int,
     probability: np.ndarray,
+    box: Box,
     side: int = SIDE,
     reach: float = REACH,
 ) -> np.ndarray:
@@ -131,13 +145,11 @@ def view_component(
         labels: H×W uint8, `label` where the component is.
         label: of the component.
         probability: H×W float32 in 0..1.
+        box: of the component.
         side: pixels of the square.
-        reach: side of the square over the longer side of the component's box.
+        reach: side of the square over the longer side of the box.
     """
-    box = tight_box((labels == label).view(np.uint8))
     view = np.zeros((side, side, 3), np.float32)
-    if box is None:
-        return view
     scale = side / (reach * max(box.width, box.height))
     half = side / scale / 2
     x, y = box.x + box.width / 2 - half, box.y + box.height / 2 - half
@@ -155,14 +167,18 @@ def view_component(
     return view
 
 
-def recognise(views: np.ndarray) -> np.ndarray:
-    """Return how likely each of N×`SIDE`×`SIDE`×3 views is a fluke: N values, 0..1.
+def recognise(views: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Return how likely each of N components is a fluke: N values, 0..1.
 
     A view and its mirror image count alike.
+
+    Args:
+        views: N×`SIDE`×`SIDE`×3.
+        features: N×F, see `flukeseg.masks.recognition_features.photo_features`.
     """
-    logits = (_logits(views) + _logits(views[:, :, ::-1])) / 2
-    gain, offset = _weights()["calibration"]
-    return 1 / (1 + np.exp(-(gain * logits + offset)))
+    by_shape = (_logits(views) + _logits(views[:, :, ::-1])) / 2
+    shape, look, offset = _weights()["calibration"]
+    return 1 / (1 + np.exp(-(shape * by_shape + look * _look_logits(features) + offset)))
 
 
 def _span(start: float, stop: float, side: int) -> slice:
@@ -186,6 +202,14 @@ def _logits(views: np.ndarray) -> np.ndarray:
     x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
     x = np.maximum(x @ weights["hidden.weight"].T + weights["hidden.bias"], 0)
     return (x @ weights["last.weight"].T + weights["last.bias"])[:, 0]
+
+
+def _look_logits(features: np.ndarray) -> np.ndarray:
+    """Two layers: N values of N×F."""
+    weights = _weights()
+    x = (features - weights["look.mean"]) * weights["look.scale"]
+    x = np.maximum(x @ weights["look.hidden.weight"].T + weights["look.hidden.bias"], 0)
+    return (x @ weights["look.last.weight"].T + weights["look.last.bias"])[:, 0]
 
 
 def _convolve(x: np.ndarray, weight: np.ndarray) -> np.ndarray:

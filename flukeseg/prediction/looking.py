@@ -86,18 +86,20 @@ class Looker:
             images: N×C×H×W uint8 RGB of the predictor's size; those beyond `sizes` are left out.
             sizes: (height, width) of each upright photo.
         """
+        pixels = np.moveaxis(_to_array(images[: len(sizes)]), 1, -1)
         small = [number for number, size in enumerate(sizes) if self._is_small(size)]
-        if not small:
-            return self.predictor.see(images)[: len(sizes)]
-        pixels = [np.moveaxis(_to_array(images[number]), 0, -1) for number in small]
-        found = dict(zip(small, self._compute(pixels, self.overview_size), strict=True))
-        others = [number for number in range(len(sizes)) if number not in found]
-        if others and isinstance(self.predictor, RuntimePredictor):
-            found |= zip(others, self.predictor.see(images[others]), strict=True)
+        others = [number for number in range(len(sizes)) if number not in small]
+        found = self._compute([pixels[number] for number in small], self.overview_size)
+        if isinstance(self.predictor, RuntimePredictor):
+            found += self.predictor.see(images[others])
         elif others:  # how torch adds up depends on a batch's size: it is left as it is
             seen = self.predictor.see(images)
-            found |= {number: seen[number] for number in others}
-        return [found[number] for number in range(len(sizes))]
+            found += [seen[number] for number in others]
+        in_order = sorted(zip([*small, *others], found, strict=True), key=lambda pair: pair[0])
+        return [
+            one._replace(image=np.ascontiguousarray(pixels[number][..., :3]))
+            for number, one in in_order
+        ]
 
     def _is_small(self, size: tuple[int, int]) -> bool:
         """Tell whether an overview sees all pixels of a photo: enlarged more, it is unlike any."""
@@ -139,7 +141,8 @@ class Looker:
         ]
         looks: list[list[SecondLook]] = [[] for _ in first]
         for part, look in zip(parts, self._look_at_parts(first, sizes, parts), strict=True):
-            looks[part.photo].append(look)
+            image = resize_photo(part.pixels, self.overview_size)
+            looks[part.photo].append(look._replace(image=image))
         return [one._replace(second=tuple(own)) for one, own in zip(first, looks, strict=True)]
 
     def _look_at_parts(

@@ -189,6 +189,9 @@ def make_prediction(
         size: (height, width) of the upright photo.
         settings: threshold, cleaning, recognition and review.
         photo: H×W×3 uint8 RGB, for pictures.
+
+    Raises:
+        InputError: recognition is on, and `coarse` has no pixels.
     """
     probability: np.ndarray | None = _enlarge(coarse, size)
     thresholded = [(probability > settings.threshold).view(np.uint8)]
@@ -199,7 +202,7 @@ def make_prediction(
         probability = _enlarge(coarse, size)
     recognition, found, likely = settings.recognition, (), ()
     if recognition.is_on:
-        found = fluke_probabilities(cleaned.labels, len(cleaned.areas), probability)
+        found = fluke_probabilities(cleaned.labels, len(cleaned.areas), probability, coarse)
         cleaned, likely = keep_flukes(
             cleaned, found, recognition.remove or 0, recognition.doubt or 0
         )

@@ -139,7 +139,9 @@ class Segmenter:
     def probabilities(self, photos: np.ndarray) -> list[PhotoProbability]:
         """Compute photos in one look, N×h×w×C uint8 of `predictor.size`."""
         with self.in_precision():
-            return self.predictor.see(np.ascontiguousarray(np.moveaxis(photos, -1, 1)))
+            images = np.ascontiguousarray(np.moveaxis(photos, -1, 1))
+            seen = self.predictor.see(images)
+        return [one._replace(image=photo[..., :3]) for one, photo in zip(seen, photos, strict=True)]
 
     def in_precision(self) -> AbstractContextManager[Any]:
         """Return the context in which torch computes; nothing for other runtimes."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from tqdm import trange
 
 from flukeseg.masks.recognition import REACH, SIDE, view_component
+from flukeseg.masks.recognition_features import CROP, CROP_REACH, crop_photo, photo_features
 from flukeseg.prediction.segmenter import Segmenter
 from flukeseg.rendering import render, render_not_fluke
 
@@ -17,10 +19,31 @@ WIDER = 1.6  # of it over the longer side of a component's box: room for the cha
 FLUKE, OTHER = 0.5, 0.05  # share of a component that is true fluke: from, up to
 
 
-def draw_samples(segmenter: Segmenter, seed: tuple[int, ...]) -> Iterator[tuple[np.ndarray, bool]]:
+class Samples(NamedTuple):
+    """Components of rendered pictures.
+
+    `views`: N×`STORED`×`STORED`×3 uint8, see `flukeseg.masks.recognition.view_component`.
+    `features`: N×2×F float16, of the photo and its mirror image, see
+    `flukeseg.masks.recognition_features.photo_features`. `flukes`: N, whether each is one.
+    `numbers`: N, of its picture.
+    """
+
+    views: np.ndarray
+    features: np.ndarray
+    flukes: np.ndarray
+    numbers: np.ndarray
+
+    def choose(self, chosen: np.ndarray) -> Samples:
+        """Return some of them, by N truth values."""
+        return Samples(*(values[chosen] for values in self))
+
+
+def draw_samples(
+    segmenter: Segmenter, seed: tuple[int, ...]
+) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
     """Render a picture, every other one without a fluke, and predict it.
 
-    Gives a view of each component, `STORED`×`STORED`×3 uint8, and whether it is a fluke; components
+    Gives view and features of each component and whether it is a fluke, see `Samples`; components
     that are fluke in part are left out.
 
     Args:
@@ -37,19 +60,22 @@ def draw_samples(segmenter: Segmenter, seed: tuple[int, ...]) -> Iterator[tuple[
         share = float(picture.mask[found.labels == label].mean())
         if OTHER < share < FLUKE:
             continue
-        view = view_component(found.labels, label, probability, STORED, WIDER)
-        yield np.round(view * 255).astype(np.uint8), share >= FLUKE
+        box = found.boxes[label - 1]
+        around = view_component(found.labels, label, probability, box, CROP, CROP_REACH)
+        crop = crop_photo(found.coarse, box, found.size)
+        both = [photo_features(crop, around), photo_features(crop[:, ::-1], around[:, ::-1])]
+        view = view_component(found.labels, label, probability, box, STORED, WIDER)
+        yield np.round(view * 255).astype(np.uint8), np.array(both, np.float16), share >= FLUKE
 
 
-def collect_samples(segmenter: Segmenter, seed: int, pictures: int) -> tuple[np.ndarray, ...]:
-    """Return the views of so many pictures, whether each is a fluke, and its picture's number."""
+def collect_samples(segmenter: Segmenter, seed: int, pictures: int) -> Samples:
+    """Return the components of so many pictures."""
     found = [
-        (view, is_fluke, number)
+        (*sample, number)
         for number in trange(pictures, unit="rendering")
-        for view, is_fluke in draw_samples(segmenter, (seed, number))
+        for sample in draw_samples(segmenter, (seed, number))
     ]
-    views, flukes, numbers = (np.array(values) for values in zip(*found, strict=True))
-    return views, flukes, numbers
+    return Samples(*(np.array(values) for values in zip(*found, strict=True)))
 
 
 def vary(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,5 +1,6 @@
-"""Fit the outline network to rendered flukes: `python -m flukeseg.training.outlines weights.npz`.
+"""Fit the outline network to rendered flukes.
 
+`python -m flukeseg.training.small_networks.outlines WEIGHTS.npz` writes it.
 The weights of `flukeseg/anatomy/outline_network.npz` were fitted by the default options. On one
 core of two, the other busy: 0.08 s for a rendering, 0.16 s for a step.
 """
@@ -16,7 +17,7 @@ from torch.nn import functional
 from tqdm import trange
 
 from flukeseg.anatomy.outline_network import COARSE, FIRST, LAST, POINTS, POOL, STEM_REACH
-from flukeseg.training.outline_samples import Sample, described, draw_sample
+from flukeseg.training.small_networks.outline_samples import Sample, described, draw_sample
 
 CHANNELS = 32
 FEATURES = 8
