@@ -216,7 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", type=Path, help="npz file to write")
     parser.add_argument("--samples", type=Path, required=True, help="npz file of what was drawn")
-    parser.add_argument("--pictures", type=int, default=2400)
+    parser.add_argument("--pictures", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seed", type=int, default=772)
     options = parser.parse_args()
