@@ -1,7 +1,7 @@
 # make demo, make test, make lint: each sets up .venv first, in a fresh clone too
 PYTHON ?= python3
 READY := .venv/.ready
-EXTRAS := .[dev,heic,offline,onnx,openvino,review,sweep,tensorboard]
+EXTRAS := dev,heic,offline,onnx,openvino,review,sweep,tensorboard
 QUICK := $(patsubst %,tests/test_%.py,augmentation masks metrics model photos predict runtimes splits train tta)
 
 demo: $(READY)
@@ -25,13 +25,13 @@ audit:
 # warn of what has changed since, which is no error here
 lowest:
 	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --editable "$(EXTRAS)"
+	.venv-lowest/bin/python -m pip install --quiet --constraint .ci/lowest.txt --editable ".[$(EXTRAS)]"
 	.venv-lowest/bin/python -m pytest -o filterwarnings=default $(QUICK)
 
 # the versions that the tests passed on; leave the constraints out to take the newest
 $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --constraint .ci/constraints.txt --editable "$(EXTRAS)"
+	.venv/bin/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[$(EXTRAS),int8]"
 	touch $@
 
 .PHONY: demo test lint audit lowest

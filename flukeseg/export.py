@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hydra
@@ -13,6 +14,8 @@ from flukeseg import command_line
 from flukeseg.errors import InputError
 from flukeseg.installation import CONF
 from flukeseg.masks.mask_settings import MaskSettings
+from flukeseg.masks.metrics import dice
+from flukeseg.masks.second_look import SCALE
 from flukeseg.model.checkpoint_files import find_checkpoint, name_checkpoint
 from flukeseg.model.checkpoints import AnyPredictor, load_module, load_predictor
 from flukeseg.model.conversion import save
@@ -20,13 +23,26 @@ from flukeseg.model.exported import FORMATS, SUFFIXES, Facts
 from flukeseg.model.network import ProbabilityNetwork
 from flukeseg.model.predictor import Predictor
 from flukeseg.pretrained import NETWORKS
-from flukeseg.rendering import render
+from flukeseg.rendering import Rendering, render, render_not_fluke
 from flukeseg.training.trainer import quiet_lightning
 
 log = logging.getLogger(__name__)
 
 LARGEST_DIFFERENCE = 1e-3
 """Of probabilities between a file and torch, both in float32."""
+
+CALIBRATION_PHOTOS = (20, 4)
+"""Renderings with and without a fluke on which the ranges of an int8 file's layers are measured."""
+
+CHECK_PHOTOS = 12
+"""Other renderings, of each size, on which the masks of an int8 file are compared with torch's."""
+
+LEAST_FOUND = 0.9
+"""Dice of torch's mask with the drawn one, of renderings that count. Where torch misses the fluke,
+its probabilities are near the threshold, and the smallest change makes another mask."""
+
+LEAST_MEAN, LEAST_WORST = 0.998, 0.99
+"""Dice of an int8 file's masks with torch's: mean over renderings, and of each."""
 
 
 def export(cfg: DictConfig) -> Path:
@@ -36,17 +52,22 @@ def export(cfg: DictConfig) -> Path:
         The file; OpenVINO's weights are in a `.bin` beside it.
 
     Raises:
-        InputError: something in the configuration cannot be used, or the file's probabilities
-            differ from torch's; it is then removed.
+        InputError: something in the configuration cannot be used, or the file's probabilities, or
+            masks of an int8 file, differ from torch's; it is then removed.
     """
     if cfg.format not in FORMATS:
         raise InputError(f"format={cfg.format} must be one of {', '.join(FORMATS)}")
+    if not isinstance(cfg.int8, bool):
+        raise InputError(f"int8={cfg.int8} must be true or false")
+    if cfg.int8 and cfg.format != "openvino":
+        raise InputError(f"int8=true does not go with format={cfg.format}; give format=openvino")
     checkpoint = find_checkpoint(cfg.checkpoint)
     if checkpoint.suffix.lower() in SUFFIXES:
         raise InputError(f"checkpoint={cfg.checkpoint} is exported already; give a .ckpt")
     module = load_module(checkpoint, command_line.several(cfg.network or []))
     beside = Path(checkpoint.name) if cfg.checkpoint in NETWORKS else checkpoint
-    path = Path(cfg.output or beside.with_suffix(FORMATS[cfg.format]))
+    ending = "-int8" if cfg.int8 else ""
+    path = Path(cfg.output or beside.with_name(beside.stem + ending + FORMATS[cfg.format]))
     if path.suffix != FORMATS[cfg.format]:
         raise InputError(f"output={path} must end in {FORMATS[cfg.format]}")
     facts = Facts(
@@ -55,18 +76,30 @@ def export(cfg: DictConfig) -> Path:
         MaskSettings(cfg.threshold).threshold,
         name_checkpoint(checkpoint),
         module.network.in_channels,
+        cfg.int8,
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"output={path} cannot be written ({error.strerror})") from error
+    channels = module.network.in_channels
     try:
-        save(module.network, path, cfg.format, facts.written())
+        photos = None
+        if cfg.int8:
+            drawn = [
+                *draw((1,), CALIBRATION_PHOTOS[0], module.size, channels),
+                *draw((1,), CALIBRATION_PHOTOS[1], module.size, channels, render_not_fluke),
+            ]
+            photos = np.stack([photo for photo, _ in drawn]).astype(np.float32) / 255
+        save(module.network, path, cfg.format, facts.written(), photos)
         runtime = {"openvino": "openvino", "onnx": "onnx", "torchscript": "torch"}[cfg.format]
         exported = load_predictor([path], runtime=runtime, precision="32-true")
-        networks, channels = [ProbabilityNetwork(module.network)], module.network.in_channels
+        networks = [ProbabilityNetwork(module.network)]
         reference = Predictor(networks, module.size, in_channels=channels)
-        difference = parity(reference, exported)
+        if cfg.int8:
+            found, wrong = compare_masks(reference, exported, facts.threshold)
+        else:
+            found, wrong = compare_probabilities(reference, exported)
     except InputError:
         raise
     except Exception as error:  # tracers and runtimes raise what they like
@@ -77,13 +110,10 @@ def export(cfg: DictConfig) -> Path:
             f"for every size ({reason}); give format=torchscript, or predict with the "
             "checkpoint itself"
         ) from error
-    if difference > LARGEST_DIFFERENCE:
+    if wrong:
         _remove(path)
-        raise InputError(
-            f"{path} gives probabilities that differ from torch's by {difference:.1e}, too "
-            f"much; it was removed: please report {module.network.description}"
-        )
-    log.info("%s: within %.1e of torch on rendered flukes of three sizes", path, difference)
+        raise InputError(f"{path} {found}, {wrong}")
+    log.info("%s %s", path, found)
     return path
 
 
@@ -92,17 +122,63 @@ def _remove(path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def parity(reference: Predictor, exported: AnyPredictor) -> float:
-    """Return the largest difference of probabilities on rendered flukes of three sizes."""
+def compare_probabilities(reference: Predictor, exported: AnyPredictor) -> tuple[str, str]:
+    """Return how a file's probabilities differ from torch's, and, where too much, what to do."""
     height, width = reference.size
     worst = 0.0
     for number, size in enumerate(((height, width), (height // 2, width), (height + 5, width + 9))):
-        drawn = [render((7, number, i), size) for i in range(number + 1)]
-        photos = [np.dstack([one.image, 255 * one.mask]) for one in drawn]
-        images = np.moveaxis(np.stack(photos), -1, 1)[:, : reference.in_channels]
+        drawn = draw((7, number), number + 1, size, reference.in_channels)
+        images = np.stack([photo for photo, _ in drawn])
         for one, two in zip(exported.see(images), reference.see(images), strict=True):
             worst = max(worst, float(np.abs(one.probability - two.probability).max()))
-    return worst
+    found = f"differs from torch by {worst:.1e} on rendered flukes of three sizes"
+    if worst <= LARGEST_DIFFERENCE:
+        return found, ""
+    return found, "too much; it was removed: please report it, with the encoder and architecture"
+
+
+def compare_masks(
+    reference: Predictor, exported: AnyPredictor, threshold: float
+) -> tuple[str, str]:
+    """Do as `compare_probabilities` by masks, at the sizes of first and second looks."""
+    height, width = reference.size
+    close = round(SCALE * height), round(SCALE * width)
+    values = []
+    for number, size in enumerate(((height, width), close, (close[0] // 2, close[1] // 2))):
+        for photo, mask in draw((8, number), CHECK_PHOTOS, size, reference.in_channels):
+            one, two = (
+                predictor.see(photo[None])[0].probability > threshold
+                for predictor in (exported, reference)
+            )
+            if dice(two, mask) >= LEAST_FOUND:
+                values.append(dice(one, two))
+    if not values:
+        return "cannot be checked", (
+            "as the network finds no rendered fluke; it was removed: export it without int8=true"
+        )
+    found = (
+        f"has masks with a Dice of {np.mean(values):.4f} to torch's, {min(values):.4f} at worst, "
+        f"on {len(values)} rendered flukes of three sizes"
+    )
+    if np.mean(values) >= LEAST_MEAN and min(values) >= LEAST_WORST:
+        return found, ""
+    return found, (
+        f"less than {LEAST_MEAN} or {LEAST_WORST}; it was removed: export it without int8=true"
+    )
+
+
+def draw(
+    seed: tuple[int, ...],
+    count: int,
+    size: tuple[int, int],
+    in_channels: int,
+    renderer: Callable[..., Rendering] = render,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield rendered photos C×H×W uint8, with their mask as a fourth channel, and masks H×W."""
+    for number in range(count):
+        drawn = renderer((*seed, number), size)
+        photo = np.dstack([drawn.image, 255 * drawn.mask])
+        yield np.moveaxis(photo, -1, 0)[:in_channels], drawn.mask > 0
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="export")

@@ -7,8 +7,8 @@ from packaging.version import Version
 
 tomllib = pytest.importorskip("tomllib")  # Python 3.10 has none
 
-NOT_INSTALLED = ("wandb", "mlflow", "kaggle")
-"""Extras that no test needs."""
+NOT_INSTALLED = ("wandb", "mlflow", "kaggle", "int8")
+"""Extras that no test needs, or that need newer versions than the others."""
 
 
 def test_every_floor_is_pinned_and_every_pin_is_a_floor():

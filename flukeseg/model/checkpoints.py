@@ -77,7 +77,8 @@ def load_predictor(
         if name == "torch"
         else partial(_load_runtime, runtime=name, precision=precision, classes=classes)
     )
-    networks, sizes, channels = zip(*map(load, paths), strict=True)
+    networks, facts = zip(*map(load, paths), strict=True)
+    sizes, channels = [one.size for one in facts], [one.in_channels for one in facts]
     for path, other, count in zip(paths, sizes, channels, strict=True):
         if other != sizes[0]:
             raise InputError(
@@ -95,6 +96,8 @@ def load_predictor(
 
         predictor = Predictor(networks, size or sizes[0], views, channels[0])
     else:
+        # masks differ a little, so that outputs say it
+        name += " int8" if any(one.int8 for one in facts) else ""
         predictor = RuntimePredictor(networks, size or sizes[0], views, name, channels[0])
     if predictor.size != sizes[0] or any(view.name.startswith("large") for view in views):
         _check_size(predictor, sizes[0])
@@ -185,29 +188,27 @@ def _own_class(path: Path, classes: Classes) -> type[nn.Module] | None:
     )
 
 
-def _load_torch(path: Path, classes: Classes) -> tuple[nn.Module, tuple[int, int], int]:
-    """Return a network that torch computes, its training size and its channels."""
+def _load_torch(path: Path, classes: Classes) -> tuple[nn.Module, Facts]:
+    """Return a network that torch computes."""
     from flukeseg.model.network import ProbabilityNetwork
     from flukeseg.model.predictor import ScriptNetwork
 
     if path.suffix.lower() in SUFFIXES:
         compute, facts = load_exported(path, "torch")
-        return ScriptNetwork(compute), facts.size, facts.in_channels
+        return ScriptNetwork(compute), facts
     module = load_module(path, classes)
-    return ProbabilityNetwork(module.network), module.size, module.network.in_channels
+    return ProbabilityNetwork(module.network), _facts(module, path)
 
 
 def _load_runtime(
     path: Path, runtime: str, precision: str | int, classes: Classes
-) -> tuple[Compute, tuple[int, int], int]:
+) -> tuple[Compute, Facts]:
     """Do as `_load_torch` for another runtime, for which a checkpoint is converted."""
     if path.suffix.lower() in SUFFIXES:
-        compute, facts = load_exported(path, runtime, precision)
-    else:
-        convert = partial(_convert, path, runtime, classes)
-        # the code of a class of one's own may change
-        compute, facts = load_kept(path, runtime, precision, convert, keep=not classes)
-    return compute, facts.size, facts.in_channels
+        return load_exported(path, runtime, precision)
+    convert = partial(_convert, path, runtime, classes)
+    # the code of a class of one's own may change
+    return load_kept(path, runtime, precision, convert, keep=not classes)
 
 
 def _convert(path: Path, runtime: str, classes: Classes) -> tuple[Any, Facts]:
@@ -216,9 +217,12 @@ def _convert(path: Path, runtime: str, classes: Classes) -> tuple[Any, Facts]:
 
     module = load_module(path, classes)
     convert = {"openvino": to_openvino, "onnx": to_onnx}[runtime]
+    return convert(module.network), _facts(module, path)
+
+
+def _facts(module: SegmentationModule, path: Path) -> Facts:
     encoder = str(module.hparams.get("network") or module.hparams["encoder"])
-    facts = Facts(module.size, encoder, name=path.name, in_channels=module.network.in_channels)
-    return convert(module.network), facts
+    return Facts(module.size, encoder, name=path.name, in_channels=module.network.in_channels)
 
 
 def _format(size: tuple[int, int]) -> str:

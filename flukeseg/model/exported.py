@@ -53,7 +53,7 @@ LARGEST = 50_000_000
 
 class Facts(NamedTuple):
     """Metadata of an exported file: (height, width) of training, encoder, threshold, checkpoint,
-    and the channels of photos.
+    the channels of photos, and whether most layers compute in 8 bits.
     """
 
     size: tuple[int, int]
@@ -61,6 +61,7 @@ class Facts(NamedTuple):
     threshold: float = 0.5
     name: str = ""
     in_channels: int = 3
+    int8: bool = False
 
     def written(self) -> str:
         """Return it as text to store in a file."""
@@ -76,7 +77,8 @@ class Facts(NamedTuple):
         try:
             facts = cls(**json.loads(text or ""))
             size = (int(facts.size[0]), int(facts.size[1]))
-            return facts._replace(size=size, in_channels=int(facts.in_channels))
+            channels, int8 = int(facts.in_channels), bool(facts.int8)
+            return facts._replace(size=size, in_channels=channels, int8=int8)
         except (TypeError, ValueError, IndexError) as error:
             raise InputError(
                 f"checkpoint={path} has no metadata of flukeseg; export it again with "
