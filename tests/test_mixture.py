@@ -39,7 +39,8 @@ from flukeseg.data.rendered import RenderedDataModule, RenderedFlukes
 from flukeseg.data.sampling import seed_of
 from flukeseg.data.start_size import StartSize
 from flukeseg.errors import InputError
-from flukeseg.images.reading import read_mask
+from flukeseg.evaluation.labelled import labelled_photos
+from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.model.losses import BCEDiceLoss
 from flukeseg.rendering import PARTS, SPECIES, check_species, render, render_not_fluke
 from flukeseg.rendering.outline import draw_outline
@@ -699,6 +700,18 @@ def test_species_are_drawn_by_their_shares():
     for wrong, said in (({"cod": 1}, "has cod"), ({"grey": 0}, "a share"), ({"grey": -1}, "grey")):
         with pytest.raises(InputError, match=rf"data\.species.*{said}"):
             RenderedDataModule(species=wrong)
+
+
+def test_species_are_judged_by_their_shares(tmp_path):
+    data = RenderedDataModule(test_count=2, species={"killer": 1})
+    judged = [
+        labelled_photos(one, [], "all", (24, 48), tmp_path / str(number), 66)
+        for number, one in enumerate((RenderedDataModule(test_count=2), data))
+    ]
+    usual, killers = (
+        [read_photo(one.photo) for _, one in sorted(truths.items())] for truths in judged
+    )
+    assert any((one != two).any() for one, two in zip(usual, killers, strict=True))
 
 
 def test_only_training_goes_without():
