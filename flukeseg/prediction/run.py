@@ -113,7 +113,7 @@ def run_network(
         for batch, images in read_batches(files, settings.batch_size, workers):
             started = time.perf_counter()
             seen = looker.look(images, batch)
-            writer.write(batch, seen, images, time.perf_counter() - started)
+            writer.write(batch, seen, time.perf_counter() - started)
 
 
 class Share(NamedTuple):

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from flukeseg.errors import InputError
@@ -84,26 +83,24 @@ class ProductWriter:
         self,
         files: Sequence[PhotoFile],
         seen: Sequence[PhotoProbability],
-        images: np.ndarray,
         seconds: float,
     ) -> None:
         """Hand each photo of a batch to a thread.
 
         Args:
             files: of the photos.
-            seen: of those that could be read, in order.
-            images: their images, N×C×H×W uint8 RGB.
+            seen: of those that could be read, in order, with their pixels.
             seconds: that the network took.
 
         Raises:
             InputError: an earlier photo's files could not be written.
         """
         each = seconds / len(files)
-        readable = zip(seen, images, strict=False)
+        readable = iter(seen)
         for file in files:
-            coarse, small = (None, None) if file.problem else next(readable)
+            coarse = None if file.problem else next(readable)
             self.room.acquire()
-            self.threads.submit(self._finish, file, coarse, small, each)
+            self.threads.submit(self._finish, file, coarse, each)
         if self.problem:
             raise self.problem
 
@@ -128,12 +125,11 @@ class ProductWriter:
         self,
         file: PhotoFile,
         coarse: PhotoProbability | None,
-        small: np.ndarray | None,
         seconds: float,
     ) -> None:
         try:
             if not self.problem:
-                self._make_and_enter(file, coarse, small, seconds)
+                self._make_and_enter(file, coarse, seconds)
                 self.bar.update()
         except BaseException as error:  # raised again where the batches are handed out
             self.problem = error
@@ -144,7 +140,6 @@ class ProductWriter:
         self,
         file: PhotoFile,
         coarse: PhotoProbability | None,
-        small: np.ndarray | None,
         seconds: float,
     ) -> None:
         started = time.perf_counter()
@@ -169,7 +164,7 @@ class ProductWriter:
                 names.append(name)
                 sizes.append(len(content))
             path = thumbnail_path(self.folder.state, file.photo.name)
-            self.folder.write(path, draw_thumbnail(np.moveaxis(small[:3], 0, -1), prediction.mask))
+            self.folder.write(path, draw_thumbnail(coarse.image, prediction.mask))
         row |= describe(file, prediction, self.products.with_anatomy) | self.constants
         if names:
             row["mask"] = names[0]

@@ -94,8 +94,7 @@ class WriterCallback(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Write the products of a batch."""
-        images, seconds = batch["image"].cpu().numpy(), time.perf_counter() - self.started
-        self.writer.write(batch["files"], prediction, images, seconds)
+        self.writer.write(batch["files"], prediction, time.perf_counter() - self.started)
 
     def on_predict_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Wait until all is written."""
