@@ -15,7 +15,7 @@ from flukeseg.errors import InputError
 from flukeseg.installation import CONF
 from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.metrics import dice
-from flukeseg.masks.second_look import SCALE
+from flukeseg.masks.second_look import overview_size, second_size
 from flukeseg.model.checkpoint_files import find_checkpoint, name_checkpoint
 from flukeseg.model.checkpoints import AnyPredictor, load_module, load_predictor
 from flukeseg.model.conversion import save
@@ -141,10 +141,9 @@ def compare_masks(
     reference: Predictor, exported: AnyPredictor, threshold: float
 ) -> tuple[str, str]:
     """Do as `compare_probabilities` by masks, at the sizes of first and second looks."""
-    height, width = reference.size
-    close = round(SCALE * height), round(SCALE * width)
+    close = second_size(reference.size)
     values = []
-    for number, size in enumerate(((height, width), close, (close[0] // 2, close[1] // 2))):
+    for number, size in enumerate((reference.size, close, overview_size(close))):
         for photo, mask in draw((8, number), CHECK_PHOTOS, size, reference.in_channels):
             one, two = (
                 predictor.see(photo[None])[0].probability > threshold

@@ -22,7 +22,7 @@ from flukeseg.model.predictor import Predictor
 from flukeseg.model.runtimes import choose_runtime
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import InputPhoto
-from flukeseg.prediction.loader import PhotoFile, PhotoFiles, read_batches
+from flukeseg.prediction.loader import PhotoFiles, read_batches
 from flukeseg.prediction.prediction import make_prediction
 from flukeseg.prediction.products import encode_products
 from flukeseg.prediction.segmenter import Segmenter
@@ -60,7 +60,7 @@ def stage_seconds(
     batches = read_batches(reader, settings.batch_size, threads=0)
     folder = PredictionFolder(output)
     found: dict[str, list[float]] = {stage: [] for stage in STAGES}
-    with folder.locked():
+    with folder.locked(), segmenter.in_precision():
         while True:
             clock = [time.perf_counter()]
             if (batch := next(batches, None)) is None:
@@ -68,9 +68,9 @@ def stage_seconds(
             files, images = batch
             clock.append(time.perf_counter())
             readable = [file for file in files if not file.problem]
-            first = look_once(segmenter, images, readable)
+            first = segmenter.looker.look_once(images, [file.size for file in readable])
             clock.append(time.perf_counter())
-            looked = look_again(segmenter, first, readable)
+            looked = segmenter.looker.look_at_files(first, readable)
             clock.append(time.perf_counter())
             predictions = [
                 make_prediction(look, file.size, settings.masks)
@@ -95,22 +95,6 @@ def compute(segmenter: Segmenter, images: np.ndarray) -> list[PhotoProbability]:
     """Compute a batch N×3×H×W uint8 in the precision of a segmenter."""
     with segmenter.in_precision():
         return segmenter.predictor.see(images)
-
-
-def look_once(
-    segmenter: Segmenter, images: np.ndarray, files: Sequence[PhotoFile]
-) -> list[PhotoProbability]:
-    """Look at photos for the first time in the precision of a segmenter."""
-    with segmenter.in_precision():
-        return segmenter.looker.look_once(images, [file.size for file in files])
-
-
-def look_again(
-    segmenter: Segmenter, first: Sequence[PhotoProbability], files: Sequence[PhotoFile]
-) -> list[PhotoProbability]:
-    """Add second looks to first ones in the precision of a segmenter."""
-    with segmenter.in_precision():
-        return segmenter.looker.look_at_files(first, files)
 
 
 def gflop(predictor: Predictor) -> float:

@@ -47,6 +47,16 @@ LESS_SURE = 0.005
 """What a close look may lack of the confidence of an overview."""
 
 
+def second_size(trained: tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width) of the network's input in a close look, of that of training."""
+    return round(SCALE * trained[0]), round(SCALE * trained[1])
+
+
+def overview_size(second: tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width) of the network's input in an overview, of that of a close look."""
+    return second[0] // 2, second[1] // 2
+
+
 def boxes_to_look_at(
     cleaned: Cleaned, photo: tuple[int, int], first: tuple[int, int], second: tuple[int, int]
 ) -> list[Box]:

@@ -13,11 +13,11 @@ import numpy as np
 from flukeseg.errors import InputError
 from flukeseg.images.reading import MAX_PIXELS, read_for_network
 from flukeseg.images.resizing import resize_map, resize_photo
+from flukeseg.masks import second_look
 from flukeseg.masks.cleaning import clean
 from flukeseg.masks.geometry import Box
 from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.probability import PhotoProbability, SecondLook
-from flukeseg.masks.second_look import boxes_to_look_at, cut_map, gain, is_confirmed, is_kept
 from flukeseg.model.checkpoints import AnyPredictor
 from flukeseg.model.runtimes import RuntimePredictor
 from flukeseg.model.tta import Images
@@ -65,7 +65,7 @@ class Looker:
     ) -> None:
         self.predictor, self.masks = predictor, masks
         self.second_size, self.twice = second_size, twice
-        self.overview_size = second_size[0] // 2, second_size[1] // 2
+        self.overview_size = second_look.overview_size(second_size)
         self.max_pixels, self.together = max_pixels, together
 
     def look(self, images: Images, files: Sequence[PhotoFile]) -> list[PhotoProbability]:
@@ -89,16 +89,16 @@ class Looker:
         pixels = np.moveaxis(_to_array(images[: len(sizes)]), 1, -1)
         small = [number for number, size in enumerate(sizes) if self._is_small(size)]
         others = [number for number in range(len(sizes)) if number not in small]
-        found = self._compute([pixels[number] for number in small], self.overview_size)
+        seen = self._compute([pixels[number] for number in small], self.overview_size)
+        found = dict(zip(small, seen, strict=True))
         if isinstance(self.predictor, RuntimePredictor):
-            found += self.predictor.see(images[others])
+            found |= zip(others, self.predictor.see(images[others]), strict=True)
         elif others:  # how torch adds up depends on a batch's size: it is left as it is
             seen = self.predictor.see(images)
-            found += [seen[number] for number in others]
-        in_order = sorted(zip([*small, *others], found, strict=True), key=lambda pair: pair[0])
+            found |= {number: seen[number] for number in others}
         return [
-            one._replace(image=np.ascontiguousarray(pixels[number][..., :3]))
-            for number, one in in_order
+            found[number]._replace(image=np.ascontiguousarray(pixels[number][..., :3]))
+            for number in range(len(sizes))
         ]
 
     def _is_small(self, size: tuple[int, int]) -> bool:
@@ -157,13 +157,15 @@ class Looker:
         """
         threshold, overview = self.masks.threshold, self.overview_size
         before = [
-            cut_map(first[part.photo].probability, sizes[part.photo], part.box, overview)
+            second_look.cut_map(
+                first[part.photo].probability, sizes[part.photo], part.box, overview
+            )
             for part in parts
         ]
         closer = [
             number
             for number, (photo, box, _) in enumerate(parts)
-            if gain(box, sizes[photo], first[photo].probability.shape[:2], overview) > 1
+            if second_look.gain(box, sizes[photo], first[photo].probability.shape, overview) > 1
         ]
         looks = [
             SecondLook(part.box, seen, seen, first[part.photo].disagreement, True)
@@ -171,20 +173,20 @@ class Looker:
         ]
         pixels = [parts[number].pixels for number in closer]
         for number, seen in zip(closer, self._compute(pixels, overview), strict=True):
-            confirmed = is_confirmed(before[number], seen.probability, threshold)
+            confirmed = second_look.is_confirmed(before[number], seen.probability, threshold)
             looks[number] = _second_look(parts[number].box, seen, confirmed)
         numbers = [number for number, look in enumerate(looks) if look.believed]
         closest = self._compute([parts[number].pixels for number in numbers], self.second_size)
         for number, seen in zip(numbers, closest, strict=True):
             small = resize_map(looks[number].probability, self.second_size)
-            kept = is_kept(small, seen.probability, threshold)
+            kept = second_look.is_kept(small, seen.probability, threshold)
             looks[number] = _second_look(parts[number].box, seen, kept)
         return looks
 
     def _boxes(self, first: PhotoProbability, size: tuple[int, int]) -> list[Box]:
         mask = (first.probability > self.masks.threshold).view(np.uint8)
         flukes = clean(mask, self.masks.cleaning)
-        return boxes_to_look_at(flukes, size, mask.shape, self.second_size)
+        return second_look.boxes_to_look_at(flukes, size, mask.shape, self.second_size)
 
     def _compute(
         self, pixels: Sequence[np.ndarray], size: tuple[int, int]

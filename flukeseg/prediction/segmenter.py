@@ -140,8 +140,7 @@ class Segmenter:
         """Compute photos in one look, N×h×w×C uint8 of `predictor.size`."""
         with self.in_precision():
             images = np.ascontiguousarray(np.moveaxis(photos, -1, 1))
-            seen = self.predictor.see(images)
-        return [one._replace(image=photo[..., :3]) for one, photo in zip(seen, photos, strict=True)]
+            return self.looker.look_once(images, len(photos) * [self.predictor.size])
 
     def in_precision(self) -> AbstractContextManager[Any]:
         """Return the context in which torch computes; nothing for other runtimes."""

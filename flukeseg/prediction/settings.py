@@ -12,7 +12,7 @@ from flukeseg.data.workers import loading_processes
 from flukeseg.errors import InputError, require_int, require_size
 from flukeseg.images.reading import MAX_PIXELS
 from flukeseg.masks.mask_settings import MaskSettings
-from flukeseg.masks.second_look import LOOKS, SCALE
+from flukeseg.masks.second_look import LOOKS, second_size
 from flukeseg.model.checkpoint_files import find_checkpoint, is_network
 from flukeseg.model.checkpoints import Classes, load_predictor, runtime_of
 from flukeseg.model.runtimes import RUNTIMES
@@ -100,8 +100,7 @@ class PredictionSettings:
             self.precision,
             self.networks,
         )
-        height, width = predictor.size
-        second = self.size or (round(SCALE * height), round(SCALE * width))
+        second = self.size or second_size(predictor.size)
         # a photo with a mask as its fourth channel has been looked at already
         twice = self.look == "auto" and predictor.in_channels == 3
         return Looker(predictor, self.masks, second, twice, self.max_pixels, together)
