@@ -11,7 +11,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 if TYPE_CHECKING:
     from flukeseg.images.rgbm import read_rgbm
-    from flukeseg.model.mask_dropout import MaskDropout
+    from flukeseg.model.layers.mask_dropout import MaskDropout
     from flukeseg.predict import predict_folder
     from flukeseg.prediction.segmenter import Segmenter
     from flukeseg.prediction_dataset import PredictionDataset
@@ -23,7 +23,7 @@ __all__ = ["MaskDropout", "PredictionDataset", "Segmenter", "predict_folder", "r
 def __getattr__(name: str) -> object:
     # torch is imported when it is wanted, so that `import flukeseg` takes no seconds
     rooms = {
-        "MaskDropout": "flukeseg.model.mask_dropout",
+        "MaskDropout": "flukeseg.model.layers.mask_dropout",
         "read_rgbm": "flukeseg.images.rgbm",
         "PredictionDataset": "flukeseg.prediction_dataset",
         "Segmenter": "flukeseg.prediction.segmenter",

@@ -31,6 +31,7 @@ from flukeseg.sweeps.jobs import run_job
 from flukeseg.sweeps.runs import METRIC
 from flukeseg.training.callbacks import ResumableEpochs
 from flukeseg.training.divergence import StopOnDivergence
+from flukeseg.training.freed_memory import keep_freed_memory
 from flukeseg.training.loggers import make_logger
 from flukeseg.training.provenance import refuse_changes, write_provenance
 from flukeseg.training.resume_paths import CheckPaths
@@ -82,7 +83,10 @@ def _train(cfg: DictConfig) -> dict[str, float]:
     trainer = make_trainer(cfg.trainer, callbacks=callbacks, logger=logger)
     if logger:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
-    log.info("computing in %s on %s", trainer.precision, trainer.strategy.root_device)
+    device = trainer.strategy.root_device
+    log.info("computing in %s on %s", trainer.precision, device)
+    if device.type == "cpu":
+        keep_freed_memory()
     try:
         trainer.fit(module, datamodule, ckpt_path=resume_from)
     except (KeyboardInterrupt, SystemExit):  # Lightning turns the one into the other

@@ -11,6 +11,7 @@ from pytorch_lightning.profilers import SimpleProfiler
 from flukeseg.data.datamodule import FlukeDataModule
 from flukeseg.errors import InputError
 from flukeseg.model.module import SegmentationModule
+from flukeseg.training.freed_memory import keep_freed_memory
 
 PARTS = ("wait", "forward", "backward", "optimiser")
 
@@ -38,6 +39,7 @@ def step_seconds(
         max_steps=_last_step(photos, data.batch_size, steps), max_epochs=-1, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
+    keep_freed_memory()  # as the job does
     trainer.fit(module, data)
     times = profiler.recorded_durations
     step = times["[LightningModule]SegmentationModule.optimizer_step"]

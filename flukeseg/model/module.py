@@ -13,8 +13,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from flukeseg.data.dataset import Sample
 from flukeseg.errors import InputError, require_number
+from flukeseg.model.layers.mask_dropout import MaskDropout
 from flukeseg.model.losses import BCEDiceLoss, compute_loss
-from flukeseg.model.mask_dropout import MaskDropout
 from flukeseg.model.network import FlukeNetwork, ProbabilityNetwork
 from flukeseg.model.optimisation import (
     INTERVALS,

@@ -14,13 +14,12 @@ from torch.nn import functional as F
 
 from flukeseg.errors import InputError, require_int
 from flukeseg.model.architectures import build_architecture, build_own
+from flukeseg.model.layers.depthwise import train_faster
+from flukeseg.model.layers.skipping import skip_rather_than_stride
 from flukeseg.model.weights import load_encoder_weights, normalisation
 
 ALIASES = {"seresnet34": "legacy_seresnet34"}
 """The reference's encoder: the port of its Keras weights; timm's own seresnet34 has none."""
-
-MENDED_IN: str | None = None
-"""First torch whose oneDNN does without `_SkippingConv2d`; 2.14 (oneDNN 3.12) does not."""
 
 STRIDE = 32
 """Five halvings in most encoders: sides that networks take are multiples of it."""
@@ -78,7 +77,8 @@ class FlukeNetwork(nn.Module):
         if encoder_weights is not None:
             load_encoder_weights(self.unet.encoder, name, encoder_weights)
         for module in self.unet.modules():
-            _skip_rather_than_stride(module)
+            skip_rather_than_stride(module)
+            train_faster(module)
         # the patches of some transformers do not divide 32
         self.stride = STRIDE if STRIDE % step == 0 else step
         mean, std = normalisation(name, encoder_weights)
@@ -189,34 +189,6 @@ def resolve_encoder(encoder: str) -> str:
     near = difflib.get_close_matches(encoder, sorted(known), n=3)
     hint = f"did you mean {', '.join(near)}?" if near else "give a name that smp or timm has"
     raise InputError(f"model.encoder={encoder} is not known; {hint}")
-
-
-class _SkippingConv2d(nn.Conv2d):
-    """A strided convolution of single pixels that on CPUs is given only the pixels that it uses.
-
-    The result is the same. Without, oneDNN writes outside its memory where it computes the gradient
-    of one with few input channels, in channels-last layout; MobileOne's first one is such. See
-    https://github.com/uxlfoundation/oneDNN/issues/6035.
-    """
-
-    def forward(self, image: Tensor) -> Tensor:
-        if image.device.type != "cpu":
-            return super().forward(image)
-        down, across = self.stride
-        return F.conv2d(image[..., ::down, ::across], self.weight, self.bias, groups=self.groups)
-
-
-def _skip_rather_than_stride(module: nn.Module) -> None:
-    """Make a convolution that oneDNN's fault concerns a `_SkippingConv2d`."""
-    affected = (
-        type(module) is nn.Conv2d
-        and module.kernel_size == (1, 1)
-        and module.stride != (1, 1)
-        and module.padding == (0, 0)
-        and module.in_channels < 16
-    )
-    if affected and (MENDED_IN is None or torch.__version__ < MENDED_IN):
-        module.__class__ = _SkippingConv2d
 
 
 def fixed_size(encoder: str) -> tuple[int, int] | None:
