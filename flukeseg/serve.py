@@ -87,6 +87,7 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
         checkpoints=tuple(command_line.several(cfg.checkpoint)),
         tta=cfg.tta,
         size=None if cfg.size is None else require_size("size", cfg.size),
+        look=cfg.look,
         masks=read_mask_settings(cfg),
         runtime=cfg.runtime,
         batch_size=cfg.batch_size,

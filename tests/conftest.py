@@ -19,8 +19,9 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import HealthCheck, settings
+from torch import nn
 
-from flukeseg import command_line, evaluate, predict, train
+from flukeseg import command_line, evaluate, export, predict, train
 from flukeseg.images.reading import find_photos, read_mask, read_photo
 from flukeseg.images.resizing import resize_mask, resize_photo
 from flukeseg.model.module import SegmentationModule
@@ -157,6 +158,33 @@ def tiny_runs(tmp_path_factory: pytest.TempPathFactory, shared_pairs: Path) -> t
         # whoever takes this one instead of the best will not get far
         (runs[-1] / "checkpoints/last.ckpt").write_text("no checkpoint")
     return runs[0], runs[1]
+
+
+class DarkIsFluke(nn.Module):
+    """Finds what is darker than grey: on every machine the same, as no trained network is."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return -12 * image.mean(1, keepdim=True)
+
+
+@pytest.fixture(scope="session")
+def dark_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A TorchScript file of `DarkIsFluke`, and beside it one for ONNX Runtime."""
+    root = tmp_path_factory.mktemp("dark")
+    module = SegmentationModule(network=DarkIsFluke, size=(64, 128))
+    trainer = pl.Trainer(logger=False, accelerator="cpu", enable_progress_bar=False)
+    trainer.strategy.connect(module)
+    trainer.save_checkpoint(root / "dark.ckpt")
+    given = f"checkpoint={root}/dark.ckpt", "network=conftest.DarkIsFluke"
+    for kind, name in (("torchscript", "dark.pt"), ("onnx", "dark.onnx")):
+        run_job(export, *given, f"format={kind}", f"output={root / name}")
+    return root / "dark.pt"
+
+
+def silhouette(seed: int, size: tuple[int, int]) -> np.ndarray:
+    """A rendered fluke, dark on a bright sea."""
+    mask = render((99, seed), size).mask
+    return np.repeat(np.where(mask > 0, 40, 200).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def predict_with(*overrides: str) -> None:

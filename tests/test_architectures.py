@@ -184,7 +184,7 @@ def test_learning_rates_of_the_encoder_decay_by_layer():
     decoder, *layers = [group["lr"] for group in optimizer.param_groups]
     assert layers[-1] == pytest.approx(0.5 * decoder)
     assert layers[0] == pytest.approx(0.9 ** (len(layers) - 1) * layers[-1])
-    first = next(module.network.encoder.parameters())
+    first = next(module.network.encoder().parameters())
     assert optimizer.param_groups[1]["params"][0] is first
     trained = sum(len(group["params"]) for group in optimizer.param_groups)
     assert trained == len([*module.parameters()])

@@ -86,9 +86,8 @@ class FlukeNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor([*mean, *mask * [0.0]]).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor([*std, *mask * [1.0]]).view(1, -1, 1, 1))
 
-    @property
     def encoder(self) -> nn.Module:
-        """The encoder; a network of one's own has one if it calls a part so.
+        """Return the encoder; a network of one's own has one if it calls a part so.
 
         Raises:
             InputError: it does not.
@@ -107,7 +106,7 @@ class FlukeNetwork(nn.Module):
         A layer is a part of it, or of a sequence in it, such as `stem`, `layer1.0`, `layer1.1`.
         """
         layers: dict[str, list[nn.Parameter]] = {}
-        for name, parameter in self.encoder.named_parameters():
+        for name, parameter in self.encoder().named_parameters():
             first, *rest = name.removeprefix("model.").split(".")
             number = f".{rest[0]}" if rest and rest[0].isdigit() else ""
             layers.setdefault(first + number, []).append(parameter)

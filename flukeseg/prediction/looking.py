@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -113,7 +114,10 @@ class Looker:
 
         Photos that were kept until the network is done with the first look would fill the memory.
         """
-        cuts = [partial(self._cut_file, file) for file in files]
+        cuts = [
+            partial(cut_file, file.photo.path, file.size, self.second_size, self.max_pixels)
+            for file in files
+        ]
         return self.look_again(first, [file.size for file in files], cuts)
 
     def look_again(
@@ -201,23 +205,6 @@ class Looker:
             found += self.predictor.see(images)[: len(some)]
         return found
 
-    def _cut_file(self, file: PhotoFile, boxes: Sequence[Box]) -> list[np.ndarray]:
-        """Read a photo again, as large as a second look at these boxes needs it, and cut them out.
-
-        Raises:
-            InputError: it cannot be read any more, or is another one.
-        """
-        height, width = self.second_size
-        wanted = (
-            round(max(height * file.size[0] / box.height for box in boxes)),
-            round(max(width * file.size[1] / box.width for box in boxes)),
-        )
-        photo, _, size = read_for_network(file.photo.path, wanted, self.max_pixels)
-        if size != file.size:
-            raise InputError(f"{file.photo.path} was replaced by a photo of another size")
-        # copies: a view would keep all of the photo
-        return [part.copy() for part in cut_photo(photo, size, boxes)]
-
 
 def _to_array(image: Images) -> np.ndarray:
     return image if isinstance(image, np.ndarray) else image.cpu().numpy()
@@ -236,6 +223,39 @@ def cut_photo(pixels: np.ndarray, size: tuple[int, int], boxes: Sequence[Box]) -
         left, right = round(box.x * across), round((box.x + box.width) * across)
         parts.append(pixels[top:bottom, left:right])
     return parts
+
+
+def cut_file(
+    path: str | Path,
+    size: tuple[int, int],
+    second_size: tuple[int, int],
+    max_pixels: int,
+    boxes: Sequence[Box],
+    content: bytes | None = None,
+) -> list[np.ndarray]:
+    """Read a photo again, as large as a second look at boxes needs it, and cut them out.
+
+    Args:
+        path: of the file.
+        size: (height, width) of the photo when it was first read.
+        second_size: (height, width) of the network's input in a second look.
+        max_pixels: photos with more are refused.
+        boxes: of the photo.
+        content: the file's bytes where it is not on disk.
+
+    Raises:
+        InputError: it cannot be read any more, or is another one.
+    """
+    height, width = second_size
+    wanted = (
+        round(max(height * size[0] / box.height for box in boxes)),
+        round(max(width * size[1] / box.width for box in boxes)),
+    )
+    photo, _, size_now = read_for_network(path, wanted, max_pixels, content)
+    if size_now != size:
+        raise InputError(f"{path} was replaced by a photo of another size")
+    # copies: a view would keep all of the photo
+    return [part.copy() for part in cut_photo(photo, size, boxes)]
 
 
 def _cut(cut: Cut, boxes: Sequence[Box]) -> list[np.ndarray]:

@@ -20,7 +20,7 @@ from flukeseg.images.rgbm import read_rgbm
 from flukeseg.masks.probability import PhotoProbability
 from flukeseg.model.precision import choose_precision
 from flukeseg.model.runtimes import RuntimePredictor
-from flukeseg.prediction.looking import cut_photo
+from flukeseg.prediction.looking import Cut, cut_photo
 from flukeseg.prediction.prediction import Prediction, make_prediction
 from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.pretrained import locate
@@ -124,23 +124,28 @@ class Segmenter:
     def _segment(self, batch: Sequence[Photo]) -> list[Prediction]:
         photos = [self._read(photo) for photo in batch]
         small = np.stack([resize_photo(photo, self.predictor.size) for photo in photos])
-        images = np.ascontiguousarray(np.moveaxis(small, -1, 1))
         sizes = [(photo.shape[0], photo.shape[1]) for photo in photos]
         cuts = [partial(cut_photo, *pair) for pair in zip(photos, sizes, strict=True)]
-        with self.in_precision():
-            first = self.looker.look_once(images, sizes)
-            looked = self.looker.look_again(first, sizes, cuts)
+        looked = self.look(small, sizes, cuts)
         masks = self.settings.masks
         return [
             make_prediction(seen, size, masks, np.ascontiguousarray(photo[..., :3]))
             for seen, size, photo in zip(looked, sizes, photos, strict=True)
         ]
 
-    def probabilities(self, photos: np.ndarray) -> list[PhotoProbability]:
-        """Compute photos in one look, N×h×w×C uint8 of `predictor.size`."""
+    def look(
+        self, photos: np.ndarray, sizes: Sequence[tuple[int, int]], cuts: Sequence[Cut]
+    ) -> list[PhotoProbability]:
+        """Look at photos, and again at their flukes where that pays, see `Looker`.
+
+        Args:
+            photos: N×h×w×C uint8 of `predictor.size`.
+            sizes: (height, width) of each upright photo.
+            cuts: what gives the pixels of its parts.
+        """
         with self.in_precision():
             images = np.ascontiguousarray(np.moveaxis(photos, -1, 1))
-            return self.looker.look_once(images, len(photos) * [self.predictor.size])
+            return self.looker.look_again(self.looker.look_once(images, sizes), sizes, cuts)
 
     def in_precision(self) -> AbstractContextManager[Any]:
         """Return the context in which torch computes; nothing for other runtimes."""

@@ -6,48 +6,45 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-import numpy as np
-
-from flukeseg.prediction.prediction import PhotoProbability
-
-
-class _Waiting(NamedTuple):
-    photo: np.ndarray
-    result: Future[PhotoProbability]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-class Batcher:
-    """Computes photos in a thread of its own: all that are waiting, up to a batch's size.
+class _Waiting(NamedTuple, Generic[Item, Result]):
+    item: Item
+    result: Future[Result]
 
-    Nothing waits for a batch to fill up: while one is computed, the photos of the next gather.
+
+class Batcher(Generic[Item, Result]):
+    """Computes items in a thread of its own: all that are waiting, up to a batch's size.
+
+    Nothing waits for a batch to fill up: while one is computed, the items of the next gather.
 
     Args:
-        compute: from N×h×w×3 uint8 RGB to the probabilities of each photo.
-        batch_size: most photos to compute together.
+        compute: from items to the result of each.
+        batch_size: most items to compute together.
     """
 
-    def __init__(
-        self, compute: Callable[[np.ndarray], list[PhotoProbability]], batch_size: int
-    ) -> None:
+    def __init__(self, compute: Callable[[list[Item]], list[Result]], batch_size: int) -> None:
         self.compute, self.batch_size = compute, batch_size
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Waiting[Item, Result] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     @property
     def is_alive(self) -> bool:
-        """Whether photos are computed."""
+        """Whether items are computed."""
         return self._thread.is_alive()
 
-    def submit(self, photo: np.ndarray) -> Future[PhotoProbability]:
-        """Return what will be the probabilities of a photo h×w×3 uint8 RGB.
+    def submit(self, item: Item) -> Future[Result]:
+        """Return what will be the result of an item.
 
-        A result that is cancelled before its batch begins is not computed.
+        One that is cancelled before its batch begins is not computed.
         """
-        result: Future[PhotoProbability] = Future()
-        self._queue.put(_Waiting(photo, result))
+        result: Future[Result] = Future()
+        self._queue.put(_Waiting(item, result))
         return result
 
     def close(self) -> None:
@@ -69,14 +66,14 @@ class Batcher:
                 [one for one in batch if one and one.result.set_running_or_notify_cancel()]
             )
 
-    def _compute(self, batch: list[_Waiting]) -> None:
+    def _compute(self, batch: list[_Waiting[Item, Result]]) -> None:
         if not batch:
             return
         try:
-            found = self.compute(np.stack([one.photo for one in batch]))
+            found = self.compute([one.item for one in batch])
         except Exception as error:  # out of memory, say: the next batch may be smaller
             for one in batch:
                 one.result.set_exception(error)
             return
-        for one, probability in zip(batch, found, strict=True):
-            one.result.set_result(probability)
+        for one, result in zip(batch, found, strict=True):
+            one.result.set_result(result)

@@ -6,7 +6,8 @@ import asyncio
 import base64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from fastapi import HTTPException
@@ -16,13 +17,23 @@ from flukeseg.images.encoding import encode_png
 from flukeseg.images.reading import read_for_network
 from flukeseg.images.resizing import resize_photo
 from flukeseg.masks.coco import run_lengths
+from flukeseg.masks.probability import PhotoProbability
 from flukeseg.masks.review import confidence
+from flukeseg.prediction.looking import Cut, cut_file
 from flukeseg.prediction.prediction import Prediction, make_prediction
 from flukeseg.prediction.segmenter import Segmenter
 from flukeseg.serving.batching import Batcher
 from flukeseg.serving.photo_sources import NamedPhoto, PhotoSources
 
 Result = TypeVar("Result")
+
+
+class _Decoded(NamedTuple):
+    """A photo h×w×3 uint8 RGB at the network's size, its own (height, width), and its parts."""
+
+    small: np.ndarray
+    size: tuple[int, int]
+    cut: Cut
 
 
 class PredictionService:
@@ -37,7 +48,7 @@ class PredictionService:
 
     def __init__(self, segmenter: Segmenter, sources: PhotoSources, workers: int) -> None:
         self.segmenter, self.sources = segmenter, sources
-        self.batcher = Batcher(segmenter.probabilities, segmenter.settings.batch_size)
+        self.batcher = Batcher(self._look, segmenter.settings.batch_size)
         self._pool = ThreadPoolExecutor(workers)
 
     async def predict(self, uri: str, draw: Callable[[Prediction], Result]) -> Result:
@@ -47,11 +58,11 @@ class PredictionService:
             HTTPException: the photo is not allowed, is not there, or cannot be read.
         """
         photo = await self.sources.find(uri)
-        small, size = await self._in_thread(self._decode, photo)
-        probability = await asyncio.wrap_future(self.batcher.submit(small))
+        decoded = await self._in_thread(self._decode, photo)
+        seen = await asyncio.wrap_future(self.batcher.submit(decoded))
 
         def finish() -> Result:
-            return draw(make_prediction(probability, size, self.segmenter.settings.masks))
+            return draw(make_prediction(seen, decoded.size, self.segmenter.settings.masks))
 
         return await self._in_thread(finish)
 
@@ -63,13 +74,19 @@ class PredictionService:
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
-    def _decode(self, photo: NamedPhoto) -> tuple[np.ndarray, tuple[int, int]]:
+    def _decode(self, photo: NamedPhoto) -> _Decoded:
         network, most = self.segmenter.predictor.size, self.segmenter.settings.max_pixels
         try:
             image, _, size = read_for_network(photo.name, network, most, photo.content)
         except InputError as error:
             raise HTTPException(400, str(error)) from error
-        return resize_photo(image, network), size
+        second = self.segmenter.looker.second_size
+        cut = partial(cut_file, photo.name, size, second, most, content=photo.content)
+        return _Decoded(resize_photo(image, network), size, cut)
+
+    def _look(self, photos: list[_Decoded]) -> list[PhotoProbability]:
+        small, sizes, cuts = zip(*photos, strict=True)
+        return self.segmenter.look(np.stack(small), sizes, cuts)
 
 
 def describe_flukes(

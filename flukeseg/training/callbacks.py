@@ -82,14 +82,14 @@ class FreezeEncoder(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Use the encoder's running statistics, or update them again."""
-        module.network.encoder.train(trainer.current_epoch >= self.epochs)
+        module.network.encoder().train(trainer.current_epoch >= self.epochs)
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Drop the encoder's gradients."""
         if trainer.current_epoch < self.epochs:
-            for parameter in module.network.encoder.parameters():
+            for parameter in module.network.encoder().parameters():
                 parameter.grad = None
 
 

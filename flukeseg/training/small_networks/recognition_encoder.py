@@ -38,7 +38,7 @@ class Encoder(nn.Module):
         """Return features N×C×h×w of each of `STAGES`."""
         buffers = self.network.get_buffer
         normalised = (image - buffers("mean")) / buffers("std")
-        return tuple(self.network.encoder(normalised)[-len(STAGES) :])
+        return tuple(self.network.encoder()(normalised)[-len(STAGES) :])
 
 
 def to_halved_onnx(encoder: Encoder) -> onnx.ModelProto:
