@@ -180,8 +180,8 @@ def service(cfg: DictConfig, paths: Sequence[str]) -> Report:
 
 def options_of(cfg: DictConfig, job: str) -> list[str]:
     """Return how photos are predicted, as options of another job's command line."""
-    keys = ["checkpoint", "tta", "size", "threshold", "runtime", "batch_size"]
-    keys += ["look", "num_workers"] if job == "predict" else []  # a service looks once
+    keys = ["checkpoint", "tta", "size", "look", "threshold", "runtime", "batch_size"]
+    keys += ["num_workers"] if job == "predict" else []
     plain = OmegaConf.to_container(cfg)
     values = {key: "null" if plain[key] is None else plain[key] for key in keys}
     return [command_line.quote_text(f"{key}={value}", job) for key, value in values.items()]

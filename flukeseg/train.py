@@ -85,10 +85,9 @@ def _train(cfg: DictConfig) -> dict[str, float]:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     device = trainer.strategy.root_device
     log.info("computing in %s on %s", trainer.precision, device)
-    if device.type == "cpu":
-        keep_freed_memory()
     try:
-        trainer.fit(module, datamodule, ckpt_path=resume_from)
+        with keep_freed_memory() if device.type == "cpu" else nullcontext():
+            trainer.fit(module, datamodule, ckpt_path=resume_from)
     except (KeyboardInterrupt, SystemExit):  # Lightning turns the one into the other
         if best := trainer.checkpoint_callback and trainer.checkpoint_callback.best_model_path:
             log.info("best checkpoint so far: %s", best)

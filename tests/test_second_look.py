@@ -32,8 +32,8 @@ from flukeseg.masks.second_look import (
 from flukeseg.model.predictor import Predictor
 from flukeseg.model.runtimes import RuntimePredictor
 from flukeseg.prediction.inputs import InputPhoto
-from flukeseg.prediction.loader import PhotoFile
-from flukeseg.prediction.looking import Looker, cut_photo
+from flukeseg.prediction.loader import PhotoFile, cut_photo
+from flukeseg.prediction.looking import Looker
 from flukeseg.prediction.prediction import make_prediction
 from flukeseg.prediction.settings import PredictionSettings
 

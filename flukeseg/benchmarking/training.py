@@ -39,8 +39,8 @@ def step_seconds(
         max_steps=_last_step(photos, data.batch_size, steps), max_epochs=-1, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
-    keep_freed_memory()  # as the job does
-    trainer.fit(module, data)
+    with keep_freed_memory():  # as the job does
+        trainer.fit(module, data)
     times = profiler.recorded_durations
     step = times["[LightningModule]SegmentationModule.optimizer_step"]
     forward = times["[Strategy]SingleDeviceStrategy.training_step"]

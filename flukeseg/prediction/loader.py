@@ -1,12 +1,13 @@
-"""Batches of any photos on disk, at the network's size, for prediction."""
+"""Photos on disk for prediction: batches at the network's size, and parts that are seen closer."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from flukeseg.errors import InputError
 from flukeseg.images.reading import read_for_network
 from flukeseg.images.resizing import resize_photo
 from flukeseg.images.rgbm import read_rgbm
+from flukeseg.masks.geometry import Box
 from flukeseg.prediction.inputs import InputPhoto, stamp
 
 
@@ -35,6 +37,9 @@ class PhotoFile(NamedTuple):
 
 
 Read = tuple[PhotoFile, np.ndarray | None]
+
+Cut = Callable[[Sequence[Box]], list[np.ndarray]]
+"""Returns the pixels of boxes of one photo, H×W×3 uint8 RGB, at its own scale or a reduced one."""
 
 
 class PhotoFiles:
@@ -116,3 +121,47 @@ def stack_images(images: Sequence[np.ndarray], count: int, photos: PhotoFiles) -
     for place, image in zip(stacked, images, strict=False):
         place[:] = np.moveaxis(image, -1, 0)
     return stacked
+
+
+def cut_photo(pixels: np.ndarray, size: tuple[int, int], boxes: Sequence[Box]) -> list[np.ndarray]:
+    """Return boxes of a photo of (height, width), as views of its pixels at any scale."""
+    down, across = pixels.shape[0] / size[0], pixels.shape[1] / size[1]
+    parts = []
+    for box in boxes:
+        top, bottom = round(box.y * down), round((box.y + box.height) * down)
+        left, right = round(box.x * across), round((box.x + box.width) * across)
+        parts.append(pixels[top:bottom, left:right])
+    return parts
+
+
+def cut_file(
+    path: str | Path,
+    size: tuple[int, int],
+    second_size: tuple[int, int],
+    max_pixels: int,
+    boxes: Sequence[Box],
+    content: bytes | None = None,
+) -> list[np.ndarray]:
+    """Read a photo again, as large as a second look at boxes needs it, and cut them out.
+
+    Args:
+        path: of the file.
+        size: (height, width) of the photo when it was first read.
+        second_size: (height, width) of the network's input in a second look.
+        max_pixels: photos with more are refused.
+        boxes: of the photo.
+        content: the file's bytes where it is not on disk.
+
+    Raises:
+        InputError: it cannot be read any more, or is another one.
+    """
+    height, width = second_size
+    wanted = (
+        round(max(height * size[0] / box.height for box in boxes)),
+        round(max(width * size[1] / box.width for box in boxes)),
+    )
+    photo, _, size_now = read_for_network(path, wanted, max_pixels, content)
+    if size_now != size:
+        raise InputError(f"{path} was replaced by a photo of another size")
+    # copies: a view would keep all of the photo
+    return [part.copy() for part in cut_photo(photo, size, boxes)]

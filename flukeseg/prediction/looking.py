@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from flukeseg.errors import InputError
-from flukeseg.images.reading import MAX_PIXELS, read_for_network
+from flukeseg.images.reading import MAX_PIXELS
 from flukeseg.images.resizing import resize_map, resize_photo
 from flukeseg.masks import second_look
 from flukeseg.masks.cleaning import clean
@@ -22,15 +21,12 @@ from flukeseg.masks.probability import PhotoProbability, SecondLook
 from flukeseg.model.checkpoints import AnyPredictor
 from flukeseg.model.runtimes import RuntimePredictor
 from flukeseg.model.tta import Images
-from flukeseg.prediction.loader import PhotoFile
+from flukeseg.prediction.loader import Cut, PhotoFile, cut_file
 
 log = logging.getLogger(__name__)
 
 THREADS = 2
 """Photos of a batch that are decoded again at the same time."""
-
-Cut = Callable[[Sequence[Box]], list[np.ndarray]]
-"""Returns the pixels of boxes of one photo, H×W×3 uint8 RGB, at its own scale or a reduced one."""
 
 
 class _Part(NamedTuple):
@@ -212,50 +208,6 @@ def _to_array(image: Images) -> np.ndarray:
 
 def _second_look(box: Box, seen: PhotoProbability, believed: bool) -> SecondLook:
     return SecondLook(box, seen.probability, seen.spread, seen.disagreement, believed)
-
-
-def cut_photo(pixels: np.ndarray, size: tuple[int, int], boxes: Sequence[Box]) -> list[np.ndarray]:
-    """Return boxes of a photo of (height, width), as views of its pixels at any scale."""
-    down, across = pixels.shape[0] / size[0], pixels.shape[1] / size[1]
-    parts = []
-    for box in boxes:
-        top, bottom = round(box.y * down), round((box.y + box.height) * down)
-        left, right = round(box.x * across), round((box.x + box.width) * across)
-        parts.append(pixels[top:bottom, left:right])
-    return parts
-
-
-def cut_file(
-    path: str | Path,
-    size: tuple[int, int],
-    second_size: tuple[int, int],
-    max_pixels: int,
-    boxes: Sequence[Box],
-    content: bytes | None = None,
-) -> list[np.ndarray]:
-    """Read a photo again, as large as a second look at boxes needs it, and cut them out.
-
-    Args:
-        path: of the file.
-        size: (height, width) of the photo when it was first read.
-        second_size: (height, width) of the network's input in a second look.
-        max_pixels: photos with more are refused.
-        boxes: of the photo.
-        content: the file's bytes where it is not on disk.
-
-    Raises:
-        InputError: it cannot be read any more, or is another one.
-    """
-    height, width = second_size
-    wanted = (
-        round(max(height * size[0] / box.height for box in boxes)),
-        round(max(width * size[1] / box.width for box in boxes)),
-    )
-    photo, _, size_now = read_for_network(path, wanted, max_pixels, content)
-    if size_now != size:
-        raise InputError(f"{path} was replaced by a photo of another size")
-    # copies: a view would keep all of the photo
-    return [part.copy() for part in cut_photo(photo, size, boxes)]
 
 
 def _cut(cut: Cut, boxes: Sequence[Box]) -> list[np.ndarray]:

@@ -20,7 +20,7 @@ from flukeseg.images.rgbm import read_rgbm
 from flukeseg.masks.probability import PhotoProbability
 from flukeseg.model.precision import choose_precision
 from flukeseg.model.runtimes import RuntimePredictor
-from flukeseg.prediction.looking import Cut, cut_photo
+from flukeseg.prediction.loader import Cut, cut_photo
 from flukeseg.prediction.prediction import Prediction, make_prediction
 from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.pretrained import locate

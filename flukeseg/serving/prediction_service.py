@@ -19,7 +19,7 @@ from flukeseg.images.resizing import resize_photo
 from flukeseg.masks.coco import run_lengths
 from flukeseg.masks.probability import PhotoProbability
 from flukeseg.masks.review import confidence
-from flukeseg.prediction.looking import Cut, cut_file
+from flukeseg.prediction.loader import Cut, cut_file
 from flukeseg.prediction.prediction import Prediction, make_prediction
 from flukeseg.prediction.segmenter import Segmenter
 from flukeseg.serving.batching import Batcher
