@@ -25,7 +25,7 @@ PLAIN = ("waves", "backdrop", "company", "skin", "light", "camera", "empty", "mo
 @pytest.fixture(scope="module")
 def fluke() -> tuple[np.ndarray, np.ndarray]:
     """A mask clear of the frame, and its tip, notch and tip."""
-    picture = render((8, 41), SIZE, PLAIN)
+    picture = render((8, 47), SIZE, PLAIN)
     return picture.mask, picture.keypoints[0].astype(float)
 
 

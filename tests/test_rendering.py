@@ -31,7 +31,7 @@ def _dice(a: np.ndarray, b: np.ndarray) -> float:
 
 def _same(a: Rendering, b: Rendering) -> bool:
     return all(
-        np.array_equal(getattr(a, name), getattr(b, name))
+        np.array_equal(getattr(a, name), getattr(b, name), equal_nan=True)
         for name in ("image", "mask", "trailing_edge")
     )
 

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+FROM_SIDE, ARCHED = 0.15, 0.08
+"""Shares of raised flukes that are turned aside or arched instead. Networks that learn what fins
+and backs are would take such flukes for them otherwise."""
+
 
 @dataclass(frozen=True)
 class Pose:
@@ -51,8 +55,12 @@ def _draw_from_mixture(rng: np.random.Generator, *parts: tuple[float, float, flo
 
 
 def draw_pose(rng: np.random.Generator) -> Pose:
-    """Draw a pose: mostly a raised fluke seen from behind, sometimes level, sometimes arched."""
+    """Draw a pose: mostly a raised fluke from behind, sometimes from its side, level or arched."""
+    (odd,) = rng.spawn(1)  # so that the poses of the others stay as they are
     kind = rng.choice(["raised", "level", "arched"], p=[0.8, 0.12, 0.08])
+    from_side = kind == "raised" and odd.uniform() < FROM_SIDE
+    if kind == "raised" and not from_side and odd.uniform() < ARCHED:
+        kind = "arched"
     both = {
         "raised": _draw_from_mixture(rng, (0.7, -0.35, 0.35), (0.3, -1.1, 0.8)),
         "level": _draw_from_mixture(rng, (0.7, 0.0, 0.9), (0.3, -0.5, 0.2)),
@@ -71,6 +79,8 @@ def draw_pose(rng: np.random.Generator) -> Pose:
         "level": (rng.choice([-1, 1]) * rng.uniform(1.2, 1.5), rng.normal(0, 0.5)),
         "arched": (rng.uniform(1.2, 2.1), rng.choice([-1, 1]) * rng.uniform(0.5, 1.4)),
     }[kind]
+    if from_side:
+        yaw = odd.choice([-1, 1]) * odd.uniform(0.7, 1.35)
     return Pose(
         pitch=float(pitch),
         yaw=float(np.clip(yaw, -1.4, 1.4)),
