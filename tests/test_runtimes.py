@@ -58,6 +58,21 @@ def converted(network: FlukeNetwork) -> runtimes.Compute:
     return compute_openvino(openvino_core().compile_model(to_openvino(network), "CPU", settings))
 
 
+def test_weights_are_averaged_with_those_that_were_there(tiny_runs, tmp_path):
+    one, two = (
+        torch.load(find_checkpoint(run), weights_only=True)["state_dict"] for run in tiny_runs
+    )
+    path = tmp_path / "mean.ckpt"
+    halve(find_checkpoint(tiny_runs[1]), path)
+    halve(find_checkpoint(tiny_runs[0]), path, 0.25)
+    found = torch.load(path, weights_only=True)["state_dict"]
+    assert found.keys() == {name for name in one if name.startswith("network.")}
+    for name, tensor in found.items():
+        if tensor.is_floating_point():
+            expected = 0.25 * one[name] + 0.75 * two[name]
+            torch.testing.assert_close(tensor.float(), expected, atol=2e-3, rtol=2e-3)
+
+
 @formats
 def test_a_file_gives_what_torch_gives(run_export, tiny_runs, form):
     path = exported(run_export, tiny_runs[0], form)

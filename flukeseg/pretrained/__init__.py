@@ -27,7 +27,7 @@ class Pretrained(NamedTuple):
 
 NETWORKS = {
     "rendered": Pretrained(
-        "rendered.ckpt", "4640840ac65af14c59de04eb8aeb10bc0e316365eec1b68bf5050c6cb435aea0"
+        "rendered.ckpt", "c7ede6dcdc824bbc6c28c1daa2141fe79442e80a55346fafac220b616b9b38ad"
     ),
 }
 """Names that `checkpoint=` takes instead of a path. A laboratory may add its own, with a `url`."""

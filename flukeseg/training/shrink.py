@@ -1,4 +1,9 @@
-"""Halve a run's checkpoint into this folder: `python -m flukeseg.training.shrink RUN NAME`."""
+"""Halve a run's checkpoint into flukeseg: `python -m flukeseg.training.shrink RUN NAME [SHARE]`.
+
+With a share below 1, weights are averaged with those of the network that is there, from which the
+run was fine-tuned: it keeps more of what that one knew (Wortsman et al. 2022, "Robust fine-tuning
+of zero-shot models").
+"""
 
 import hashlib
 import sys
@@ -14,17 +19,32 @@ from flukeseg.pretrained import FOLDER, NETWORKS
 KEPT = ("hyper_parameters", "hparams_name", "pytorch-lightning_version")
 
 
-def halve(checkpoint: Path, path: Path) -> int:
+def halve(checkpoint: Path, path: Path, share: float = 1) -> int:
     """Write the network of a checkpoint in half precision, without what only training needs.
+
+    Args:
+        checkpoint: of a run.
+        path: of the file.
+        share: of the checkpoint's weights; the others are those that the file has.
 
     Returns:
         The file's size in bytes.
     """
     given = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = {
+        name: tensor for name, tensor in given["state_dict"].items() if name.startswith("network.")
+    }
+    if share < 1:
+        before = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        network = {
+            name: share * tensor.float() + (1 - share) * before[name].float()
+            if tensor.is_floating_point()
+            else tensor
+            for name, tensor in network.items()
+        }
+    network = {
         name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in given["state_dict"].items()
-        if name.startswith("network.")
+        for name, tensor in network.items()
     }
     torch.save({"state_dict": network, **{key: given[key] for key in KEPT if key in given}}, path)
     return path.stat().st_size
@@ -32,9 +52,10 @@ def halve(checkpoint: Path, path: Path) -> int:
 
 if __name__ == "__main__":
     with command_line.report_user_errors():
-        if len(sys.argv) != 3 or sys.argv[2] not in NETWORKS:
-            raise InputError(f"give a run's folder and one of {', '.join(NETWORKS)}")
+        if len(sys.argv) not in (3, 4) or sys.argv[2] not in NETWORKS:
+            raise InputError(f"give a run's folder, one of {', '.join(NETWORKS)}, maybe a share")
         run, path = sys.argv[1], FOLDER / NETWORKS[sys.argv[2]].file
-        print(f"{path}: {halve(find_checkpoint(run), path) / 1e6:.1f} MB")
+        share = float(sys.argv[3]) if len(sys.argv) == 4 else 1
+        print(f"{path}: {halve(find_checkpoint(run), path, share) / 1e6:.1f} MB")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         print(f"its checksum, for flukeseg/pretrained/__init__.py: {digest}")
