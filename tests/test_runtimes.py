@@ -237,7 +237,7 @@ def test_flukesegs_own_network_is_whole_and_finds_flukes():
     segmenter = Segmenter.from_checkpoint("rendered", runtime="torch")
     for number in range(2, 5):
         picture = render((5, number), (350, 700))
-        assert dice(segmenter(picture.image).mask > 0, picture.mask > 0) > 0.9
+        assert dice(segmenter(picture.image).mask > 0, picture.mask > 0) > 0.85
 
 
 def test_flukesegs_own_network_is_exported_to_here(run_export):
