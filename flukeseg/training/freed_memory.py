@@ -24,7 +24,7 @@ def keep_freed_memory() -> Iterator[bool]:
     By default it gives every large block back to the system and is given it again, emptied page by
     page: a sixth of the time of a training step on a processor, or more.
 
-    Returns:
+    Yields:
         Whether it does; other C libraries manage memory in their own way.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -1,7 +1,7 @@
 """Depthwise convolutions whose gradients are computed quickly on processors, in bf16.
 
 Encoders made for small machines, such as EfficientNet-Lite, consist of them. In oneDNN 3.12, which
-computes for torch 2.14, three of their gradients in bf16 take many times as long as the convolution
+computes for torch 2.14, two of their gradients in bf16 take many times as long as the convolution
 itself: with respect to kernels of 5 × 5, and with respect to the input where there is a stride.
 """
 
