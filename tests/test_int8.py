@@ -91,8 +91,9 @@ def test_a_file_is_nearly_the_network_at_any_size(run_export, tiny_runs, monkeyp
         image = np.moveaxis(render((3, 0), size).image, -1, 0)[None]
         (expected,) = reference.see(image)
         seen = [load_predictor([Path("a-int8.xml")], runtime="auto").see(image)[0] for _ in "ab"]
-        # loose: on some processors so small a network loses much beyond the sizes that it learnt
-        assert 0 < np.abs(seen[0].probability - expected.probability).mean() < 0.1
+        # looser where the network pads: with VNNI so small a one loses much there
+        most = 0.1 if size == (41, 97) else 0.02
+        assert 0 < np.abs(seen[0].probability - expected.probability).mean() < most
         np.testing.assert_array_equal(seen[0].probability, seen[1].probability)
     assert list(Path("kept").rglob("*"))  # and the second was read from there
     code = (

@@ -234,10 +234,10 @@ def test_files_of_one_runtime_are_averaged(run_export, tiny_runs):
 
 
 def test_flukesegs_own_network_is_whole_and_finds_flukes():
-    segmenter = Segmenter.from_checkpoint("rendered", runtime="torch")
+    segmenter = Segmenter.from_checkpoint("rendered", runtime="torch", precision="32-true")
     for number in range(2, 5):
         picture = render((5, number), (350, 700))
-        assert dice(segmenter(picture.image).mask > 0, picture.mask > 0) > 0.85
+        assert dice(segmenter(picture.image).mask > 0, picture.mask > 0) > 0.9
 
 
 def test_flukesegs_own_network_is_exported_to_here(run_export):
