@@ -187,6 +187,13 @@ def silhouette(seed: int, size: tuple[int, int]) -> np.ndarray:
     return np.repeat(np.where(mask > 0, 40, 200).astype(np.uint8)[..., None], 3, axis=2)
 
 
+def frame_with_a_small_fluke(seed: int) -> np.ndarray:
+    """A photo of which a silhouette fills a quarter of the width: worth a second look."""
+    frame = np.full((256, 512, 3), 200, np.uint8)
+    frame[100:164, 150:278] = silhouette(seed, (64, 128))
+    return frame
+
+
 def predict_with(*overrides: str) -> None:
     """Run the prediction job with command-line overrides, in the current directory."""
     run_job(predict, "num_workers=0", "trainer.accelerator=cpu", "runtime=torch", *overrides)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import predict_with, silhouette, write_rgb
+from conftest import frame_with_a_small_fluke, predict_with, silhouette, write_rgb
 from torch import Tensor, nn
 
 from flukeseg import Segmenter
@@ -284,12 +284,6 @@ def test_an_old_folder_and_one_of_single_looks_record_the_same():
 # The job, with a tiny network
 
 WITH = ("size=[64,128]", "batch_size=2")
-
-
-def frame_with_a_small_fluke(seed: int) -> np.ndarray:
-    frame = np.full((256, 512, 3), 200, np.uint8)
-    frame[100:164, 150:278] = silhouette(seed, (64, 128))
-    return frame
 
 
 @pytest.fixture(scope="module")

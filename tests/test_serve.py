@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import silhouette, write_rgb
+from conftest import frame_with_a_small_fluke, write_rgb
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
@@ -114,8 +114,7 @@ def test_a_fluke_that_is_small_in_the_frame_is_looked_at_again(dark_network, fol
     """Masks over HTTP are those of files, from a file and from a request alike."""
     from flukeseg import Segmenter
 
-    photo = np.full((256, 512, 3), 200, np.uint8)
-    photo[100:164, 150:278] = silhouette(3, (64, 128))
+    photo = frame_with_a_small_fluke(3)
     path = folder / "photos/wide.png"
     write_rgb(path, photo)
     found = []

@@ -31,21 +31,16 @@ def halve(checkpoint: Path, path: Path, share: float = 1) -> int:
         The file's size in bytes.
     """
     given = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    before = (
+        {} if share == 1 else torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    )
     network = {
         name: tensor for name, tensor in given["state_dict"].items() if name.startswith("network.")
     }
-    if share < 1:
-        before = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-        network = {
-            name: share * tensor.float() + (1 - share) * before[name].float()
-            if tensor.is_floating_point()
-            else tensor
-            for name, tensor in network.items()
-        }
-    network = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in network.items()
-    }
+    for name, tensor in network.items():
+        if tensor.is_floating_point():
+            mixed = torch.lerp(before[name].float(), tensor.float(), share) if before else tensor
+            network[name] = mixed.half()
     torch.save({"state_dict": network, **{key: given[key] for key in KEPT if key in given}}, path)
     return path.stat().st_size
 

@@ -112,9 +112,11 @@ def _spread(
             wanted + 2 * pad - side + 1
             for wanted, pad, side in zip(shape[2:], padding, kernel, strict=True)
         ]
-        spread = gradient.new_zeros(*gradient.shape[:2], *sides).contiguous(
-            memory_format=torch.channels_last
-        )
+        spread = torch.empty(
+            (*gradient.shape[:2], *sides),
+            dtype=gradient.dtype,
+            memory_format=torch.channels_last,
+        ).zero_()
         rows, columns = (
             (n - 1) * step + 1 for n, step in zip(gradient.shape[2:], stride, strict=True)
         )
