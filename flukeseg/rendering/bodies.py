@@ -56,7 +56,7 @@ def _draw_dolphin(rng: np.random.Generator) -> Body:
     base = height * rng.uniform(0.7, 1.7)
     fin = draw_fin(rng, height, base, base * rng.uniform(0.1, 0.75), rng.uniform(-0.1, 1.0))
     tone = np.clip(rng.uniform(0.03, 0.45) + rng.normal(0, 0.015, 3), 0.01, 1)
-    return _with_back(rng, fin, height, base, tone.astype(np.float32), ())
+    return _with_back(rng, fin, height, base, tone.astype(np.float32), (), pale_flank=0.4)
 
 
 def _draw_killer_whale(rng: np.random.Generator) -> Body:
@@ -78,7 +78,7 @@ def _draw_killer_whale(rng: np.random.Generator) -> Body:
     if rng.uniform() < 0.35:
         eye = turn(round_ * [0.28, 0.1], rng.uniform(-0.4, 0.2)) * height
         patches.append((eye - [base * rng.uniform(1.2, 2.2), -0.3 * height], 0.95))
-    return _with_back(rng, fin, height, base, tone, tuple(patches))
+    return _with_back(rng, fin, height, base, tone, tuple(patches), pale_flank=0.2)
 
 
 def _with_back(
@@ -88,8 +88,13 @@ def _with_back(
     base: float,
     tone: np.ndarray,
     patches: tuple[tuple[np.ndarray, float], ...],
+    pale_flank: float,
 ) -> Body:
-    """Put a fin on a back, in the middle or to its rear; patches are relative to the fin's foot."""
+    """Put a fin on a back, in the middle or to its rear; patches are relative to the fin's foot.
+
+    `pale_flank` is the chance that the back is paler below, as most dolphins are.
+    """
+    sides = rng.spawn(1)[0]
     length = max(base * 1.1, height * rng.uniform(1.2, 7))
     back = back_line(
         length, height * rng.uniform(0.03, 0.9), rng.uniform(1.6, 3), rng.uniform(-0.4, 0.4)
@@ -102,6 +107,9 @@ def _with_back(
     x0 = at - base / 2 - shown * max(at - base / 2 + length / 2, 0)
     x1 = at + max(base / 2, fin[:, 0].max()) + shown * max(length / 2 - at - base / 2, 0)
     marks = tuple((turn(patch + np.array([at, rise]), pitch), shade) for patch, shade in patches)
+    if sides.uniform() < pale_flank:
+        flank = back * [1.0, sides.uniform(0.2, 0.85)]
+        marks += ((turn(close_below(flank), pitch), sides.uniform(0.3, 0.9)),)
     box = np.array([x0, parts[1][:, 1].min(), x1, rng.uniform(-0.1, 0.15)])
     # a dolphin's fin is about 0.25 m high, a killer whale's 0.6 to 1.8
     return Body(tuple(parts), box, height / rng.uniform(0.2, 1.2), tone, marks)
