@@ -138,6 +138,24 @@ def test_classifier_weights_fill_the_encoder(tmp_path, suffix):
             assert torch.equal(tensor, own[name])
 
 
+def test_an_encoder_is_taken_from_a_network_whatever_is_built_around_it(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    first = SegmentationModule("test_resnet")
+    torch.save({"state_dict": first.state_dict()}, tmp_path / "checkpoints/one.ckpt")
+    lighter = FlukeNetwork(
+        "test_resnet", str(tmp_path), decoder={"decoder_channels": [32, 16, 16, 8, 8]}
+    )
+    own = lighter.unet.encoder.state_dict()
+    assert len(own) > 10
+    for name, tensor in first.network.unet.encoder.state_dict().items():
+        assert torch.equal(tensor, own[name])
+    with pytest.raises(InputError, match=r"encoder_weights=.*unfilled"):
+        FlukeNetwork("test_efficientnet", str(tmp_path / "checkpoints/one.ckpt"))
+    for name, tensor in FlukeNetwork("tf_efficientnet_lite2", "rendered").unet.named_buffers():
+        if name.endswith("running_var") and name.startswith("encoder"):
+            assert not torch.equal(tensor, torch.ones_like(tensor))
+
+
 def test_a_run_starts_from_another_networks_weights(tmp_path):
     path = tmp_path / "run.ckpt"
     first = SegmentationModule("test_resnet")

