@@ -35,7 +35,8 @@ from flukeseg.data.pseudo_labels import (
     load_label,
     resize_labels,
 )
-from flukeseg.data.rendered import RenderedDataModule, RenderedFlukes
+from flukeseg.data.rendered import RenderedDataModule
+from flukeseg.data.rendered_pictures import KeptPictures, RenderedFlukes
 from flukeseg.data.sampling import seed_of
 from flukeseg.data.start_size import StartSize
 from flukeseg.errors import InputError
@@ -664,6 +665,53 @@ def test_a_share_of_the_pictures_shows_no_fluke():
         RenderedDataModule(not_flukes=2)
     with pytest.raises(InputError, match="not_flukes=-1 must be from 0 to 1"):
         RenderedSource(share=1, augmentation=None, not_flukes=-1)
+
+
+def test_kept_pictures_are_the_same_and_are_drawn_once(tmp_path, monkeypatch):
+    drawn = RenderedFlukes(3, (16, 32), seed=3, not_flukes=0.3)
+    kept = KeptPictures(drawn, tmp_path, 5)
+
+    def same(number: int, epoch: int, index: int, size=None) -> None:
+        name, photo, mask = kept.get(index, epoch, size)
+        expected = drawn.get(number % 3, number // 3, size)
+        assert name == expected[0]
+        for one, two in ((photo, expected[1]), (mask, expected[2])):
+            assert one.dtype == two.dtype
+            np.testing.assert_array_equal(one, two)
+
+    numbers = [0, 1, 2, 3, 4, 0, 1, 2, 3]  # of three epochs, of five pictures
+    for _ in range(2):  # drawn, then read
+        for place, number in enumerate(numbers):
+            same(number, *divmod(place, 3))
+    same(0, 0, 0, (8, 16))
+    files = sorted(tmp_path.rglob("*.npy"))
+    assert len(files) == 6
+    assert not [*tmp_path.rglob("*.partial")]
+    files[-1].write_bytes(files[-1].read_bytes()[:99])  # the disk was full once
+    files[0].write_bytes(b"")
+    for place, number in enumerate(numbers):
+        same(number, *divmod(place, 3))
+    again = KeptPictures(RenderedFlukes(3, (16, 32), seed=3, not_flukes=0.3), tmp_path, 5)
+    monkeypatch.setattr(again.source, "get", None)
+    assert again.get(1, 1)[0] == kept.get(1, 1)[0]
+    for other in ({"seed": 4}, {"seed": 3, "not_flukes": 0.4}, {"seed": 3, "without": ["skin"]}):
+        other_folder = KeptPictures(RenderedFlukes(3, (16, 32), **other), tmp_path, 5).folder
+        assert other_folder != kept.folder
+    with pytest.raises(InputError, match="cannot be written"):
+        KeptPictures(drawn, files[0], 5).get(0, 0)
+
+
+def test_a_kept_file_of_somebody_else_runs_no_code(tmp_path):
+    kept = KeptPictures(RenderedFlukes(1, (16, 32), seed=3), tmp_path, 1)
+    expected = kept.get(0, 0)[1]
+    (path,) = tmp_path.rglob("*.npy")
+    np.save(path, np.array([Fatal()], object), allow_pickle=True)
+    np.testing.assert_array_equal(kept.get(0, 0)[1], expected)
+
+
+class Fatal:
+    def __reduce__(self):
+        return pytest.fail, ("code of a kept file ran",)
 
 
 def test_photos_that_show_no_fluke_have_empty_masks(tmp_path):

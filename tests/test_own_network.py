@@ -25,7 +25,7 @@ import torch
 
 from flukeseg.data.cache import CachedPhotos
 from flukeseg.data.datamodule import FlukeDataModule
-from flukeseg.data.rendered import RenderedFlukes
+from flukeseg.data.rendered_pictures import RenderedFlukes
 
 Path("imported").touch()
 

@@ -18,7 +18,7 @@ from flukeseg.data.dataset import PhotoSet
 from flukeseg.data.pair_folder import groups_of, held_out
 from flukeseg.data.pairs import cached, load_pairs
 from flukeseg.data.pseudo_labels import load_label, read_labels
-from flukeseg.data.rendered import RenderedFlukes
+from flukeseg.data.rendered_pictures import RenderedFlukes
 from flukeseg.data.sampling import seed_of
 from flukeseg.data.splits import read_stems
 from flukeseg.data.workers import available_processors
