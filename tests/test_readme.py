@@ -30,6 +30,7 @@ PROGRAMS = {
     "evaluation.recognition_rates", "evaluation.wide_frames", "rendering",
     "sweep", "training.shrink", "training.small_networks.outlines",
     "training.small_networks.recognition_encoder", "training.small_networks.recognition_fit",
+    "training.small_networks.recognition_samples",
 }  # fmt: skip
 """Modules that the documentation runs and that have no configuration."""
 

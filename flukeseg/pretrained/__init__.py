@@ -27,7 +27,7 @@ class Pretrained(NamedTuple):
 
 NETWORKS = {
     "rendered": Pretrained(
-        "rendered.ckpt", "c7ede6dcdc824bbc6c28c1daa2141fe79442e80a55346fafac220b616b9b38ad"
+        "rendered.ckpt", "138c2882052f4767a800a63e5bb14877df4685020594e58052f3c9865ddf87ee"
     ),
 }
 """Names that `checkpoint=` takes instead of a path. A laboratory may add its own, with a `url`."""

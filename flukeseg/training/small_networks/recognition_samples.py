@@ -1,15 +1,21 @@
-"""What the network sees of rendered flukes and of renderings of what is no fluke."""
+"""What the network sees of rendered flukes and of renderings of what is no fluke.
+
+`python -m flukeseg.training.small_networks.recognition_samples FILE.npz --seed 772` draws a file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from tqdm import trange
 
-from flukeseg.masks.recognition import REACH, SIDE, view_component
+from flukeseg.masks.mask_settings import MaskSettings
+from flukeseg.masks.recognition import REACH, SIDE, Recognition, view_component
 from flukeseg.masks.recognition_features import CROP, CROP_REACH, crop_photo, photo_features
 from flukeseg.prediction.segmenter import Segmenter
 from flukeseg.rendering import render, render_not_fluke
@@ -36,6 +42,12 @@ class Samples(NamedTuple):
     def choose(self, chosen: np.ndarray) -> Samples:
         """Return some of them, by N truth values."""
         return Samples(*(values[chosen] for values in self))
+
+    @classmethod
+    def read(cls, paths: Sequence[Path]) -> Samples:
+        """Read files of samples, one after the other."""
+        files = [np.load(path) for path in paths]
+        return cls(*(np.concatenate([file[name] for file in files]) for name in cls._fields))
 
 
 def draw_samples(
@@ -136,3 +148,21 @@ def _bite(view: np.ndarray, rng: np.random.Generator) -> None:
         near = np.hypot((y - cy) / rng.uniform(0.6, 1.6), x - cx)
         keep = np.clip((near - radius) / 1.5, 0, 1).astype(np.float32)
         view[..., :2] *= keep[..., None]
+
+
+def main() -> None:
+    """Render, predict and save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("path", type=Path, help="npz file to write")
+    parser.add_argument("--pictures", type=int, default=2200)
+    parser.add_argument("--seed", type=int, default=772)
+    parser.add_argument("--checkpoint", default="rendered", help="predicts the components")
+    asked = parser.parse_args()
+    masks = MaskSettings(recognition=Recognition(remove=0, doubt=0))
+    segmenter = Segmenter.from_checkpoint(asked.checkpoint, tta="none", masks=masks)
+    samples = collect_samples(segmenter, asked.seed, asked.pictures)
+    np.savez_compressed(asked.path, **samples._asdict())
+
+
+if __name__ == "__main__":
+    main()
