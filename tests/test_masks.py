@@ -236,21 +236,28 @@ REASONS = {
 @pytest.mark.parametrize("reason", REASONS)
 def test_each_reason_to_look(reason):
     mask, disagreement = REASONS[reason]
-    assert Review().reasons(clean(mask, Cleaning()), disagreement) == (reason,)
+    assert Review().reasons(clean(mask, Cleaning()), disagreement, 0.95) == (reason,)
+
+
+def test_low_confidence_is_a_reason_to_look():
+    for limit, reasons in ((0.9, ("unsure",)), (0.8, ())):
+        assert Review(unsure=limit).reasons(clean(block(), Cleaning()), 0, 0.85) == reasons
+    empty = clean(np.zeros((60, 80), np.uint8), Cleaning())
+    assert Review().reasons(empty, 0, 0.2) == ("empty",)  # nobody looks at half a card of sea
 
 
 @pytest.mark.parametrize("disagreement", [0.0, 0.1, np.nan])
 def test_a_good_mask_gives_no_reason(disagreement):
-    assert Review().reasons(clean(block(), Cleaning()), disagreement) == ()
+    assert Review().reasons(clean(block(), Cleaning()), disagreement, 0.95) == ()
 
 
 def test_reasons_follow_their_settings():
     cleaned = Cleaned(block(left=0), (1200,), 100)
-    assert Review().reasons(cleaned, 0.5) == (
+    assert Review().reasons(cleaned, 0.5, 0.95) == (
         "cut by the frame", "splash islands", "views disagree",
     )  # fmt: skip
-    assert Review(islands=0.1, frame=0.9, disagreement=0.5).reasons(cleaned, 0.5) == ()
-    assert Review(islands=1, frame=1, tiny=0.3, large=0.2).reasons(cleaned, 0) == (
+    assert Review(islands=0.1, frame=0.9, disagreement=0.5).reasons(cleaned, 0.5, 0.95) == ()
+    assert Review(islands=1, frame=1, tiny=0.3, large=0.2).reasons(cleaned, 0, 0.95) == (
         "covers the frame", "tiny",
     )  # fmt: skip
 

@@ -21,8 +21,11 @@ testclient = pytest.importorskip("fastapi.testclient", reason="needs httpx")
 from review_helpers import SIZES, predict_photos  # noqa: E402
 
 from flukeseg.exchange.corrections import write_corrections  # noqa: E402
+from flukeseg.masks.mask_settings import MaskSettings  # noqa: E402
+from flukeseg.masks.review import Review  # noqa: E402
 from flukeseg.prediction.folder import PredictionFolder  # noqa: E402
 from flukeseg.prediction.kept_masks import hash_file  # noqa: E402
+from flukeseg.prediction.settings import PredictionSettings  # noqa: E402
 from flukeseg.review.edge_following import follow_edge  # noqa: E402
 from flukeseg.review.learning import Learning  # noqa: E402
 from flukeseg.review.looked_at import read_looked_at  # noqa: E402
@@ -227,6 +230,16 @@ def test_predictions_of_learning_keep_the_folders_settings(out):
     assert "size=null" in options
     assert f"cleaning.island_share={settings['cleaning']['island_share']}" in options
     assert not any(option.startswith(("checkpoint", "generation")) for option in options)
+
+
+def test_a_folder_without_the_limit_of_confidence_goes_on_without_it(out):
+    path = out / ".flukeseg/settings.json"
+    settings = json.loads(path.read_text())
+    assert settings["review"].pop("unsure") == 0.9
+    path.write_text(json.dumps(settings))
+    assert "review.unsure=0" in Learning(out, []).settings()
+    masks = MaskSettings(review=Review(unsure=0))
+    assert PredictionSettings(masks=masks).recorded()["review"] == settings["review"]
 
 
 SAVE = """

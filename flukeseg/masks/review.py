@@ -18,6 +18,7 @@ class Review:
     Args:
         islands: removed islands above this share of the flukes' area.
         disagreement: 1 minus the mean Dice of the views with their mean, above this value.
+        unsure: confidence below this value.
         frame: pixels along one side of the photo, over the square root of the flukes' area, above
             this value.
         tiny: coverage below this value.
@@ -29,6 +30,7 @@ class Review:
 
     islands: float = 0.02
     disagreement: float = 0.1
+    unsure: float = 0.9
     frame: float = 0.02
     tiny: float = 0.005
     large: float = 0.6
@@ -38,13 +40,18 @@ class Review:
             require_number(f"review.{name}", value)
 
     def reasons(
-        self, cleaned: Cleaned, disagreement: float, is_doubtful: bool = False
+        self,
+        cleaned: Cleaned,
+        disagreement: float,
+        confidence: float,
+        is_doubtful: bool = False,
     ) -> tuple[str, ...]:
         """Return the reasons to review a mask, if any.
 
         Args:
             cleaned: the flukes.
             disagreement: see `flukeseg.model.tta.BatchProbability`; NaN for a single view.
+            confidence: of the mask, see the function of this name.
             is_doubtful: whether one of them may be no fluke, see `flukeseg.masks.recognition`.
         """
         area = sum(cleaned.areas)
@@ -56,6 +63,7 @@ class Review:
             "several flukes": len(cleaned.areas) > 1,
             "splash islands": area > 0 and cleaned.removed > self.islands * area,
             "views disagree": disagreement > self.disagreement,
+            "unsure": area > 0 and confidence < self.unsure,
             "covers the frame": coverage > self.large,
             "tiny": 0 < coverage < self.tiny,
         }

@@ -207,16 +207,15 @@ def make_prediction(
             cleaned, found, recognition.remove or 0, recognition.doubt or 0
         )
     disagreement = _disagreement(coarse, cleaned.labels, cleaned.areas)
+    # a mask that was emptied is right where what it showed is no fluke
+    sure = 1 - max(found) if found and not likely else confidence(probability, cleaned.labels)
     is_doubtful = min(likely, default=1.0) < (recognition.doubt or 0)
     return Prediction(
         coarse=coarse,
         labels=cleaned.labels,
         areas=cleaned.areas,
-        # a mask that was emptied is right where what it showed is no fluke
-        confidence=1 - max(found)
-        if found and not likely
-        else confidence(probability, cleaned.labels),
-        reasons=settings.review.reasons(cleaned, disagreement, is_doubtful),
+        confidence=sure,
+        reasons=settings.review.reasons(cleaned, disagreement, sure, is_doubtful),
         photo=photo,
         threshold=settings.threshold,
         fluke_probabilities=likely,

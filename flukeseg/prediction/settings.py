@@ -112,7 +112,12 @@ class PredictionSettings:
             "tta": self.tta,
             "threshold": self.masks.threshold,
             "cleaning": _with_target(self.masks.cleaning),
-            "review": _with_target(self.masks.review),
+            # unsure is not in output folders of version 0.1.0: 0 goes on with them
+            "review": {
+                name: value
+                for name, value in _with_target(self.masks.review).items()
+                if name != "unsure" or value
+            },
             "crop_margin": self.products.crop_margin,
             "probability_bits": self.products.probability_bits,
             "rgbm_size": self.products.rgbm_size,

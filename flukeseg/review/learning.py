@@ -116,9 +116,11 @@ class Learning:
         path = self.predictions.state / "settings.json"
         if not path.exists():
             return []
-        # folders of single looks, and those without recognition, do not record it
+        # folders of single looks, without recognition or `unsure` do not record it
         off = {"look": "once", "recognition": {"remove": 0, "doubt": 0}}
         settings = off | read_settings(path)
+        if isinstance(settings.get("review"), dict):
+            settings["review"] = {"unsure": 0} | settings["review"]
         return [
             option
             for key in SETTINGS
