@@ -240,7 +240,7 @@ def test_each_reason_to_look(reason):
 
 
 def test_low_confidence_is_a_reason_to_look():
-    for limit, reasons in ((0.9, ("unsure",)), (0.8, ())):
+    for limit, reasons in ((0.94, ("unsure",)), (0.8, ())):
         assert Review(unsure=limit).reasons(clean(block(), Cleaning()), 0, 0.85) == reasons
     empty = clean(np.zeros((60, 80), np.uint8), Cleaning())
     assert Review().reasons(empty, 0, 0.2) == ("empty",)  # nobody looks at half a card of sea
