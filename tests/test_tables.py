@@ -328,15 +328,15 @@ def test_masks_of_another_size_than_their_photo_are_refused(predicted):
 def test_from_photos_to_tables(tmp_path, run_predict, tiny_runs):
     write_pairs(tmp_path, 3)
     run_predict(f"checkpoint={tiny_runs[0]}", "source=images", "output=out")
-    edge = tmp_path / "out/edge/fluke_00.edge.csv"
+    flukes = [photo for photo in Predictions("out") if photo.flukes]
+    first = flukes[0].name  # which photos have a mask depends on the processor
+    edge = tmp_path / f"out/edge/{first}.edge.csv"
     edge.parent.mkdir()
     edge.write_text("fluke,x,y,occluded\n1,3.5,4,0\n1,9,8,1\n2,0,0,0\n")
-    (tmp_path / "who.csv").write_text("photo,name\nfluke_00.jpg,Ahab\nfluke_09.jpg,Moby\n")
+    (tmp_path / "who.csv").write_text(f"photo,name\n{first}.jpg,Ahab\nfluke_09.jpg,Moby\n")
     kinds = "tables=[miewid,wildlife,megadetector,wildbook,curvrank]"
     given = ["individuals=who.csv", "table.year=2020", "table.location=Tonga", "output=tables"]
     run_job(tables_job, "predictions=out", kinds, *given)
-    flukes = [photo for photo in Predictions("out") if photo.flukes]
-    assert flukes[0].name == "fluke_00"
     for name in ("miewid", "wildlife", "wildbook/001/encounters"):
         assert len(rows_of(tmp_path / f"tables/{name}.csv")) == len(flukes)
     assert len(rows_of(tmp_path / "tables/curvrank.csv")) == 1
@@ -345,7 +345,8 @@ def test_from_photos_to_tables(tmp_path, run_predict, tiny_runs):
 
 def test_tables_are_products_too(tmp_path, run_predict, tiny_runs, capsys):
     write_pairs(tmp_path, 3)
-    (tmp_path / "who.csv").write_text("photo,name\nfluke_00.jpg,Ahab\n")
+    named = "".join(f"fluke_{number:02d}.jpg,Ahab\n" for number in range(3))
+    (tmp_path / "who.csv").write_text(f"photo,name\n{named}")
     given = [f"checkpoint={tiny_runs[0]}", "source=images", "output=out"]
     kinds = "products=[miewid,wildlife,curvrank]"
     with pytest.raises(SystemExit):

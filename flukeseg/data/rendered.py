@@ -64,7 +64,7 @@ class RenderedDataModule(FlukeDataModule):
             self.train_count, self.size, train, self.without, self.not_flukes, self.species
         )
         self.train_set = self._training_set(
-            drawn if self.keep is None else KeptPictures(drawn, self.keep, self.keep_count)
+            KeptPictures(drawn, self.keep, self.keep_count) if self.keep else drawn
         )
         self.val_set = self._validation_set(self._fixed(self.val_count, val))
         self.test_set = self._real_test_set() or FlukeDataset(self._fixed(self.test_count, test))
