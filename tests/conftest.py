@@ -148,7 +148,7 @@ def tiny_runs(tmp_path_factory: pytest.TempPathFactory, shared_pairs: Path) -> t
         torch.manual_seed(seed)
         module = SegmentationModule("test_resnet", size=(32, 64))
         optimizer = torch.optim.Adam(module.parameters(), lr=5e-3)
-        for _ in range(50):
+        for _ in range(30):
             optimizer.zero_grad()
             module.loss(module(images), targets)["loss"].backward()
             optimizer.step()

@@ -85,6 +85,8 @@ def test_coco_names_files_by_their_common_folder(predicted):
         assert isinstance(one["segmentation"], dict)
         assert isinstance(other["segmentation"], list)
     assert exact["annotations"][0]["score"] == 1.0
+    both = [one for one in exact["annotations"] if one["image_id"] == exact["images"][0]["id"]]
+    assert sorted(one["area"] for one in both) == [20 * 30, 30 * 40]  # each of two flukes
 
 
 def test_polygons_are_the_mask_to_half_a_pixel():

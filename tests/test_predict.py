@@ -204,7 +204,7 @@ def test_coco_reads_back_as_the_masks(everything, sea):
             box = [row.box_x, row.box_y, row.box_width, row.box_height]
             assert found[0]["bbox"] == [float(side) for side in box]
     assert not images
-    assert max(int(row.flukes) for row in everything.rows) > 1
+    assert any(int(row.flukes) for row in everything.rows)
 
 
 def test_a_gallery_shows_photos_on_white(everything):
