@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Collection, Mapping
 from functools import cache
@@ -144,6 +143,6 @@ def _key(source: RenderedFlukes) -> str:
 def _renderer() -> str:
     """Return a digest of the code that draws, as far as it is flukeseg's."""
     digest = hashlib.sha256()
-    for path in sorted(Path(os.fspath(rendering.__path__[0])).glob("*.py")):
+    for path in sorted(Path(rendering.__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -46,8 +46,11 @@ class Samples(NamedTuple):
     @classmethod
     def read(cls, paths: Sequence[Path]) -> Samples:
         """Read files of samples, one after the other."""
-        files = [np.load(path) for path in paths]
-        return cls(*(np.concatenate([file[name] for file in files]) for name in cls._fields))
+        files = []
+        for path in paths:
+            with np.load(path) as arrays:
+                files.append([arrays[name] for name in cls._fields])
+        return cls(*map(np.concatenate, zip(*files, strict=True)))
 
 
 def draw_samples(
