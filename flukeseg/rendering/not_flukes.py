@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from flukeseg.rendering.bodies import draw_body
+from flukeseg.rendering.body_kinds import draw_body
 from flukeseg.rendering.body_painting import paint_body
 from flukeseg.rendering.camera import photograph
 from flukeseg.rendering.frame import Frame

@@ -7,7 +7,7 @@ import numpy as np
 
 from flukeseg.errors import InputError
 from flukeseg.rendering.blend import blend_over
-from flukeseg.rendering.bodies import draw_body
+from flukeseg.rendering.body_kinds import draw_body
 from flukeseg.rendering.body_painting import paint_body
 from flukeseg.rendering.camera import photograph
 from flukeseg.rendering.distractors import paint_distractors
