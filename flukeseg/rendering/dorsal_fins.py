@@ -35,12 +35,18 @@ def turn(points: np.ndarray, angle: float) -> np.ndarray:
     return points @ np.array([[cos, sin], [-sin, cos]])
 
 
-def back_line(length: float, height: float, power: float, middle: float) -> np.ndarray:
-    """The upper line of a back from its front to its rear, N×2."""
+def back_line(
+    length: float, height: float, power: float, middle: float, rear_power: float | None = None
+) -> np.ndarray:
+    """The upper line of a back from its front to its rear, N×2.
+
+    Its power bends it behind the middle too, unless there is another for the rear.
+    """
     t = np.linspace(-1, 1, 161)
     # steeper at the head than at the tail
     bend = np.where(t < middle, (t - middle) / (1 + middle), (t - middle) / (1 - middle))
-    return np.stack([t * length / 2, -height * (1 - np.abs(bend) ** power)], 1)
+    powers = np.where(t < middle, power, power if rear_power is None else rear_power)
+    return np.stack([t * length / 2, -height * (1 - np.abs(bend) ** powers)], 1)
 
 
 def close_below(line: np.ndarray) -> np.ndarray:

@@ -13,8 +13,13 @@ def draw_dolphin(rng: np.random.Generator) -> Body:
     height = rng.uniform(0.7, 1.3)
     base = height * rng.uniform(0.7, 1.7)
     fin = draw_fin(rng, height, base, base * rng.uniform(0.1, 0.75), rng.uniform(-0.1, 1.0))
-    tone = np.clip(rng.uniform(0.03, 0.45) + rng.normal(0, 0.015, 3), 0.01, 1)
-    return _with_back(rng, fin, height, base, tone.astype(np.float32), (), pale_flank=0.4)
+    tone = _dolphin_tone(rng)
+    return _with_back(rng, fin, height, base, tone, (), pale_flank=0.4)
+
+
+def _dolphin_tone(rng: np.random.Generator) -> np.ndarray:
+    tone = rng.uniform(0.03, 0.45) + rng.normal(0, 0.015, 3)
+    return np.clip(tone, 0.01, 1).astype(np.float32)
 
 
 def draw_killer_whale(rng: np.random.Generator) -> Body:
@@ -76,11 +81,8 @@ def draw_surfacing(rng: np.random.Generator) -> Body:
     is_killer = rng.uniform() < 0.55
     height = rng.uniform(0.25, 0.65)
     front = rng.uniform(0.05, 0.55)  # from the snout to the crest, of the length: blunt or slender
-    blunt = rng.uniform(1.8, 4)
-    t = np.linspace(0, 1, 161)
-    bend = np.where(t < front, (front - t) / front, (t - front) / (1 - front))
-    power = np.where(t < front, blunt, rng.uniform(1.2, 2.5))
-    back = np.stack([2 * t - 1, -height * (1 - bend**power) ** rng.uniform(0.5, 1)], 1)
+    back = back_line(2, 1, rng.uniform(1.8, 4), 2 * front - 1, rng.uniform(1.2, 2.5))
+    back[:, 1] = -height * (-back[:, 1]) ** rng.uniform(0.5, 1)
     fin_height = rng.uniform(0.25, 1.1) if is_killer else rng.uniform(0.2, 0.5)
     base = fin_height * rng.uniform(0.45, 1.3)
     fin = draw_fin(rng, fin_height, base, base * rng.uniform(-0.1, 0.7), rng.uniform(-0.1, 0.9))
@@ -94,7 +96,7 @@ def draw_surfacing(rng: np.random.Generator) -> Body:
         chin = ellipse(rng.uniform(0.2, 0.6), height * rng.uniform(0.1, 0.45))
         patches.append((chin + np.array([rng.uniform(-1, -0.6), 0]), rng.uniform(0.7, 1)))
     else:
-        tone = np.clip(rng.uniform(0.03, 0.45) + rng.normal(0, 0.015, 3), 0.01, 1)
+        tone = _dolphin_tone(rng)
         flank = back * [1.0, rng.uniform(0.2, 0.85)]
         if rng.uniform() < 0.5:
             patches.append((close_below(flank), rng.uniform(0.3, 0.9)))
@@ -108,5 +110,5 @@ def draw_surfacing(rng: np.random.Generator) -> Body:
         [turn(part, pitch) + place for part in parts],
         rng.uniform(0.3, 1.2),
         [(turn(patch, pitch) + place, shade) for patch, shade in patches],
-        tone.astype(np.float32),
+        tone,
     )
