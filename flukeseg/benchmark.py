@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -34,10 +35,16 @@ from flukeseg.benchmarking.timing import (
     spread,
     take_turns,
 )
-from flukeseg.benchmarking.training import samples_per_second, step_seconds
+from flukeseg.benchmarking.training import (
+    compiled_steps,
+    photos_per_second,
+    samples_per_second,
+    step_gflop,
+    step_seconds,
+)
 from flukeseg.errors import InputError, require_int, require_number
 from flukeseg.installation import CONF
-from flukeseg.model.precision import processor_name
+from flukeseg.model.precision import has_gpu, processor_name
 from flukeseg.model_config import build_module
 from flukeseg.predict import read_settings
 from flukeseg.prediction.inputs import find_inputs, name_inputs
@@ -49,6 +56,9 @@ Report = dict[str, Any]
 
 PHOTO_PARTS = {"quality", "stages", "first", "end_to_end", "service"}
 """What needs `source`."""
+
+DATA_PARTS = {"loading", "training", "compiled"}
+"""What needs `data`."""
 
 
 def benchmark(cfg: DictConfig) -> Report:
@@ -70,14 +80,17 @@ def benchmark(cfg: DictConfig) -> Report:
         "service": lambda: service(cfg, paths),
         "loading": lambda: loading(cfg),
         "training": lambda: training(cfg, turns),
+        "compiled": lambda: compiled(cfg, turns),
     }
     if unknown := [part for part in cfg.parts if part not in parts]:
         raise InputError(f"parts={unknown[0]} is not one of {', '.join(parts)}")
     # an error in the input is reported now, not after minutes of measuring
     paths = find_inputs(cfg.source) if PHOTO_PARTS & {*cfg.parts} else []
-    if {"loading", "training"} & {*cfg.parts}:
+    if DATA_PARTS & {*cfg.parts}:
         check_data(cfg)
     report: Report = {"processor": processor_name(), "threads": torch.get_num_threads()}
+    if has_gpu():
+        report["gpu"] = torch.cuda.get_device_name()
     for part in cfg.parts:
         report[part] = parts[part]()
         with atomic_write(output / "benchmark.json") as partial:
@@ -197,19 +210,40 @@ def loading(cfg: DictConfig) -> Report:
 
 
 def training(cfg: DictConfig, turns: int) -> Report:
-    """Measure the parts of a training step."""
+    """Measure the parts of a training step, and photos a second, on what `accelerator` names."""
     data = load_data(cfg)
     rows = {}
     for precision in cfg.precisions:
         module = build_module(cfg, encoder_weights=None)
-        seconds = step_seconds(module, data, precision, turns)
+        amount, given = step_gflop(module, data.size), (precision, turns, cfg.accelerator)
+        seconds = step_seconds(module, data, *given)
         rows[precision] = {f"{part}, s": float(np.median(own)) for part, own in seconds.items()}
         rows[precision] |= spread(
             [sum(parts) for parts in zip(*seconds.values(), strict=True)], "step, s"
         )
         epoch = rows[precision]["step, s"] * len(data.train_set) / data.batch_size
         rows[precision]["epoch's steps, s"] = epoch
+        speed = photos_per_second(module, data, *given)
+        rows[precision] |= {"photos a second": speed, "GFLOP/s": speed * amount}
     log_table(f"training step, {cfg.model.encoder}, batch {data.batch_size}", rows)
+    return rows
+
+
+def compiled(cfg: DictConfig, turns: int) -> Report:
+    """Measure a step of training in other layouts and compiled, without loading."""
+    data, device = load_data(cfg), "cuda" if has_gpu() and cfg.accelerator != "cpu" else "cpu"
+    module = build_module(cfg, encoder_weights=None)
+    amount = step_gflop(module, data.size) * data.batch_size
+    started = time.perf_counter()
+    times = take_turns(compiled_steps(module, data.size, data.batch_size, device), turns)
+    rows = {name: spread(own, "step, s") for name, own in times.items()}
+    for row in rows.values():
+        row |= {
+            "photos a second": data.batch_size / row["step, s"],
+            "GFLOP/s": amount / row["step, s"],
+        }
+    log_table(f"step without loading, {cfg.model.encoder}, batch {data.batch_size}", rows)
+    log.info("with the compilation %.0f s", time.perf_counter() - started)
     return rows
 
 

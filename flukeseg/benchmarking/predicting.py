@@ -18,6 +18,7 @@ from flukeseg.errors import InputError
 from flukeseg.images.reading import read_photo
 from flukeseg.masks.metrics import dice, photo_metrics
 from flukeseg.masks.probability import PhotoProbability
+from flukeseg.model.precision import has_gpu
 from flukeseg.model.predictor import Predictor
 from flukeseg.model.runtimes import choose_runtime
 from flukeseg.prediction.folder import PredictionFolder
@@ -37,6 +38,7 @@ COMPARED = (
     ("openvino float32", "openvino", "32-true"),
     ("openvino bfloat16", "openvino", "bf16-mixed"),
     ("onnx float32", "onnx", "32-true"),
+    ("GPU bfloat16", "torch", "bf16-mixed"),
 )
 """Name, runtime and precision; the others are compared with the first."""
 
@@ -107,14 +109,17 @@ def gflop(predictor: Predictor) -> float:
 
 
 def installed_runtimes(settings: PredictionSettings) -> dict[str, Segmenter]:
-    """Load a checkpoint by every runtime that is installed."""
+    """Load a checkpoint by every runtime that is installed, and on a GPU if there is one."""
     found = {}
     for name, runtime, precision in COMPARED:
         try:
             choose_runtime(runtime, "torch")
         except InputError:
             continue
-        found[name] = Segmenter(replace(settings, runtime=runtime, precision=precision))
+        device = "cuda" if name.startswith("GPU") else "cpu"
+        if device == "cpu" or has_gpu():
+            own = replace(settings, runtime=runtime, precision=precision)
+            found[name] = Segmenter(own, device)
     return found
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from flukeseg.errors import InputError
-from flukeseg.model.precision import choose_precision
+from flukeseg.model.precision import choose_precision, has_gpu
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +68,17 @@ def run_program(command: Sequence[str], folder: Path | None = None) -> dict[str,
     return {"seconds": seconds} | found
 
 
+def wait_for(device: str | torch.device) -> None:
+    """Wait until a GPU has computed what it was given; a processor is done already."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+
+
 def matrix_products() -> dict[str, tuple[Work, float]]:
     """Return matrix products by precision, each with its GFLOP: an upper bound for a network.
 
-    In bfloat16 only where the processor computes it; elsewhere a product takes over a minute.
+    In bfloat16 only where the processor computes it; elsewhere a product takes over a minute. On a
+    GPU, too, if there is one.
     """
     side = 2048
     work = {}
@@ -81,6 +88,15 @@ def matrix_products() -> dict[str, tuple[Work, float]]:
     for name, kind in kinds.items():
         one, two = torch.rand(side, side).to(kind), torch.rand(side, side).to(kind)
         work[name] = (lambda a=one, b=two: a @ b, 2 * side**3 / 1e9)
+    if has_gpu():
+        side = 8192
+        one, two = (torch.rand(side, side, device="cuda").bfloat16() for _ in range(2))
+
+        def on_gpu() -> None:
+            one @ two
+            wait_for("cuda")
+
+        work["bfloat16 on the GPU"] = (on_gpu, 2 * side**3 / 1e9)
     return work
 
 

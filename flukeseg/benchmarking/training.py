@@ -1,15 +1,21 @@
-"""Speed of training: the parts of a step, and of making samples."""
+"""Speed of training: the parts of a step, photos a second, compiled steps, making of samples."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.profilers import SimpleProfiler
+from torch.utils.flop_counter import FlopCounterMode
 
+from flukeseg.benchmarking.timing import wait_for
 from flukeseg.data.datamodule import FlukeDataModule
 from flukeseg.errors import InputError
+from flukeseg.model.losses import compute_loss
 from flukeseg.model.module import SegmentationModule
 from flukeseg.training.freed_memory import keep_freed_memory
 
@@ -18,10 +24,51 @@ PARTS = ("wait", "forward", "backward", "optimiser")
 WARM_UP = 2  # steps in which loaders start and memory is allocated
 
 
+class PatientProfiler(SimpleProfiler):
+    """Waits for the device before it looks at the clock: a GPU computes while Python goes on."""
+
+    def start(self, action_name: str) -> None:
+        """Start the clock of an action."""
+        wait_for("cuda" if torch.cuda.is_available() else "cpu")
+        super().start(action_name)
+
+    def stop(self, action_name: str) -> None:
+        """Stop it."""
+        wait_for("cuda" if torch.cuda.is_available() else "cpu")
+        super().stop(action_name)
+
+
+class StepClock(pl.Callback):
+    """Measures the time of all steps after the first, without waiting for the device between."""
+
+    def __init__(self) -> None:
+        self.began = self.seconds = 0.0
+        self.photos = 0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Start the clock after the first steps."""
+        if trainer.global_step == WARM_UP:
+            wait_for(module.device)
+            self.began = time.perf_counter()
+        if trainer.global_step >= WARM_UP:
+            self.photos += len(batch["image"])
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Stop it."""
+        wait_for(module.device)
+        self.seconds = time.perf_counter() - self.began
+
+
 def step_seconds(
-    module: SegmentationModule, data: FlukeDataModule, precision: str, steps: int
+    module: SegmentationModule,
+    data: FlukeDataModule,
+    precision: str,
+    steps: int,
+    accelerator: str = "cpu",
 ) -> dict[str, list[float]]:
-    """Train on the processor for some steps, timed by Lightning's profiler.
+    """Train for some steps, timed by Lightning's profiler, which waits for a GPU at each part.
 
     Returns:
         Seconds of each part of each step that has a full batch, without the first steps; `wait` is
@@ -30,15 +77,8 @@ def step_seconds(
     Raises:
         InputError: the photos do not fill a batch.
     """
-    photos = len(data.train_set)
-    if photos < data.batch_size:
-        raise InputError(f"{photos} photos to train on do not fill a batch: lower data.batch_size")
-    profiler = SimpleProfiler()
-    trainer = pl.Trainer(
-        accelerator="cpu", precision=precision, profiler=profiler, limit_val_batches=0,
-        max_steps=_last_step(photos, data.batch_size, steps), max_epochs=-1, logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
+    profiler = PatientProfiler()
+    trainer = _trainer(data, precision, steps, accelerator, profiler=profiler)
     with keep_freed_memory():  # as the job does
         trainer.fit(module, data)
     times = profiler.recorded_durations
@@ -48,9 +88,76 @@ def step_seconds(
     wait = times["[_TrainingEpochLoop].train_dataloader_next"]
     # the optimiser's step calls the other two
     own = [s - f - b for s, f, b in zip(step, forward, backward, strict=True)]
+    photos = len(data.train_set)
     full = [i for i in range(WARM_UP, len(step)) if _is_full(i, photos, data.batch_size)]
     parts = zip(PARTS, (wait, forward, backward, own), strict=True)
     return {part: [seconds[i] for i in full] for part, seconds in parts}
+
+
+def photos_per_second(
+    module: SegmentationModule, data: FlukeDataModule, precision: str, steps: int, accelerator: str
+) -> float:
+    """Train for some steps as the job does, loading and computing side by side.
+
+    Raises:
+        InputError: the photos do not fill a batch.
+    """
+    clock = StepClock()
+    trainer = _trainer(data, precision, steps, accelerator, callbacks=[clock])
+    with keep_freed_memory():
+        trainer.fit(module, data)
+    return clock.photos / clock.seconds
+
+
+def step_gflop(module: SegmentationModule, size: tuple[int, int]) -> float:
+    """Return GFLOP (two for each multiply-add) to learn from a photo: thrice those of the network.
+
+    Backward computes two products, for weights and for inputs, where forward computes one.
+    """
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        module.eval().cpu()(torch.zeros(1, module.hparams["in_channels"], *size))
+    return 3 * counter.get_total_flops() / 1e9
+
+
+def compiled_steps(
+    module: SegmentationModule, size: tuple[int, int], batch: int, device: str
+) -> dict[str, Callable[[], None]]:
+    """Return steps of training on random photos in bf16: as it is, in another layout, compiled.
+
+    Args:
+        module: whose network and loss are used; each step changes its weights.
+        size: (height, width) of the photos.
+        batch: number of photos.
+        device: where they are.
+
+    Returns:
+        By name: `channels last`, as in training; `channels first`; `compiled`; and `graph`,
+        compiled and replayed as a CUDA graph, which needs a GPU.
+    """
+    module.to(device).train()
+    image = torch.rand(batch, 3, *size, device=device)
+    mask = (torch.rand(batch, 1, *size, device=device) > 0.7).float()
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-5, fused=True)
+
+    def step(network: Callable[[torch.Tensor], torch.Tensor], layout: torch.memory_format) -> None:
+        module.network.to(memory_format=layout)
+        optimizer.zero_grad()
+        with torch.autocast(device, torch.bfloat16):
+            logits = network(image.to(memory_format=layout))
+            loss = compute_loss(module.loss, logits, mask)["loss"]
+        loss.backward()
+        optimizer.step()
+        wait_for(device)
+
+    last, first = torch.channels_last, torch.contiguous_format
+    compiled = torch.compile(module.network)
+    graph = torch.compile(module.network, mode="reduce-overhead")
+    steps = {
+        "channels last": lambda: step(module.network, last),
+        "channels first": lambda: step(module.network, first),
+        "compiled": lambda: step(compiled, last),
+    }
+    return steps | ({"graph": lambda: step(graph, last)} if device == "cuda" else {})
 
 
 def samples_per_second(data: FlukeDataModule, count: int) -> float:
@@ -61,6 +168,20 @@ def samples_per_second(data: FlukeDataModule, count: int) -> float:
     for number in range(count):
         dataset[divmod(number, len(dataset))]
     return count / (time.perf_counter() - started)
+
+
+def _trainer(
+    data: FlukeDataModule, precision: str, steps: int, accelerator: str, **options: Any
+) -> pl.Trainer:
+    photos = len(data.train_set)
+    if photos < data.batch_size:
+        raise InputError(f"{photos} photos to train on do not fill a batch: lower data.batch_size")
+    return pl.Trainer(
+        accelerator=accelerator, devices=1, precision=precision, limit_val_batches=0,
+        max_steps=_last_step(photos, data.batch_size, steps), max_epochs=-1, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        use_distributed_sampler=False, **options,
+    )  # fmt: skip
 
 
 def _last_step(photos: int, batch_size: int, steps: int) -> int:

@@ -40,7 +40,7 @@ class FlukeDataModule(pl.LightningDataModule):
         in_channels: 3 for photos; 4 for photos with a mask as fourth channel, see `load_pairs`,
             which a subclass without `takes_masks` refuses.
         augmentation: of the training photos, or None.
-        start: a smaller size for the first epochs of training.
+        start: other sizes for some epochs of training.
         test_root: folder of pairs, read as `FolderDataModule` reads its own, for a figure at the
             end on photos that choose nothing.
     """

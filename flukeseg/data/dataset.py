@@ -54,7 +54,7 @@ class FlukeDataset(Dataset[Sample]):
         source: photos and masks.
         augmentation: for training; None for validation.
         seed: of the run.
-        start: a smaller size for the first epochs.
+        start: other sizes for some epochs.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ class MixedDataset(Dataset[Sample]):
         parts: one dataset for each source.
         counts: photos of each in an epoch.
         seed: of the order within a source.
-        start: a smaller size for the first epochs.
+        start: other sizes for some epochs.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ from flukeseg.data.workers import available_processors
 from flukeseg.errors import InputError, require_int, require_number
 from flukeseg.images.reading import MASK_THRESHOLD, MAX_PIXELS, find_photos, read_photo
 from flukeseg.images.resizing import resize_photo
-from flukeseg.rendering import check_parts, check_species
+from flukeseg.rendering import FRAMING, SPECIES, check_parts, check_shares
 
 Split = tuple[PhotoSet, CachedPhotos | None]
 """Photos to train on, and photos to validate on or None."""
@@ -74,22 +74,27 @@ class RenderedSource(MixtureSource):
         without: parts of the renderer left out, see `render`.
         not_flukes: share of pictures of fins, backs, breaches and boats, with empty masks.
         species: shares of the species of whales; none are those of `flukeseg.rendering.SPECIES`.
+        framing: shares of the crops; none are those of `flukeseg.rendering.FRAMING`.
     """
 
     without: Sequence[str] = ()
     not_flukes: float = 0.0
     species: Mapping[str, float] | None = None
+    framing: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_parts("without", self.without)
         require_number("not_flukes", self.not_flukes)
-        check_species("species", self.species)
+        check_shares("species", self.species, SPECIES)
+        check_shares("framing", self.framing, FRAMING)
 
     def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
         """See `MixtureSource`."""
         seed = seed_of(seed, number)
-        shares = (self.not_flukes, check_species("species", self.species))
+        species = check_shares("species", self.species, SPECIES)
+        framing = check_shares("framing", self.framing, FRAMING)
+        shares = (self.not_flukes, species, framing)
         return RenderedFlukes(count, size, seed, self.without, *shares), None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from flukeseg.data.cache import CachedPhotos
 from flukeseg.data.datamodule import FlukeDataModule
@@ -11,7 +12,7 @@ from flukeseg.data.dataset import FlukeDataset
 from flukeseg.data.rendered_pictures import KeptPictures, RenderedFlukes
 from flukeseg.data.sampling import seed_of
 from flukeseg.errors import require_int, require_number
-from flukeseg.rendering import check_parts, check_species
+from flukeseg.rendering import FRAMING, SPECIES, check_parts, check_shares
 
 
 class RenderedDataModule(FlukeDataModule):
@@ -25,6 +26,7 @@ class RenderedDataModule(FlukeDataModule):
             worth.
         not_flukes: share of pictures of fins, backs, breaches and boats, with empty masks.
         species: shares of the species of whales; none are those of `flukeseg.rendering.SPECIES`.
+        framing: shares of the crops; none are those of `flukeseg.rendering.FRAMING`.
         keep: a folder in which training pictures are kept, see `KeptPictures`: they are not
             rendered again in later epochs and runs.
         keep_count: how many different ones there are then, rather than new ones in every epoch.
@@ -39,6 +41,7 @@ class RenderedDataModule(FlukeDataModule):
         without: Sequence[str] = (),
         not_flukes: float = 0.0,
         species: Mapping[str, float] | None = None,
+        framing: Mapping[str, float] | None = None,
         keep: str | Path | None = None,
         keep_count: int = 20000,
         **loading,
@@ -47,7 +50,8 @@ class RenderedDataModule(FlukeDataModule):
         check_parts("data.without", without)
         self.without = tuple(without)
         self.not_flukes = require_number("data.not_flukes", not_flukes)
-        self.species = check_species("data.species", species)
+        self.species = check_shares("data.species", species, SPECIES)
+        self.framing = check_shares("data.framing", framing, FRAMING)
         self.train_count = require_int("data.train_count", train_count)
         self.val_count = require_int("data.val_count", val_count)
         self.test_count = require_int("data.test_count", test_count)
@@ -60,9 +64,7 @@ class RenderedDataModule(FlukeDataModule):
             return
         # seeds far apart, so that no training picture is a validation or test picture
         train, val, test = (seed_of(self.seed, part) for part in range(3))
-        drawn = RenderedFlukes(
-            self.train_count, self.size, train, self.without, self.not_flukes, self.species
-        )
+        drawn = RenderedFlukes(self.train_count, self.size, train, self.without, **self._shares())
         self.train_set = self._training_set(
             KeptPictures(drawn, self.keep, self.keep_count) if self.keep else drawn
         )
@@ -71,5 +73,9 @@ class RenderedDataModule(FlukeDataModule):
 
     def _fixed(self, count: int, seed: int) -> CachedPhotos:
         """Pictures to judge by, rendered once, with every part."""
-        shares = {"not_flukes": self.not_flukes, "species": self.species}
-        return RenderedFlukes(count, self.size, seed, **shares).cached()
+        return RenderedFlukes(count, self.size, seed, **self._shares()).cached()
+
+    def _shares(self) -> dict[str, Any]:
+        return {
+            "not_flukes": self.not_flukes, "species": self.species, "framing": self.framing
+        }  # fmt: skip

@@ -14,8 +14,10 @@ import numpy as np
 from flukeseg import rendering
 from flukeseg.atomic_files import atomic_write
 from flukeseg.data.cache import CachedPhotos
+from flukeseg.data.pseudo_labels import resize_labels
 from flukeseg.data.splits import SplitPhoto
-from flukeseg.rendering import SPECIES, render, render_not_fluke
+from flukeseg.images.resizing import resize_photo
+from flukeseg.rendering import FRAMING, SPECIES, render, render_not_fluke
 
 IN_A_FOLDER = 1000
 """Pictures in one folder: file systems get slow with many more."""
@@ -31,6 +33,7 @@ class RenderedFlukes:
         without: parts that are left out, see `render`.
         not_flukes: share of pictures by `render_not_fluke`, 0..1.
         species: shares of a sum of 1.
+        framing: shares of a sum of 1.
     """
 
     def __init__(
@@ -41,9 +44,11 @@ class RenderedFlukes:
         without: Collection[str] = (),
         not_flukes: float = 0.0,
         species: Mapping[str, float] = SPECIES,
+        framing: Mapping[str, float] = FRAMING,
     ) -> None:
         self.count, self.size, self.seed = count, size, seed
         self.without, self.not_flukes, self.species = without, not_flukes, species
+        self.framing = framing
 
     def __len__(self) -> int:
         return self.count
@@ -54,9 +59,9 @@ class RenderedFlukes:
         """Render the picture of this number and epoch."""
         seed = (self.seed, epoch, index)
         if np.random.default_rng(seed).uniform() < self.not_flukes:
-            picture = render_not_fluke(seed, size or self.size)
+            picture = render_not_fluke(seed, size or self.size, self.framing)
         else:
-            picture = render(seed, size or self.size, self.without, self.species)
+            picture = render(seed, size or self.size, self.without, self.species, self.framing)
         return self.name(index, epoch), picture.image, picture.mask
 
     def name(self, index: int, epoch: int) -> str:
@@ -75,10 +80,12 @@ class RenderedFlukes:
 class KeptPictures:
     """A number of rendered pictures, each drawn when it is first needed and read from then on.
 
-    Epochs go through them one after the other and begin again at the end. A picture is the same as
-    without keeping, and lies in `folder/KEY/HEIGHTxWIDTH/`, H×W×4 bytes each: RGB and mask. KEY
-    stands for the renderer's code and all that is asked of it, so pictures of another kind or of
-    another version are never taken for these. Several processes may use a folder at once.
+    Epochs go through them one after the other and begin again at the end. A picture lies in
+    `folder/KEY/HEIGHTxWIDTH/`, H×W×4 bytes each: RGB and mask. KEY stands for the renderer's code
+    and all that is asked of it, so pictures of another kind or of another version are never taken
+    for these. Of the source's size a picture is the same as without keeping; others are made from
+    that one, which costs far less than to draw it again. Several processes may use a folder at
+    once.
 
     Args:
         source: draws them.
@@ -101,7 +108,7 @@ class KeptPictures:
         Raises:
             InputError: it cannot be written, for example because the disk is full.
         """
-        height, width = size or self.source.size
+        height, width = self.source.size
         number = (epoch * len(self) + index) % self.count
         epoch, index = divmod(number, len(self))
         part = f"{height}x{width}/{number // IN_A_FOLDER:04}"
@@ -109,21 +116,29 @@ class KeptPictures:
         try:
             both = np.load(path, allow_pickle=False)
             if both.dtype == np.uint8 and both.shape == (height, width, 4):
-                return self.source.name(index, epoch), both[..., :3], both[..., 3]
+                name = self.source.name(index, epoch)
+                return self._resized(name, both[..., :3], both[..., 3], size)
         except (OSError, ValueError, EOFError):  # not there yet, or damaged
             pass
-        name, photo, mask = self.source.get(index, epoch, size)
+        name, photo, mask = self.source.get(index, epoch)
         # a name of its own: other processes may draw the same
         with (
             atomic_write(path, path.with_name(f"{secrets.token_hex(8)}.partial")) as partial,
             partial.open("xb") as file,
         ):
             np.save(file, np.dstack([photo, mask]), allow_pickle=False)
-        return name, photo, mask
+        return self._resized(name, photo, mask, size)
 
     def split(self, use: str, source: str = "") -> list[SplitPhoto]:
         """See `PhotoSet`: none comes from a file of the user's."""
         return []
+
+    def _resized(
+        self, name: str, photo: np.ndarray, mask: np.ndarray, size: tuple[int, int] | None
+    ) -> tuple[str, np.ndarray, np.ndarray]:
+        if size is None or size == self.source.size:
+            return name, photo, mask
+        return name, resize_photo(photo, size), resize_labels(mask, size)
 
 
 def _key(source: RenderedFlukes) -> str:
@@ -135,6 +150,7 @@ def _key(source: RenderedFlukes) -> str:
         "without": sorted(source.without),
         "not_flukes": source.not_flukes,
         "species": dict(sorted(source.species.items())),
+        "framing": dict(sorted(source.framing.items())),
     }
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 

@@ -1,5 +1,6 @@
 """Layout of the picture: the crop around a whale, and the position of a second one."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -7,18 +8,30 @@ import numpy as np
 from flukeseg.rendering.frame import Frame
 from flukeseg.rendering.mount import Mount
 
+FRAMING = {"tight": 0.68, "medium": 0.21, "distant": 0.11}
+"""Usual shares of the crops: the fluke is most of their width, 35 to 80 % or 9 to 35 % of it."""
+
 
 def draw_frame(
-    rng: np.random.Generator, box: np.ndarray, mount: Mount, size: tuple[int, int]
+    rng: np.random.Generator,
+    box: np.ndarray,
+    mount: Mount,
+    size: tuple[int, int],
+    framing: Mapping[str, float] = FRAMING,
 ) -> Frame:
-    """Draw the crop: mostly tight around a box, sometimes wide, sometimes cutting it off.
+    """Draw the crop: tight around a box or wider, sometimes cutting it off.
 
-    `box` is x0, y0, x1, y1 of the fluke in half-spans, as `Whale.box`.
+    Args:
+        rng: draws it.
+        box: x0, y0, x1, y1 of the fluke in half-spans, as `Whale.box`.
+        mount: whose borders it is in.
+        size: (height, width) in pixels.
+        framing: shares of the kinds of `FRAMING`, of a sum of 1.
     """
     _, above, _, below = mount.margins
     x0, y0, x1, y1 = box
     wide, tall = max(x1 - x0, 0.2), max(y1 - y0, 0.05)
-    kind = rng.choice(["tight", "medium", "distant"], p=[0.68, 0.21, 0.11])
+    kind = rng.choice([*FRAMING], p=[framing.get(kind, 0.0) for kind in FRAMING])
     if kind == "tight":
         share = rng.uniform(0.82, 1.04)
         scale = share / wide

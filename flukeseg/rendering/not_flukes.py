@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from flukeseg.rendering.body_kinds import draw_body
 from flukeseg.rendering.body_painting import paint_body
 from flukeseg.rendering.camera import photograph
 from flukeseg.rendering.frame import Frame
-from flukeseg.rendering.layout import draw_frame, move_along_water
+from flukeseg.rendering.layout import FRAMING, draw_frame, move_along_water
 from flukeseg.rendering.mount import draw_mount
 from flukeseg.rendering.scene import Rendering
 from flukeseg.rendering.surroundings import draw_surroundings
@@ -20,16 +20,20 @@ COMPANY = (0.7, 0.2, 0.1)
 """Shares of pictures with one body, two and three."""
 
 
-def render_not_fluke(seed: int | Sequence[int], size: tuple[int, int] = (192, 384)) -> Rendering:
+def render_not_fluke(
+    seed: int | Sequence[int],
+    size: tuple[int, int] = (192, 384),
+    framing: Mapping[str, float] = FRAMING,
+) -> Rendering:
     """Render a scene without a fluke, of a seed at a size (height, width).
 
     Its mask is empty. The same seed and size give the same bytes in every process, and another size
-    the same scene, as in `flukeseg.rendering.render`.
+    the same scene, as in `flukeseg.rendering.render`; `framing` is as there.
     """
     cast, crop, tint, swell, far, lamp, wet, lens = np.random.default_rng(seed).spawn(8)
     body = draw_body(cast)
     mount = draw_mount(lens)
-    frame = draw_frame(crop, body.box, mount, size)
+    frame = draw_frame(crop, body.box, mount, size, framing)
     frame = replace(frame, metre=frame.half_span * body.metre)
     around = draw_surroundings(tint, swell, far, lamp, frame)
     places = [(body, frame)]

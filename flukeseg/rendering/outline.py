@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flukeseg.errors import InputError, require_number
 from flukeseg.rendering.noise import line_noise
 
 ALONG = 34  # cells from root to tip: they err by less than half a pixel at a width of 3000
@@ -98,24 +97,6 @@ SHAPES = {
         "hollow": (0.1, 0.3), "hollow_width": (0.06, 0.18), "hook": (-0.01, 0.02),
     },
 }  # fmt: skip
-
-
-def check_species(key: str, shares: Mapping[str, float] | None) -> dict[str, float]:
-    """Return shares of species that add up to 1; none are those of `SPECIES`.
-
-    Raises:
-        InputError: there is no such species, or the shares are no positive numbers.
-    """
-    if not shares:
-        return SPECIES
-    if unknown := set(shares) - set(SPECIES):
-        raise InputError(f"{key} has {min(unknown)}, which is not one of {', '.join(SPECIES)}")
-    for name, share in shares.items():
-        require_number(f"{key}.{name}", share, most=1e6)
-    total = sum(shares.values())
-    if not total:
-        raise InputError(f"{key}={dict(shares)} must have a share above 0")
-    return {name: share / total for name, share in shares.items()}
 
 
 def _evaluate_bezier(points: np.ndarray, at: np.ndarray) -> np.ndarray:

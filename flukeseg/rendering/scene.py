@@ -12,7 +12,12 @@ from flukeseg.rendering.body_painting import paint_body
 from flukeseg.rendering.camera import photograph
 from flukeseg.rendering.distractors import paint_distractors
 from flukeseg.rendering.frame import Frame
-from flukeseg.rendering.layout import draw_frame, draw_frame_behind, draw_frame_beside
+from flukeseg.rendering.layout import (
+    FRAMING,
+    draw_frame,
+    draw_frame_behind,
+    draw_frame_beside,
+)
 from flukeseg.rendering.light import shade_skin
 from flukeseg.rendering.mount import BARE, draw_mount
 from flukeseg.rendering.noise import smoothstep
@@ -140,6 +145,7 @@ def render(
     size: tuple[int, int] = (192, 384),
     without: Collection[str] = (),
     species: Mapping[str, float] = SPECIES,
+    framing: Mapping[str, float] = FRAMING,
 ) -> Rendering:
     """Render the scene of a seed at a size (height, width).
 
@@ -152,6 +158,7 @@ def render(
         size: height, width in pixels.
         without: names from `PARTS` to leave out.
         species: shares of the species of whales, of a sum of 1.
+        framing: shares of tight, medium and distant crops, of a sum of 1.
 
     Raises:
         InputError: a name in `without` is not in `PARTS`.
@@ -167,7 +174,7 @@ def render(
     mount = draw_mount(lens)
     if "mount" in without:
         mount = BARE
-    frame = draw_frame(crop, whale.box, mount, size)
+    frame = draw_frame(crop, whale.box, mount, size, framing)
     around = draw_surroundings(tint, swell, far, lamp, frame, without)
     if "company" not in without:
         paint_distractors(near, frame, around.image, empty=count == 0)
