@@ -210,12 +210,12 @@ def loading(cfg: DictConfig) -> Report:
 
 
 def training(cfg: DictConfig, turns: int) -> Report:
-    """Measure the parts of a training step, and photos a second, on what `accelerator` names."""
+    """Measure the parts of a training step, and photos a second, on what `trainer.accelerator` names."""
     data = load_data(cfg)
     rows = {}
     for precision in cfg.precisions:
         module = build_module(cfg, encoder_weights=None)
-        amount, given = step_gflop(module, data.size), (precision, turns, cfg.accelerator)
+        amount, given = step_gflop(module, data.size), (precision, turns, cfg.trainer.accelerator)
         seconds = step_seconds(module, data, *given)
         rows[precision] = {f"{part}, s": float(np.median(own)) for part, own in seconds.items()}
         rows[precision] |= spread(
@@ -231,7 +231,7 @@ def training(cfg: DictConfig, turns: int) -> Report:
 
 def compiled(cfg: DictConfig, turns: int) -> Report:
     """Measure a step of training in other layouts and compiled, without loading."""
-    data, device = load_data(cfg), "cuda" if has_gpu() and cfg.accelerator != "cpu" else "cpu"
+    data, device = load_data(cfg), "cuda" if has_gpu() and cfg.trainer.accelerator != "cpu" else "cpu"
     module = build_module(cfg, encoder_weights=None)
     amount = step_gflop(module, data.size) * data.batch_size
     started = time.perf_counter()
