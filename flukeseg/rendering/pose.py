@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FROM_SIDE, ARCHED = 0.15, 0.08
-"""Shares of raised flukes that are turned aside or arched instead. Networks that learn what fins
-and backs are would take such flukes for them otherwise."""
+FROM_SIDE, ARCHED, LOW = 0.15, 0.08, 0.08
+"""Shares of raised flukes that are turned aside, arched or low instead: of these the lobes hang,
+mostly into the water. Networks that learn what fins and backs are would take such flukes for them
+otherwise."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def draw_pose(rng: np.random.Generator) -> Pose:
     from_side = kind == "raised" and odd.uniform() < FROM_SIDE
     if kind == "raised" and not from_side and odd.uniform() < ARCHED:
         kind = "arched"
+    low = kind == "raised" and not from_side and odd.uniform() < LOW
     both = {
         "raised": _draw_from_mixture(rng, (0.7, -0.35, 0.35), (0.3, -1.1, 0.8)),
         "level": _draw_from_mixture(rng, (0.7, 0.0, 0.9), (0.3, -0.5, 0.2)),
@@ -81,6 +83,9 @@ def draw_pose(rng: np.random.Generator) -> Pose:
     }[kind]
     if from_side:
         yaw = odd.choice([-1, 1]) * odd.uniform(0.7, 1.35)
+    elif low:
+        pitch, yaw = odd.uniform(-1.15, -0.85), odd.normal(0, 0.3)
+        bend = odd.normal(odd.uniform(0.4, 1.0), 0.08, 2)
     return Pose(
         pitch=float(pitch),
         yaw=float(np.clip(yaw, -1.4, 1.4)),
