@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -35,13 +34,7 @@ from flukeseg.benchmarking.timing import (
     spread,
     take_turns,
 )
-from flukeseg.benchmarking.training import (
-    compiled_steps,
-    photos_per_second,
-    samples_per_second,
-    step_gflop,
-    step_seconds,
-)
+from flukeseg.benchmarking.training import measure_compiled, measure_training, samples_per_second
 from flukeseg.errors import InputError, require_int, require_number
 from flukeseg.installation import CONF
 from flukeseg.model.precision import has_gpu, processor_name
@@ -210,40 +203,19 @@ def loading(cfg: DictConfig) -> Report:
 
 
 def training(cfg: DictConfig, turns: int) -> Report:
-    """Measure the parts of a training step, and photos a second, on what `trainer.accelerator` names."""
-    data = load_data(cfg)
-    rows = {}
-    for precision in cfg.precisions:
-        module = build_module(cfg, encoder_weights=None)
-        amount, given = step_gflop(module, data.size), (precision, turns, cfg.trainer.accelerator)
-        seconds = step_seconds(module, data, *given)
-        rows[precision] = {f"{part}, s": float(np.median(own)) for part, own in seconds.items()}
-        rows[precision] |= spread(
-            [sum(parts) for parts in zip(*seconds.values(), strict=True)], "step, s"
-        )
-        epoch = rows[precision]["step, s"] * len(data.train_set) / data.batch_size
-        rows[precision]["epoch's steps, s"] = epoch
-        speed = photos_per_second(module, data, *given)
-        rows[precision] |= {"photos a second": speed, "GFLOP/s": speed * amount}
+    """Measure the parts of a training step, and photos a second, on `trainer.accelerator`."""
+    data, build = load_data(cfg), partial(build_module, cfg, encoder_weights=None)
+    rows = measure_training(build, data, cfg.precisions, turns, cfg.trainer.accelerator)
     log_table(f"training step, {cfg.model.encoder}, batch {data.batch_size}", rows)
     return rows
 
 
 def compiled(cfg: DictConfig, turns: int) -> Report:
     """Measure a step of training in other layouts and compiled, without loading."""
-    data, device = load_data(cfg), "cuda" if has_gpu() and cfg.trainer.accelerator != "cpu" else "cpu"
-    module = build_module(cfg, encoder_weights=None)
-    amount = step_gflop(module, data.size) * data.batch_size
-    started = time.perf_counter()
-    times = take_turns(compiled_steps(module, data.size, data.batch_size, device), turns)
-    rows = {name: spread(own, "step, s") for name, own in times.items()}
-    for row in rows.values():
-        row |= {
-            "photos a second": data.batch_size / row["step, s"],
-            "GFLOP/s": amount / row["step, s"],
-        }
+    on_gpu = cfg.trainer.accelerator != "cpu" and has_gpu()
+    data, module = load_data(cfg), build_module(cfg, encoder_weights=None)
+    rows = measure_compiled(module, data, turns, "cuda" if on_gpu else "cpu")
     log_table(f"step without loading, {cfg.model.encoder}, batch {data.batch_size}", rows)
-    log.info("with the compilation %.0f s", time.perf_counter() - started)
     return rows
 
 

@@ -42,8 +42,9 @@ from flukeseg.data.start_size import StartSize
 from flukeseg.errors import InputError
 from flukeseg.evaluation.labelled import labelled_photos
 from flukeseg.images.reading import read_mask, read_photo
+from flukeseg.images.resizing import resize_photo
 from flukeseg.model.losses import BCEDiceLoss
-from flukeseg.rendering import PARTS, SPECIES, check_species, render, render_not_fluke
+from flukeseg.rendering import FRAMING, PARTS, SPECIES, check_shares, render, render_not_fluke
 from flukeseg.rendering.outline import draw_outline
 from flukeseg.training.split_record import refuse_changed_photos, write_split
 
@@ -510,6 +511,17 @@ def test_unknown_is_a_half_in_a_sample(tmp_path):
     assert not (plain[..., :40] == 0.5).any()
 
 
+def test_epochs_after_the_start_have_several_sizes_in_turn():
+    start = StartSize((16, 32), 2, [(32, 64), (48, 96)])
+    expected = [(16, 32), (16, 32), (32, 64), (48, 96), (32, 64)]
+    assert [start.at(epoch) for epoch in range(5)] == expected
+    assert StartSize((16, 32), 1).at(1) is None
+    dataset = FlukeDataset(RenderedFlukes(1, (64, 128), 1), None, start=start)
+    assert [dataset[epoch, 0]["image"].shape[1:] for epoch in range(4)] == expected[:4]
+    with pytest.raises(InputError, match=r"data\.start\.then"):
+        StartSize((16, 32), 1, [(0, 64)])
+
+
 # Their loss
 
 
@@ -671,9 +683,9 @@ def test_kept_pictures_are_the_same_and_are_drawn_once(tmp_path, monkeypatch):
     drawn = RenderedFlukes(3, (16, 32), seed=3, not_flukes=0.3)
     kept = KeptPictures(drawn, tmp_path, 5)
 
-    def same(number: int, epoch: int, index: int, size=None) -> None:
-        name, photo, mask = kept.get(index, epoch, size)
-        expected = drawn.get(number % 3, number // 3, size)
+    def same(number: int, epoch: int, index: int) -> None:
+        name, photo, mask = kept.get(index, epoch)
+        expected = drawn.get(number % 3, number // 3)
         assert name == expected[0]
         for one, two in ((photo, expected[1]), (mask, expected[2])):
             assert one.dtype == two.dtype
@@ -683,9 +695,13 @@ def test_kept_pictures_are_the_same_and_are_drawn_once(tmp_path, monkeypatch):
     for _ in range(2):  # drawn, then read
         for place, number in enumerate(numbers):
             same(number, *divmod(place, 3))
-    same(0, 0, 0, (8, 16))
     files = sorted(tmp_path.rglob("*.npy"))
-    assert len(files) == 6
+    assert len(files) == 5
+    name, photo, mask = kept.get(0, 0, (8, 16))  # made from the one that is kept
+    assert name == drawn.get(0, 0)[0]
+    np.testing.assert_array_equal(photo, resize_photo(drawn.get(0, 0)[1], (8, 16)))
+    np.testing.assert_array_equal(mask, resize_labels(drawn.get(0, 0)[2], (8, 16)))
+    assert len([*tmp_path.rglob("*.npy")]) == 5
     assert not [*tmp_path.rglob("*.partial")]
     files[-1].write_bytes(files[-1].read_bytes()[:99])  # the disk was full once
     files[0].write_bytes(b"")
@@ -694,7 +710,8 @@ def test_kept_pictures_are_the_same_and_are_drawn_once(tmp_path, monkeypatch):
     again = KeptPictures(RenderedFlukes(3, (16, 32), seed=3, not_flukes=0.3), tmp_path, 5)
     monkeypatch.setattr(again.source, "get", None)
     assert again.get(1, 1)[0] == kept.get(1, 1)[0]
-    for other in ({"seed": 4}, {"seed": 3, "not_flukes": 0.4}, {"seed": 3, "without": ["skin"]}):
+    for other in ({"seed": 4}, {"seed": 3, "not_flukes": 0.4}, {"seed": 3, "without": ["skin"]},
+                  {"seed": 3, "framing": {"tight": 1}}):  # fmt: skip
         other_folder = KeptPictures(RenderedFlukes(3, (16, 32), **other), tmp_path, 5).folder
         assert other_folder != kept.folder
     with pytest.raises(InputError, match="cannot be written"):
@@ -737,8 +754,11 @@ def test_photos_that_show_no_fluke_have_empty_masks(tmp_path):
 
 
 def test_species_are_drawn_by_their_shares():
-    assert check_species("species", {"grey": 1, "sperm": 3}) == {"grey": 0.25, "sperm": 0.75}
-    own = check_species("species", {"killer": 2})
+    assert check_shares("species", {"grey": 1, "sperm": 3}, SPECIES) == {
+        "grey": 0.25,
+        "sperm": 0.75,
+    }
+    own = check_shares("species", {"killer": 2}, SPECIES)
     rng = np.random.default_rng(0)
     assert {draw_outline(rng, own).species for _ in range(5)} == {"killer"}
     assert {draw_outline(rng).species for _ in range(300)} == {*SPECIES}
@@ -750,16 +770,34 @@ def test_species_are_drawn_by_their_shares():
             RenderedDataModule(species=wrong)
 
 
-def test_species_are_judged_by_their_shares(tmp_path):
-    data = RenderedDataModule(test_count=2, species={"killer": 1})
+def test_crops_are_drawn_by_their_shares():
+    widths = {
+        kind: np.median([
+            np.ptp(np.nonzero(render((3, number), SMALL, framing={kind: 1.0}).mask.any(0))[0])
+            for number in range(12)
+            if render((3, number), SMALL, framing={kind: 1.0}).mask.any()
+        ])
+        for kind in FRAMING
+    }  # fmt: skip
+    assert widths["tight"] > 1.4 * widths["medium"] > 2 * widths["distant"]
+    distant = RenderedFlukes(2, SMALL, 1, not_flukes=1, framing={"distant": 1.0})
+    usual = RenderedFlukes(2, SMALL, 1, not_flukes=1)
+    assert any((usual.get(i, 0)[1] != distant.get(i, 0)[1]).any() for i in range(2))
+    with pytest.raises(InputError, match=r"data\.framing has near, which is not one of tight"):
+        RenderedDataModule(framing={"near": 1})
+    with pytest.raises(InputError, match=r"framing\.tight"):
+        RenderedSource(share=1, augmentation=None, framing={"tight": -1})
+
+
+@pytest.mark.parametrize("shares", [{"species": {"killer": 1}}, {"framing": {"distant": 1}}])
+def test_renderings_are_judged_by_their_shares(tmp_path, shares):
+    data = RenderedDataModule(test_count=2, **shares)
     judged = [
         labelled_photos(one, [], "all", (24, 48), tmp_path / str(number), 66)
         for number, one in enumerate((RenderedDataModule(test_count=2), data))
     ]
-    usual, killers = (
-        [read_photo(one.photo) for _, one in sorted(truths.items())] for truths in judged
-    )
-    assert any((one != two).any() for one, two in zip(usual, killers, strict=True))
+    usual, own = ([read_photo(one.photo) for _, one in sorted(truths.items())] for truths in judged)
+    assert any((one != two).any() for one, two in zip(usual, own, strict=True))
 
 
 def test_only_training_goes_without():

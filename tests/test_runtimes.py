@@ -281,7 +281,7 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, tiny_runs, sha
         "data.num_workers=0", "model.encoder=test_resnet", "turns=1", "photos=13", "batch_size=4",
         "compare={default:['runtime=torch','num_workers=0']}", "renderings=3",
         "precisions=[32-true]", "service_seconds=1",
-        "parts=[machine,network,quality,stages,end_to_end,service,loading,training]",
+        "parts=[machine,network,quality,stages,end_to_end,service,loading,training,compiled]",
     ]  # fmt: skip
     command = [sys.executable, "-m", "flukeseg.benchmark", *options]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -289,6 +289,7 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, tiny_runs, sha
     report = json.loads(Path("figures/benchmark.json").read_text())
     assert set(report) >= {
         "machine", "network", "quality", "stages", "end_to_end", "loading", "training",
+        "compiled",
     }  # fmt: skip
     assert report["machine"]["float32"]["GFLOP/s"] > 0
     assert {"torch float32", "openvino bfloat16", "product float32"} <= set(report["network"])
@@ -306,6 +307,7 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, tiny_runs, sha
     step = report["training"]["32-true"]
     assert step["step, s"] >= step["forward, s"] > 0
     assert step["optimiser, s"] > 0
+    assert {"channels last", "channels first", "compiled"} <= set(report["compiled"])
 
 
 def test_a_benchmark_of_nothing_is_one_sentence(tmp_path, monkeypatch, capsys, tiny_runs):
@@ -325,4 +327,6 @@ def test_a_benchmark_trains_on_renderings_too(tmp_path, monkeypatch, tiny_runs):
         "model.encoder=test_resnet", "precisions=[32-true]",
     )  # fmt: skip
     report = json.loads(Path("o/benchmark.json").read_text())
-    assert report["training"]["32-true"]["step, s"] > 0
+    step = report["training"]["32-true"]
+    assert step["step, s"] > 0
+    assert step["GFLOP/s"] > step["photos a second"] > 0

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.profilers import SimpleProfiler
 from torch.utils.flop_counter import FlopCounterMode
 
-from flukeseg.benchmarking.timing import wait_for
+from flukeseg.benchmarking.timing import spread, take_turns, wait_for
 from flukeseg.data.datamodule import FlukeDataModule
 from flukeseg.errors import InputError
 from flukeseg.model.losses import compute_loss
@@ -59,6 +60,53 @@ class StepClock(pl.Callback):
         """Stop it."""
         wait_for(module.device)
         self.seconds = time.perf_counter() - self.began
+
+
+def measure_training(
+    build: Callable[[], SegmentationModule],
+    data: FlukeDataModule,
+    precisions: Sequence[str],
+    steps: int,
+    accelerator: str,
+) -> dict[str, dict[str, float]]:
+    """Train for some steps in each precision, twice: by parts, and as the job does.
+
+    Args:
+        build: makes a network that has learnt nothing.
+        data: to train on.
+        precisions: of Lightning.
+        steps: number of them.
+        accelerator: of Lightning.
+
+    Returns:
+        By precision: median seconds of the parts of a step and of the step, those of an epoch,
+        photos a second with loading and computing side by side, and GFLOP/s at that speed.
+    """
+    rows = {}
+    for precision in precisions:
+        module = build()
+        given = (precision, steps, accelerator)
+        amount = step_gflop(module, data.size)
+        seconds = step_seconds(module, data, *given)
+        row = {f"{part}, s": float(np.median(own)) for part, own in seconds.items()}
+        row |= spread([sum(parts) for parts in zip(*seconds.values(), strict=True)], "step, s")
+        row["epoch's steps, s"] = row["step, s"] * len(data.train_set) / data.batch_size
+        speed = photos_per_second(module, data, *given)
+        rows[precision] = row | {"photos a second": speed, "GFLOP/s": speed * amount}
+    return rows
+
+
+def measure_compiled(
+    module: SegmentationModule, data: FlukeDataModule, turns: int, device: str
+) -> dict[str, dict[str, float]]:
+    """Measure each of `compiled_steps` in turns: seconds, photos a second, GFLOP/s."""
+    amount, batch = step_gflop(module, data.size), data.batch_size
+    times = take_turns(compiled_steps(module, data.size, batch, device), turns)
+    rows = {name: spread(own, "step, s") for name, own in times.items()}
+    for row in rows.values():
+        speed = batch / row["step, s"]
+        row |= {"photos a second": speed, "GFLOP/s": speed * amount}
+    return rows
 
 
 def step_seconds(

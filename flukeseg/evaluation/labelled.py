@@ -22,7 +22,7 @@ from flukeseg.evaluation.run_data import read_run_data, validation_names
 from flukeseg.images.encoding import encode_png
 from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.prediction.inputs import stamp
-from flukeseg.rendering import SPECIES, Rendering, render
+from flukeseg.rendering import FRAMING, SPECIES, Rendering, render
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,9 @@ def labelled_photos(
     if subset not in ("val", "all"):
         raise InputError(f"subset={subset} must be val or all")
     if isinstance(data, RenderedDataModule):  # written to files, so that they are read as photos
-        folder = render_pairs(rendered, data.test_count, photo_size, seed, data.species)
+        folder = render_pairs(
+            rendered, data.test_count, photo_size, seed, data.species, data.framing
+        )
         return find_true_masks(folder)
     if not isinstance(data, FolderDataModule):
         raise InputError(
@@ -86,6 +88,7 @@ def render_pairs(
     size: tuple[int, int],
     seed: int,
     species: Mapping[str, float] = SPECIES,
+    framing: Mapping[str, float] = FRAMING,
 ) -> Path:
     """Write rendered photos of (height, width) pixels, with exact masks and trailing edges.
 
@@ -95,13 +98,15 @@ def render_pairs(
         size: of each.
         seed: of all.
         species: shares of the species of whales, of a sum of 1.
+        framing: shares of the crops, of a sum of 1.
     """
-    settings = {"count": count, "size": list(size), "seed": seed, "species": dict(species)}
+    shares = {"species": dict(species), "framing": dict(framing)}
+    settings = {"count": count, "size": list(size), "seed": seed, **shares}
     if _is_done(folder, settings):
         return folder
     for number in tqdm(range(count), unit="photo", desc="rendering", leave=False):
         # far from the seeds of training
-        picture = render((seed, 0xE7A1, number), size, species=species)
+        picture = render((seed, 0xE7A1, number), size, **shares)
         write_rendering(folder, f"rendered_{number:04d}", picture)
     return _done(folder, settings)
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from threading import Lock
-from typing import Any
+from threading import local
 
 import cv2
 import numpy as np
@@ -29,7 +28,7 @@ ENCODER = "recognition_encoder.onnx"
 STAGES = ("stride 8", "stride 16", "stride 32")
 """Names of the encoder's outputs, 1×C×h×w."""
 
-_lock = Lock()  # a network of OpenCV keeps what it computes
+_own = local()  # each thread's network, for one of OpenCV keeps what it computes
 
 
 def crop_photo(coarse: PhotoProbability, box: Box, size: tuple[int, int]) -> np.ndarray:
@@ -94,11 +93,11 @@ def photo_features(crop: np.ndarray, view: np.ndarray) -> np.ndarray:
         view: of the same square, `CROP`×`CROP`×3, see `flukeseg.masks.recognition.view_component`.
     """
     image = np.moveaxis(crop.astype(np.float32) / 255, -1, 0)[None]
-    with _lock:
-        network = _encoder()
-        network.setInput(image)
-        # copies: the next photo overwrites them
-        stages = [np.array(stage[0]) for stage in network.forward(STAGES)]
+    if not hasattr(_own, "encoder"):
+        _own.encoder = cv2.dnn.readNetFromONNX(np.frombuffer(_content(), np.uint8))
+    _own.encoder.setInput(image)
+    # copies: the next photo overwrites them
+    stages = [np.array(stage[0]) for stage in _own.encoder.forward(STAGES)]
     found = []
     for stage in stages:
         side = stage.shape[-1]
@@ -114,6 +113,5 @@ def _average(values: np.ndarray, side: int) -> np.ndarray:
 
 
 @cache
-def _encoder() -> Any:
-    content = (files("flukeseg.masks") / ENCODER).read_bytes()
-    return cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8))
+def _content() -> bytes:
+    return (files("flukeseg.masks") / ENCODER).read_bytes()

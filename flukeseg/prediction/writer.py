@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from flukeseg.data.workers import available_processors
 from flukeseg.errors import InputError
 from flukeseg.images.decoding import is_undamaged
 from flukeseg.masks.drawing import draw_thumbnail
@@ -26,7 +27,7 @@ from flukeseg.prediction.prediction import make_prediction
 from flukeseg.prediction.products import NEED_PHOTO, ProductSettings, encode_products
 from flukeseg.prediction.table import describe
 
-THREADS = 2
+THREADS = min(max(2, available_processors() // 2), 8)
 """Threads that resize, clean, encode and write; all of these release Python's lock."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FROM_SIDE, ARCHED, LOW = 0.15, 0.08, 0.08
+FROM_SIDE, ARCHED, LOW = 0.15, 0.08, 0.12
 """Shares of raised flukes that are turned aside, arched or low instead: of these the lobes hang,
 mostly into the water. Networks that learn what fins and backs are would take such flukes for them
 otherwise."""
