@@ -164,6 +164,7 @@ def step_gflop(module: SegmentationModule, size: tuple[int, int]) -> float:
     """
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         module.eval().cpu()(torch.zeros(1, module.hparams["in_channels"], *size))
+    module.train()  # Lightning would train it as it is
     return 3 * counter.get_total_flops() / 1e9
 
 
