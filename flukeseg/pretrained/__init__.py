@@ -27,7 +27,7 @@ class Pretrained(NamedTuple):
 
 NETWORKS = {
     "rendered": Pretrained(
-        "rendered.ckpt", "138c2882052f4767a800a63e5bb14877df4685020594e58052f3c9865ddf87ee"
+        "rendered.ckpt", "7c3570881c4c6ee9c858c935bd7480e10b1b71f93505015281b142528b01cfc1"
     ),
 }
 """Names that `checkpoint=` takes instead of a path. A laboratory may add its own, with a `url`."""
