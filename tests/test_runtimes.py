@@ -329,4 +329,5 @@ def test_a_benchmark_trains_on_renderings_too(tmp_path, monkeypatch, tiny_runs):
     report = json.loads(Path("o/benchmark.json").read_text())
     step = report["training"]["32-true"]
     assert step["step, s"] > 0
-    assert step["photos a second"] > 0 and step["GFLOP/s"] > 0
+    assert step["photos a second"] > 0
+    assert step["GFLOP/s"] > 0
