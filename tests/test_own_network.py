@@ -178,7 +178,7 @@ def test_data_and_metric_of_ones_own(here):
         train, *TINY, "data=synthetic", "data._target_=lab_networks.LabPhotos",
         "trainer.max_epochs=1",
         "~data.train_count", "~data.val_count", "~data.test_count", "~data.without",
-        "~data.not_flukes", "~data.species", "~data.keep", "~data.keep_count",
+        "~data.not_flukes", "~data.species", "~data.framing", "~data.keep", "~data.keep_count",
         "+callbacks.largest._target_=lab_networks.LargestError", "hydra.run.dir=recipes",
         "callbacks.best.monitor=val/largest_error", "callbacks.best.mode=min",
     )  # fmt: skip
