@@ -520,7 +520,7 @@ def test_a_stopped_run_keeps_what_is_whole(server, kaggle, root, way):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.killpg(process.pid, way)  # as a terminal does
-    told = process.communicate(timeout=120)[1]
+    told = process.communicate(timeout=30)[1]
     assert [n for n in listing(root) if n.startswith("images/")] == [
         f"images/{s}.jpg" for s in STEMS[:3]
     ]
