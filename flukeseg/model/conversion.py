@@ -22,9 +22,10 @@ from flukeseg.installation import how_to_install
 from flukeseg.model.network import FlukeNetwork, ProbabilityNetwork
 from flukeseg.model.runtimes import KEY, lacking, openvino_core
 
-FLOAT_SHARE = 0.08
+FLOAT_SHARE = 0.12
 """Of a network's multiplications, those of the first layers, which int8 leaves in floating point:
-they see the finest detail. In 8 bits too they cost `rendered` three quarters of what masks lose."""
+they see the finest detail. With 0.08 the worst mask of `rendered` has a Dice of 0.988 to torch's,
+with 0.12 of 0.994 and with 0.2 of 0.992."""
 
 
 def to_openvino(network: FlukeNetwork) -> Any:
