@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -275,3 +277,13 @@ def test_folders_without_recognition_are_as_before():
     recorded = PredictionSettings().recorded()
     assert recorded.pop("recognition")["remove"] == REMOVE
     assert plain.recorded() == recorded
+
+
+def test_threads_see_the_same_features():
+    rng = np.random.default_rng(0)
+    crops = [rng.integers(0, 256, (CROP, CROP, 3), np.uint8) for _ in range(6)]
+    view = np.ones((CROP, CROP, 3), np.float32)
+    alone = [photo_features(crop, view) for crop in crops]
+    with ThreadPoolExecutor(3) as threads:
+        together = list(threads.map(photo_features, crops, [view] * 6))
+    np.testing.assert_allclose(together, alone, atol=1e-4)

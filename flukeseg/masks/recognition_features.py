@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from threading import local
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,7 +28,8 @@ ENCODER = "recognition_encoder.onnx"
 STAGES = ("stride 8", "stride 16", "stride 32")
 """Names of the encoder's outputs, 1×C×h×w."""
 
-_own = local()  # each thread's network, for one of OpenCV keeps what it computes
+_idle: list[Any] = []
+"""Networks that no thread uses now: one of OpenCV's keeps what it computes, so none is shared."""
 
 
 def crop_photo(coarse: PhotoProbability, box: Box, size: tuple[int, int]) -> np.ndarray:
@@ -93,11 +94,14 @@ def photo_features(crop: np.ndarray, view: np.ndarray) -> np.ndarray:
         view: of the same square, `CROP`×`CROP`×3, see `flukeseg.masks.recognition.view_component`.
     """
     image = np.moveaxis(crop.astype(np.float32) / 255, -1, 0)[None]
-    if not hasattr(_own, "encoder"):
-        _own.encoder = cv2.dnn.readNetFromONNX(np.frombuffer(_content(), np.uint8))
-    _own.encoder.setInput(image)
+    try:
+        encoder = _idle.pop()
+    except IndexError:
+        encoder = cv2.dnn.readNetFromONNX(np.frombuffer(_content(), np.uint8))
+    encoder.setInput(image)
     # copies: the next photo overwrites them
-    stages = [np.array(stage[0]) for stage in _own.encoder.forward(STAGES)]
+    stages = [np.array(stage[0]) for stage in encoder.forward(STAGES)]
+    _idle.append(encoder)
     found = []
     for stage in stages:
         side = stage.shape[-1]
