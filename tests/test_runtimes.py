@@ -299,7 +299,7 @@ def test_the_benchmark_measures_every_part(tmp_path, monkeypatch, tiny_runs, sha
     assert all(dice > 0.99 for dice in same.values())
     edges = [row["boundary_iou_05"] for row in report["quality"].values()]
     assert max(edges) - min(edges) < 0.02
-    assert list(report["stages"]) == ["load", "network", "mask", "encode", "write"]
+    assert list(report["stages"]) == ["load", "network", "again", "mask", "encode", "write"]
     assert sum(row["share"] for row in report["stages"].values()) == pytest.approx(1)
     assert report["end_to_end"]["default"]["photos a second"] > 0
     assert report["service"]["photos a second"] > 0
