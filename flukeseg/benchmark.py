@@ -21,7 +21,7 @@ from flukeseg.benchmarking.predicting import (
     compare_masks,
     compare_runs,
     compute,
-    gflop,
+    gflop_of_views,
     installed_runtimes,
     stage_seconds,
 )
@@ -113,7 +113,7 @@ def network(cfg: DictConfig, turns: int) -> Report:
     work = {name: partial(compute, segmenter, batch) for name, segmenter in runtimes.items()}
     plain = {f"product {name}": product for name, product in matrix_products().items()}
     times = take_turns({**work, **{name: do for name, (do, _) in plain.items()}}, turns)
-    amount = gflop(predictor)
+    amount = gflop_of_views(predictor)
     rows = {}
     for name in work:
         rows[name] = spread([seconds / photos for seconds in times[name]], "seconds a photo")

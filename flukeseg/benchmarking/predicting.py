@@ -10,10 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from flukeseg.benchmarking.timing import run_program
+from flukeseg.benchmarking.timing import gflop, run_program
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_photo
 from flukeseg.masks.metrics import dice, photo_metrics
@@ -33,14 +31,14 @@ from flukeseg.rendering import render
 STAGES = ("load", "network", "again", "mask", "encode", "write")
 
 COMPARED = (
-    ("torch float32", "torch", "32-true"),
-    ("torch bfloat16", "torch", "bf16-mixed"),
-    ("openvino float32", "openvino", "32-true"),
-    ("openvino bfloat16", "openvino", "bf16-mixed"),
-    ("onnx float32", "onnx", "32-true"),
-    ("GPU bfloat16", "torch", "bf16-mixed"),
+    ("torch float32", "torch", "32-true", "cpu"),
+    ("torch bfloat16", "torch", "bf16-mixed", "cpu"),
+    ("openvino float32", "openvino", "32-true", "cpu"),
+    ("openvino bfloat16", "openvino", "bf16-mixed", "cpu"),
+    ("onnx float32", "onnx", "32-true", "cpu"),
+    ("GPU bfloat16", "torch", "bf16-mixed", "cuda"),
 )
-"""Name, runtime and precision; the others are compared with the first."""
+"""Name, runtime, precision and device; the others are compared with the first."""
 
 EDGE_METRICS = ("dice", "boundary_iou_05", "assd", "trailing_mean")
 """Metrics that are sensitive to the edge, see `flukeseg.masks.metrics`."""
@@ -99,24 +97,20 @@ def compute(segmenter: Segmenter, images: np.ndarray) -> list[PhotoProbability]:
         return segmenter.predictor.see(images)
 
 
-def gflop(predictor: Predictor) -> float:
+def gflop_of_views(predictor: Predictor) -> float:
     """Return GFLOP (two for each multiply-add) of one photo: all networks and views."""
-    photo = torch.zeros(1, 3, *predictor.size)
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        for network in predictor.networks:
-            network(photo)
-    return len(predictor.views) * counter.get_total_flops() / 1e9
+    each = (gflop(network, 3, predictor.size) for network in predictor.networks)
+    return len(predictor.views) * sum(each)
 
 
 def installed_runtimes(settings: PredictionSettings) -> dict[str, Segmenter]:
     """Load a checkpoint by every runtime that is installed, and on a GPU if there is one."""
     found = {}
-    for name, runtime, precision in COMPARED:
+    for name, runtime, precision, device in COMPARED:
         try:
             choose_runtime(runtime, "torch")
         except InputError:
             continue
-        device = "cuda" if name.startswith("GPU") else "cpu"
         if device == "cpu" or has_gpu():
             own = replace(settings, runtime=runtime, precision=precision)
             found[name] = Segmenter(own, device)

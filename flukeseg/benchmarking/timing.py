@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from flukeseg.errors import InputError
 from flukeseg.model.precision import choose_precision, has_gpu
@@ -72,6 +74,13 @@ def wait_for(device: str | torch.device) -> None:
     """Wait until a GPU has computed what it was given; a processor is done already."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize()
+
+
+def gflop(network: nn.Module, channels: int, size: tuple[int, int]) -> float:
+    """Return GFLOP (two for each multiply-add) of a network for one photo of (height, width)."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(torch.zeros(1, channels, *size))
+    return counter.get_total_flops() / 1e9
 
 
 def matrix_products() -> dict[str, tuple[Work, float]]:

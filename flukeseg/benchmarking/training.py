@@ -11,9 +11,8 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.profilers import SimpleProfiler
-from torch.utils.flop_counter import FlopCounterMode
 
-from flukeseg.benchmarking.timing import spread, take_turns, wait_for
+from flukeseg.benchmarking.timing import gflop, spread, take_turns, wait_for
 from flukeseg.data.datamodule import FlukeDataModule
 from flukeseg.errors import InputError
 from flukeseg.model.losses import compute_loss
@@ -114,7 +113,7 @@ def step_seconds(
     data: FlukeDataModule,
     precision: str,
     steps: int,
-    accelerator: str = "cpu",
+    accelerator: str,
 ) -> dict[str, list[float]]:
     """Train for some steps, timed by Lightning's profiler, which waits for a GPU at each part.
 
@@ -162,10 +161,9 @@ def step_gflop(module: SegmentationModule, size: tuple[int, int]) -> float:
 
     Backward computes two products, for weights and for inputs, where forward computes one.
     """
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        module.eval().cpu()(torch.zeros(1, module.hparams["in_channels"], *size))
+    forward = gflop(module.eval().cpu(), module.hparams["in_channels"], size)
     module.train()  # Lightning would train it as it is
-    return 3 * counter.get_total_flops() / 1e9
+    return 3 * forward
 
 
 def compiled_steps(
