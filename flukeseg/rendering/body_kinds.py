@@ -1,4 +1,4 @@
-"""Draws one of the kinds of shapes that are no fluke: fins, backs, breaches, limbs, boats."""
+"""Draws one of the kinds of shapes that are no fluke: fins, backs, breaches, limbs, boats, ice."""
 
 from __future__ import annotations
 
@@ -114,13 +114,36 @@ def _draw_boat(rng: np.random.Generator) -> Body:
     return replace(make_body(parts, 2 / rng.uniform(4, 15), []), is_skin=False, colours=colours)
 
 
+def _draw_ice(rng: np.random.Generator) -> Body:
+    """A floe or a small berg: blocks that are whiter above than at the water."""
+    blue = np.array([-0.12, -0.02, 0.04]) * rng.uniform(0, 1.5)
+    tone = rng.uniform(0.6, 1.0) + blue
+    parts, colours = [], []
+    for _ in range(int(rng.integers(1, 5))):
+        middle, half = rng.uniform(-0.7, 0.7), rng.uniform(0.2, 0.8)
+        height = half * rng.uniform(0.05, 0.6)
+        x = np.linspace(-half, half, 40)
+        top = height * np.clip(0.7 + 0.5 * line_noise(rng, 40, rng.uniform(1, 4), 2), 0.05, 2)
+        top *= np.clip((half - np.abs(x)) / (rng.uniform(0.02, 0.5) * half), 0, 1)
+        for step, share in enumerate((1.0, rng.uniform(0.2, 0.7))):
+            face = np.stack([middle + x, -top * share - 0.02 * step * line_noise(rng, 40, 9)], 1)
+            parts.append(close_below(face))
+            colours.append(tone + (2 * blue - rng.uniform(0, 0.18)) * step)
+    return replace(
+        make_body(parts, 2 / rng.uniform(1, 15), []),
+        is_skin=False,
+        colours=tuple(np.clip(colour, 0, 1).astype(np.float32) for colour in colours),
+    )
+
+
 KINDS: tuple[tuple[Callable[[np.random.Generator], Body], float], ...] = (
-    (draw_dolphin, 0.26),
+    (draw_dolphin, 0.25),
     (draw_killer_whale, 0.17),
     (draw_surfacing, 0.21),
-    (_draw_back, 0.14),
-    (_draw_breach, 0.10),
+    (_draw_back, 0.13),
+    (_draw_breach, 0.09),
     (_draw_pectoral_fins, 0.07),
     (_draw_boat, 0.05),
+    (_draw_ice, 0.03),
 )
 """Functions that draw a kind of shape, and the share of each."""

@@ -1,4 +1,4 @@
-"""Pictures of what is not a fluke, from a seed: fins, backs, breaches and boats at sea."""
+"""Pictures of what is not a fluke, from a seed: fins, backs, breaches, boats and ice at sea."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from flukeseg.rendering.body_kinds import draw_body
 from flukeseg.rendering.body_painting import paint_body
 from flukeseg.rendering.camera import photograph
+from flukeseg.rendering.distractors import paint_distractors
 from flukeseg.rendering.frame import Frame
 from flukeseg.rendering.layout import FRAMING, draw_frame, move_along_water
 from flukeseg.rendering.mount import draw_mount
@@ -30,7 +31,7 @@ def render_not_fluke(
     Its mask is empty. The same seed and size give the same bytes in every process, and another size
     the same scene, as in `flukeseg.rendering.render`; `framing` is as there.
     """
-    cast, crop, tint, swell, far, lamp, wet, lens = np.random.default_rng(seed).spawn(8)
+    cast, crop, tint, swell, far, lamp, wet, lens, near = np.random.default_rng(seed).spawn(9)
     body = draw_body(cast)
     mount = draw_mount(lens)
     frame = draw_frame(crop, body.box, mount, size, framing)
@@ -39,6 +40,7 @@ def render_not_fluke(
     places = [(body, frame)]
     for _ in range(int(cast.choice(3, p=COMPANY))):
         places.append((draw_body(cast), _draw_frame_near(crop, frame)))
+    paint_distractors(near, frame, around.image, empty=True)
     for who, where in sorted(places, key=lambda place: place[1].contact[1]):  # the distant first
         paint_body(wet, who, where, around)
     photo, _ = photograph(lens, around.image, mount, frame.slope, frame.aspect)

@@ -37,14 +37,23 @@ class Skin:
 
 
 KINDS = {
-    "humpback": {"black": 0.27, "dark": 0.16, "outer": 0.23, "white": 0.27, "grey": 0.07},
+    "humpback": {
+        "black": 0.27,
+        "dark": 0.16,
+        "outer": 0.23,
+        "white": 0.21,
+        "bare": 0.06,
+        "grey": 0.07,
+    },
     "sperm": {"black": 1.0},
     "blue": {"grey": 1.0},
     "grey": {"grey": 0.75, "dark": 0.25},
     "right": {"black": 0.93, "dark": 0.07},
     "killer": {"white": 0.85, "black": 0.15},  # pale below, dark above
 }
-"""Shares of the kinds of skin of each species; a humpback's are those of its catalogues."""
+"""Shares of the kinds of skin of each species; a humpback's are those of its catalogues.
+
+`bare` is white to the peduncle, with hardly a dark edge: in the sun it is as bright as foam."""
 
 CRUSTED = ("humpback", "grey")
 """Species with barnacles on their flukes."""
@@ -55,13 +64,16 @@ def draw_skin(rng: np.random.Generator, species: str) -> Skin:
     kinds = KINDS[species]
     kind = rng.choice(list(kinds), p=list(kinds.values()))
     mottled = species == "grey"
-    level = {"black": -4.0, "dark": -1.7, "outer": -0.2, "white": 1.9, "grey": 0.2}[str(kind)]
+    level = {"black": -4.0, "dark": -1.7, "outer": -0.2, "white": 1.9, "bare": 4.0, "grey": 0.2}[
+        str(kind)
+    ]
     dark = rng.uniform(0.02, 0.16) + rng.normal(0, 0.012, 3) + np.array([-0.008, 0, 0.012])
     pale = rng.uniform(0.4 if kind == "outer" else 0.6, 0.97) + np.array(
         [0.02, 0.0, -0.02]
     ) * rng.uniform(-1, 2)
     if kind == "grey":
         dark, pale = dark + rng.uniform(0.05, 0.2), pale * rng.uniform(0.5, 0.8)
+    bare = kind == "bare"
     return Skin(
         seed=int(rng.integers(2**31)),
         dark=np.clip(dark, 0.01, 1).astype(np.float32),
@@ -71,11 +83,11 @@ def draw_skin(rng: np.random.Generator, species: str) -> Skin:
         backward=float(rng.normal(0.1, 0.5)),
         ragged=float(rng.uniform(0.4, 1.3)),
         soft=float(np.exp(rng.uniform(np.log(0.15), np.log(3.0)))),
-        border=float(rng.uniform(0.01, 0.09)),
+        border=float(rng.uniform(0.01, 0.09) * (0.3 if bare else 1)),
         fading=float(max(rng.uniform(-0.3, 0.6), 0)),
         cloudiness=float(rng.uniform(0.05, 0.4)),
         mottle=float(max(rng.normal(0.5 if mottled else -0.02, 0.14), 0)),
-        keel=float(rng.uniform(-1, 1.5)),
+        keel=float(rng.uniform(-1, 1.5) + (2 if bare else 0)),
         lead=float(rng.uniform(-0.02, 0.09)),
         speckle=float(max(rng.normal(0.3, 0.8), 0)),
         film=float(rng.uniform(0.25, 0.85) if rng.uniform() < 0.14 else 0),

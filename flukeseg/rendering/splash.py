@@ -19,6 +19,7 @@ from flukeseg.rendering.noise import (
 
 LINE = 1024  # samples along the water's level, over SPAN
 SPAN = 3.0  # frame widths, enough for any tilt of the horizon
+CALM = 0.12  # share of animals whose reflection is as high as they are, as on a calm sea
 
 
 @dataclass(frozen=True)
@@ -180,20 +181,23 @@ def paint_reflection(
 ) -> None:
     """Paint the reflection of the whale (`image` where `alpha` is 1) on the water, in place."""
     depth = frame.level[1] - spread_along(wake.line, frame.level[0])
-    fade = np.exp(-np.maximum(depth, 0) / np.float32(width * rng.uniform(0.04, 0.3)))
+    calm = rng.uniform() < CALM
+    reach = rng.uniform(0.6, 2.5) if calm else rng.uniform(0.04, 0.3)
+    fade = np.exp(-np.maximum(depth, 0) / np.float32(width * reach))
     rows = np.flatnonzero(((depth > 0) & (fade > 0.02)).any(1))
     if not len(rows):
         return
     band = slice(rows[0], rows[-1] + 1)
     depth, fade, relief = depth[band], fade[band], relief[band]
     # a rough sea stretches and breaks up the reflection
-    back = depth * np.float32(rng.uniform(2.0, 2.6))
-    back += relief * (np.maximum(depth, 0) + np.float32(0.01)) * np.float32(rng.uniform(0.1, 0.5))
+    back = depth * np.float32(rng.uniform(2.0, 2.2 if calm else 2.6))
+    broken = rng.uniform(0.02, 0.2) if calm else rng.uniform(0.1, 0.5)
+    back += relief * (np.maximum(depth, 0) + np.float32(0.01)) * np.float32(broken)
     sx, sy = frame.scale
     sin, cos = np.float32(np.sin(frame.slope)), np.float32(np.cos(frame.slope))
     x, y = (g[band] for g in frame.grid)
     map_x = (x + back * sin) * np.float32(sx) - np.float32(0.5)
     map_y = (y - back * cos) * np.float32(sy) - np.float32(0.5)
     seen = cv2.remap(alpha, map_x, map_y, cv2.INTER_LINEAR)
-    weight = seen * fade * (depth > 0) * np.float32(rng.uniform(0.1, 0.85))
+    weight = seen * fade * (depth > 0) * np.float32(rng.uniform(0.5 if calm else 0.1, 0.85))
     blend_over(image[band], cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR), weight)
