@@ -260,12 +260,13 @@ def test_a_run_that_is_resumed_runs_nothing(here, capsys, shared_pairs):
     last.unlink()  # it may be a link to the best one
     state = next(s for k, s in content["callbacks"].items() if "best_k_models" in s)
     outside = Path.cwd().parent / "outside/text"
-    named = f"{state['dirpath']}/{os.path.relpath(outside, state['dirpath'])}"
-    state |= {"best_k_models": {named: torch.tensor(0.0)}, "kth_best_model_path": named}
-    torch.save(content, last)
-    assert "names files outside its folder" in run_refused(
-        capsys, train, *options, "trainer.max_epochs=2", "ckpt_path=last"
-    )
+    above = f"{state['dirpath']}/{os.path.relpath(outside, state['dirpath'])}"
+    for named in (above, f"local://{outside}", f"simplecache::file://{outside}"):
+        state |= {"best_k_models": {named: torch.tensor(0.0)}, "kth_best_model_path": named}
+        torch.save(content, last)
+        assert "names files outside its folder" in run_refused(
+            capsys, train, *options, "trainer.max_epochs=2", "ckpt_path=last"
+        )
     torch.save(content | {"loops": Payload()}, last)
     with pytest.raises((SystemExit, Exception)):
         run_job(train, *options, "trainer.max_epochs=2", "ckpt_path=last")

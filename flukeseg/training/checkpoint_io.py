@@ -33,6 +33,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         with atomic_write(Path(path), sync=True) as partial:
             partial.write_bytes(content.getbuffer())
 
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a file; Lightning 2.6 would remove folders too, and what lies at an address."""
+        Path(path).unlink(missing_ok=True)
+
     def load_checkpoint(
         self,
         path: str | Path,
