@@ -41,7 +41,7 @@ from flukeseg.training.small_networks.recognition_fit import (
     calibrate,
     fit_look,
 )
-from flukeseg.training.small_networks.recognition_samples import Samples
+from flukeseg.training.small_networks.recognition_samples import STORED, WIDER, Samples, cut_view
 
 SIZE = (96, 192)
 
@@ -217,6 +217,21 @@ def test_a_view_shows_where_the_photo_ends():
     assert inside[-1].all()
     assert (probability == 0.25 * inside).all()
     assert component.sum() == pytest.approx(10 * 20 * (SIDE / (1.2 * 20)) ** 2, rel=0.1)
+
+
+def test_what_is_fitted_is_what_is_seen():
+    """Both are cut at whole pixels, so they differ by chance, but not on average."""
+    rng, apart = np.random.default_rng(0), []
+    for width, height in rng.integers(20, 200, (30, 2)).tolist():
+        mask = np.zeros((400, 400), np.uint8)
+        Box(*rng.integers(0, 200, 2).tolist(), width, height).cut(mask)[:] = 1
+        sure = mask.astype(np.float32)
+        box = tight_box(mask)
+        fitted = cut_view(view_component(mask, 1, sure, box, STORED, WIDER))[..., 0]
+        own = view(mask, sure)[..., 0]
+        middles = [np.average(np.mgrid[:SIDE, :SIDE], (1, 2), [one, one]) for one in (fitted, own)]
+        apart.append([*(middles[0] - middles[1]), np.sqrt(fitted.sum() / own.sum()) - 1])
+    assert np.mean(apart, 0) == pytest.approx([0, 0, 0], abs=0.15)
 
 
 def test_calibration_finds_factors_and_offset():

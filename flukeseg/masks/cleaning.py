@@ -88,6 +88,11 @@ def clean(mask: np.ndarray, cleaning: Cleaning) -> Cleaned:
     return Cleaned(labels, tuple(int(area) for area in areas[kept]), int(areas.sum()) - total)
 
 
+def largest_component(mask: np.ndarray) -> np.ndarray:
+    """Return the largest component of a mask; both are H×W uint8, 0 or 1."""
+    return (clean(mask, COMPONENTS).labels == 1).astype(np.uint8)
+
+
 def _filled(mask: np.ndarray, share: float) -> np.ndarray:
     """Fill holes up to a share of the mask's area. Holes are 4-connected."""
     height, width = mask.shape

@@ -21,6 +21,7 @@ from flukeseg.anatomy.anatomy import Anatomy, find_anatomy
 from flukeseg.evaluation.anatomy.alignment_spread import print_spread
 from flukeseg.evaluation.anatomy.keypoint_figures import Figures, compare, pose_of, print_figures
 from flukeseg.images.reading import find_photos, read_mask, read_photo
+from flukeseg.masks.cleaning import largest_component
 from flukeseg.prediction.segmenter import Segmenter
 from flukeseg.rendering import Rendering, render
 from flukeseg.rendering.visible_edge import belongs_to
@@ -39,21 +40,13 @@ def rendered(count: int, seed: int, size: tuple[int, int], predict: Predictor) -
         while len(figures) < count:
             picture = render((seed, 0xA7A7, number), size)
             number += 1
-            fluke = largest(picture.mask)
+            fluke = largest_component(picture.mask)
             if cv2.boundingRect(fluke)[2] < NARROWEST:
                 continue
             pose, truth, edge = _truth(picture, fluke)
             figures.append(compare(pose, predict(picture.image, fluke), truth, edge))
             bar.update()
     return figures
-
-
-def largest(mask: np.ndarray) -> np.ndarray:
-    """The largest component of a mask H×W uint8 0 or 1."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    stats[0, cv2.CC_STAT_AREA] = 0
-    label = int(stats[:, cv2.CC_STAT_AREA].argmax())
-    return (labels == label).astype(np.uint8) if label else np.zeros_like(mask)
 
 
 def _truth(picture: Rendering, fluke: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
@@ -86,7 +79,7 @@ def labelled(folder: Path, predict: Predictor) -> dict[str, np.ndarray]:
             continue
         truth = marks[path.stem].reshape(3, 2)
         mask = read_mask(folder / "masks" / f"{path.stem}.png")
-        anatomy = predict(read_photo(path), largest(mask))
+        anatomy = predict(read_photo(path), largest_component(mask))
         given = np.array([point.xy for point in anatomy.keypoints.values()])
         span = np.hypot(*(truth[2] - truth[0]))
         errors[path.stem] = np.hypot(*(given - truth).T) / span * 100

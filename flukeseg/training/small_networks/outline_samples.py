@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from flukeseg.anatomy.contour import arc_length, on_frame, points_at, subpixel_outline
 from flukeseg.anatomy.outline_network import FINE, POINTS, SMOOTHING, features, resample, smooth
+from flukeseg.masks.cleaning import largest_component
 from flukeseg.rendering import Rendering, render
 from flukeseg.rendering.visible_edge import belongs_to
 
@@ -41,12 +42,10 @@ def draw_sample(seed: tuple[int, ...]) -> Sample | None:
     picture = render(seed, (height, width), WITHOUT)
     if len(picture.keypoints) != 1:
         return None
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(picture.mask, connectivity=8)
-    stats[0, cv2.CC_STAT_AREA] = 0
-    label = int(stats[:, cv2.CC_STAT_AREA].argmax())
-    if stats[label, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max() < NARROWEST:
+    fluke = largest_component(picture.mask)
+    if max(cv2.boundingRect(fluke)[2:]) < NARROWEST:
         return None
-    return _sample(picture, (labels == label).astype(np.uint8))
+    return _sample(picture, fluke)
 
 
 def _sample(picture: Rendering, fluke: np.ndarray) -> Sample:

@@ -127,14 +127,17 @@ def cut_view(
     turn = np.eye(2) if turn is None else turn
     y, x = np.nonzero(view[..., 0] > 0.5)
     # of a component that is only a few pixels thin, all of the view
-    points = turn @ (np.stack([x, y]) if len(x) else np.array([[0, STORED], [0, STORED]]))
-    low, high = points.min(1), points.max(1)
+    centres = np.stack([x, y]) + 0.5 if len(x) else np.array([[0, STORED], [0, STORED]])
+    points, half = turn @ centres, np.abs(turn).sum(1) / 2  # of a pixel's width and height
+    low, high = points.min(1) - half, points.max(1) + half
     reach = REACH * (1 if rng is None else np.exp(rng.normal(0, 0.04)))
     scale = SIDE / (reach * max(float((high - low).max()), 4.0))
     middle = (low + high) / 2
     if rng is not None:
         middle = middle + rng.normal(0, 0.01, 2) * (high - low)
-    matrix = np.column_stack([scale * turn, SIDE / 2 - scale * middle])
+    # OpenCV counts from the centre of the first pixel
+    shift = SIDE / 2 - 0.5 + scale * (turn @ [0.5, 0.5] - middle)
+    matrix = np.column_stack([scale * turn, shift])
     seen = cv2.warpAffine(view, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
     return seen.clip(0, 1)
 
