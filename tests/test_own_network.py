@@ -15,6 +15,8 @@ from flukeseg.errors import InputError
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_module, load_predictor
 from flukeseg.model.module import SegmentationModule
+from flukeseg.model.network import FlukeNetwork
+from flukeseg.model.weights import IMAGENET
 from flukeseg.rendering import render
 
 NETWORK = """
@@ -128,6 +130,10 @@ def test_weights_options_and_size_come_from_the_checkpoint(here, tiny_runs):
     path = find_checkpoint("run")
     module = load_module(path, ["lab_networks.Small"])
     assert module.network.unet.head.weight.shape == (1, 6, 1, 1)
+    # of ImageNet, whatever the encoder is that takes no part
+    other = FlukeNetwork("tf_efficientnet_lite0", own=torch.nn.Identity)
+    assert other.mean.flatten().tolist() == pytest.approx(IMAGENET[0])
+    assert module.network.std.flatten().tolist() == pytest.approx(IMAGENET[1])
     own = type(module.network.unet)
     assert load_module(path, [own]).size == (32, 64)
     both = load_predictor([path, find_checkpoint(tiny_runs[0])], classes=[own])

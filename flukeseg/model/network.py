@@ -16,7 +16,7 @@ from flukeseg.errors import InputError, require_int
 from flukeseg.model.architectures import build_architecture, build_own
 from flukeseg.model.layers.depthwise import train_faster
 from flukeseg.model.layers.skipping import skip_rather_than_stride
-from flukeseg.model.weights import load_encoder_weights, normalisation
+from flukeseg.model.weights import IMAGENET, load_encoder_weights, normalisation
 
 ALIASES = {"seresnet34": "legacy_seresnet34"}
 """The reference's encoder: the port of its Keras weights; timm's own seresnet34 has none."""
@@ -63,25 +63,25 @@ class FlukeNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels = require_int("model.in_channels", in_channels, least=3, most=4)
-        name = resolve_encoder(encoder)
         # of any architecture: checkpoints have had this name since all were U-Nets
         if own is not None:
             self.unet, self.description = build_own(own, own_options or {}), own.__qualname__
             stated = getattr(self.unet, "stride", 1)
             step = stated if isinstance(stated, int) else 1  # a convolution has one for each side
-            encoder_weights = None
+            mean, std = IMAGENET
         else:
+            name = resolve_encoder(encoder)
             self.unet = build_architecture(architecture, name, decoder or {}, in_channels)
             self.description = f"{architecture} with {encoder}"
             step = int(self.unet.encoder.output_stride)
-        if encoder_weights is not None:
-            load_encoder_weights(self.unet.encoder, name, encoder_weights)
+            if encoder_weights is not None:
+                load_encoder_weights(self.unet.encoder, name, encoder_weights)
+            mean, std = normalisation(name, encoder_weights)
         for module in self.unet.modules():
             skip_rather_than_stride(module)
             train_faster(module)
         # the patches of some transformers do not divide 32
         self.stride = STRIDE if STRIDE % step == 0 else step
-        mean, std = normalisation(name, encoder_weights)
         mask = in_channels - 3
         self.register_buffer("mean", torch.tensor([*mean, *mask * [0.0]]).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor([*std, *mask * [1.0]]).view(1, -1, 1, 1))

@@ -107,6 +107,10 @@ def widened(given: Tensor, own: Tensor, value: float) -> Tensor | None:
     return torch.cat([given, given.new_full((len(given), 1, *given.shape[2:]), value)], dim=1)
 
 
+IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+"""Mean and standard deviation of each channel of ImageNet's photos, RGB in 0..1."""
+
+
 def normalisation(name: str, weights: str | None) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of each channel, of RGB in 0..1, for an encoder's weights.
 
@@ -116,12 +120,11 @@ def normalisation(name: str, weights: str | None) -> tuple[list[float], list[flo
     Raises:
         InputError: the hub is not available.
     """
-    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     if name.startswith("tu-"):
         cfg = timm.get_pretrained_cfg(name[3:])
-        return (list(cfg.mean), list(cfg.std)) if cfg is not None else (mean, std)
+        return (list(cfg.mean), list(cfg.std)) if cfg is not None else IMAGENET
     if weights != "imagenet":
-        return mean, std
+        return IMAGENET
     with _hub(name):
         settings = smp.encoders.get_preprocessing_params(name)
     white = settings["input_range"][1]
