@@ -288,6 +288,15 @@ def test_expected_dice_rises_with_confidence(points):
     assert expected.max() <= dice.max() + 1e-12
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 1)), min_size=1), st.randoms())
+def test_a_fit_does_not_depend_on_the_order_of_equal_confidences(points, random):
+    confidence, dice = np.array(points).T
+    shuffled = random.sample(points, len(points))
+    other = fit_confidence(*np.array(shuffled).T)
+    assert np.array(fit_confidence(confidence, dice)) == pytest.approx(np.array(other))
+    assert len({at for at, _ in other}) == len(other)  # one Dice for each confidence
+
+
 def test_a_threshold_is_worth_what_it_gives_others():
     """Fold 0 is best at 0.3 and fold 1 at 0.7: chosen on the other, each choice does harm."""
     dice = np.array([[0.9, 0.8, 0.6], [0.6, 0.8, 0.9]])

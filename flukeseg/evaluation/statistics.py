@@ -159,12 +159,13 @@ def calibrate(rows: Rows) -> dict[str, Any] | None:
 
 def fit_confidence(confidence: np.ndarray, dice: np.ndarray) -> list[tuple[float, float]]:
     """Fit Dice as a non-decreasing function of confidence; return both ends of each step."""
-    order = np.argsort(confidence, kind="stable")
-    fit = isotonic_regression(dice[order])
+    # photos of equal confidence are one point, whatever their order
+    confidence, group, count = np.unique(confidence, return_inverse=True, return_counts=True)
+    fit = isotonic_regression(np.bincount(group, dice) / count, weights=count)
     points = []
     for start, end in zip(fit.blocks[:-1], fit.blocks[1:], strict=True):
         value = float(fit.x[start])
-        ends = {float(confidence[order[start]]), float(confidence[order[end - 1]])}
+        ends = {float(confidence[start]), float(confidence[end - 1])}
         points += [(at, value) for at in sorted(ends)]
     return points
 
