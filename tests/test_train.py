@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import EXPERIMENTS, ROOT, SIZE, TINY, read_metrics, write_pairs
+from conftest import EXPERIMENTS, ROOT, SIZE, TINY, read_metrics, write_pairs, write_rgb
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -21,6 +21,7 @@ from flukeseg.data.pair_folder import FolderDataModule
 from flukeseg.model.losses import BCEDiceLoss
 from flukeseg.model.module import SegmentationModule
 from flukeseg.model.precision import choose_precision
+from flukeseg.training.callbacks import ResumableEpochs
 from flukeseg.training.run_folder import run_dir
 from flukeseg.training.trainer import quiet_lightning
 
@@ -195,6 +196,42 @@ def test_the_average_is_what_is_judged(run_train, shared_pairs):
 
 def test_a_trial_run_is_no_error(run_train, shared_pairs):
     run_train(*folder_data(shared_pairs), *TINY, "name=trial", "+trainer.fast_dev_run=true")
+
+
+def test_a_trial_run_may_see_no_fluke(run_train, tmp_path):
+    first, *others = write_pairs(tmp_path / "pairs", 4)
+    write_rgb(next((tmp_path / "pairs/masks").glob(f"{first}.*")), np.zeros((*SIZE, 3), np.uint8))
+    (tmp_path / "pairs/val.txt").write_text(f"{first}\n{others[0]}\n")
+    run_train(*folder_data(tmp_path / "pairs"), *TINY, "name=trial", "data.batch_size=1",
+              "+trainer.fast_dev_run=true")  # fmt: skip
+
+
+def test_without_patience_it_trains_until_an_epoch_gains_nothing(run_train, shared_pairs):
+    run_train(*folder_data(shared_pairs), *TINY, "name=impatient", "trainer.max_epochs=9",
+              "callbacks.early_stopping.patience=0", "model.optimizer.lr=1e-12")  # fmt: skip
+    assert 1 <= len(read_metrics(the_run("impatient"))) < 9
+
+
+class Draws(pl.Callback):
+    """Keeps a random number of each batch."""
+
+    def __init__(self):
+        self.drawn = []
+
+    def on_train_batch_end(self, *_):
+        self.drawn.append(float(torch.rand(())))
+
+
+def test_each_part_of_a_step_has_random_numbers_of_its_own(shared_pairs):
+    data = FolderDataModule(shared_pairs, val_count=4, size=(32, 64), batch_size=2, num_workers=0)
+    module, drawn = SegmentationModule(encoder="test_resnet", encoder_weights=None), Draws()
+    with quiet_lightning():
+        pl.Trainer(
+            callbacks=[ResumableEpochs(1), drawn], accumulate_grad_batches=2, max_epochs=2,
+            logger=False, enable_checkpointing=False, accelerator="cpu", limit_val_batches=0,
+        ).fit(module, data)  # fmt: skip
+    assert len(drawn.drawn) > 4
+    assert len(set(drawn.drawn)) == len(drawn.drawn)
 
 
 def test_runs_that_start_together_do_not_share_a_folder(tmp_path, monkeypatch):

@@ -195,7 +195,8 @@ class SegmentationModule(pl.LightningModule):
         if self.trainer.state.fn != TrainerFn.FITTING or self.trainer.sanity_checking:
             return
         scheduler = self.lr_schedulers()
-        if isinstance(scheduler, ReduceLROnPlateau):
+        # there is none where only the first batches are looked at, and hold no fluke
+        if isinstance(scheduler, ReduceLROnPlateau) and "score" in scores:
             scheduler.step(scores["score"])
 
     def on_test_epoch_end(self) -> None:

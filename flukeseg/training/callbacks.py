@@ -25,7 +25,7 @@ class EarlyStop(EarlyStopping):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Stop at once if patience had run out."""
-        if self.wait_count >= self.patience:
+        if self.wait_count >= max(self.patience, 1):
             trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -35,12 +35,13 @@ class EarlyStop(EarlyStopping):
             InputError: the metric is not one of those that were computed.
         """
         known = trainer.callback_metrics
-        if self.monitor not in known and any(name.startswith("val/") for name in known):
+        if self.monitor not in known and "val/score" in known:
             raise InputError(
                 f"callbacks.early_stopping.monitor={self.monitor} is not one of "
                 f"{', '.join(sorted(known))}"
             )
-        super().on_train_epoch_end(trainer, module)
+        if self.monitor in known:  # not where the photos that are looked at hold no fluke
+            super().on_train_epoch_end(trainer, module)
 
 
 class ResumableEpochs(pl.Callback):
@@ -63,9 +64,12 @@ class ResumableEpochs(pl.Callback):
         progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
         trainer.datamodule.first_epoch = progress["processed"]
 
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Seed torch, for encoders with dropout, by run, step and process."""
-        torch.manual_seed(seed_of(self.seed, trainer.global_step, trainer.global_rank))
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed torch, for encoders with dropout, by run, step, process and part of the step."""
+        part = batch_idx % trainer.accumulate_grad_batches
+        torch.manual_seed(seed_of(self.seed, trainer.global_step, trainer.global_rank, part))
 
 
 class FreezeEncoder(pl.Callback):
@@ -126,6 +130,8 @@ class PhotoSheets(pl.Callback):
         """Draw the sheet where this epoch is the best so far."""
         if trainer.sanity_checking:
             return
+        if "val/score" not in trainer.callback_metrics:
+            return  # only the first batches are looked at, and hold no fluke
         self._gather(trainer)
         score = float(trainer.callback_metrics["val/score"])
         if score > self.best or trainer.state.fn == TrainerFn.VALIDATING:
