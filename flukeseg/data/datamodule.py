@@ -142,10 +142,13 @@ class FlukeDataModule(pl.LightningDataModule):
                 f"{len(dataset)} photos are too few for {ranks} devices: lower trainer.devices, or "
                 "raise data.val_count where they are for validation"
             )
-        height, width = self.size
         batch_size = self._batch_size()
+        sizes = [self.size] if self.start is None else [self.size, *self.start.sizes]
+        pixels = max(height * width for height, width in sizes)
         # a sample is a photo and a mask, in floats
-        workers = workers_that_fit(self.num_workers, batch_size * 4 * height * width * 4)
+        workers = workers_that_fit(
+            self.num_workers, batch_size * (self.in_channels + 1) * pixels * 4
+        )
         return WatchedLoader(
             dataset,
             batch_size=batch_size,

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from flukeseg import rendering
@@ -145,6 +146,7 @@ def _key(source: RenderedFlukes) -> str:
     """Return digits that stand for a source's pictures."""
     asked = {
         "renderer": _renderer(),
+        "drawn by": [cv2.__version__, np.__version__],
         "seed": source.seed,
         "epoch": source.count,
         "without": sorted(source.without),
@@ -157,8 +159,8 @@ def _key(source: RenderedFlukes) -> str:
 
 @cache
 def _renderer() -> str:
-    """Return a digest of the code that draws, as far as it is flukeseg's."""
+    """Return a digest of the code that chooses and draws, as far as it is flukeseg's."""
     digest = hashlib.sha256()
-    for path in sorted(Path(rendering.__file__).parent.glob("*.py")):
+    for path in [Path(__file__), *sorted(Path(rendering.__file__).parent.glob("*.py"))]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -32,6 +32,11 @@ class StartSize:
         then = tuple(require_size("data.start.then", size) for size in self.then)
         object.__setattr__(self, "then", then)
 
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """All sizes that are named."""
+        return (self.size, *self.then)
+
     def at(self, epoch: int) -> tuple[int, int] | None:
         """Return the size of an epoch; None is the full size."""
         if epoch < self.epochs:

@@ -18,6 +18,9 @@ from flukeseg.masks.drawing import OUTLINE, draw_outline
 
 T = TypeVar("T")
 
+CAPTION_LINE = 18
+"""Height in pixels of a caption's line."""
+
 TRUTH = (0, 255, 0)
 """RGB of a true outline: most colour-blind readers can tell it from a prediction's magenta."""
 
@@ -79,10 +82,6 @@ def draw_sheet(rows: Mapping[str, Sequence[Cell]], path: Path) -> None:
         partial.write_bytes(encode(np.vstack(sheet)))
 
 
-CAPTION_LINE = 18
-"""Height in pixels of a line below a photo."""
-
-
 def draw_gallery(cells: Sequence[Cell], columns: int = 6) -> np.ndarray:
     """Arrange photos of any size on white, with captions of one or more lines below.
 
@@ -130,7 +129,7 @@ def _enlarge(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def _captioned(photo: np.ndarray, caption: str) -> np.ndarray:
-    strip = np.zeros((18, photo.shape[1], 3), np.uint8)
+    strip = np.zeros((CAPTION_LINE, photo.shape[1], 3), np.uint8)
     _write_caption(strip, caption, 255)
     return np.vstack([strip, photo])
 

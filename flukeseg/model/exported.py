@@ -223,7 +223,7 @@ def _versions() -> list[str]:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             found.append(package)
-    code = [digest_file(file) for file in sorted((PACKAGE / "model").glob("*.py"))]
+    code = [digest_file(file) for file in sorted((PACKAGE / "model").rglob("*.py"))]
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
     machine = [platform.machine(), platform.processor(), limit, *sorted(processor_flags())]
     return [*found, *code, *machine]

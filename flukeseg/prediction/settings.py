@@ -40,7 +40,8 @@ class PredictionSettings:
         runtime: what computes the networks, see `flukeseg.model.runtimes.choose_runtime`.
         precision: of the networks; `auto` is bf16 where that is faster.
         batch_size: photos computed together.
-        num_workers: processes that load photos; None is half the processors, at most 8.
+        num_workers: processes that load photos, or threads with another runtime than torch; None
+            is half the processors, at most 8.
         max_pixels: photos with more are not read.
         networks: classes of networks of one's own that checkpoints may name, see `load_module`.
 
