@@ -35,13 +35,15 @@ def atomic_write(path: Path, partial: Path | None = None, sync: bool = False) ->
             with partial.open("r+b") as file:
                 os.fsync(file.fileno())
         partial.replace(path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):  # half a file is of no use, and takes room
             partial.unlink(missing_ok=True)
-        raise InputError(
-            f"{path} cannot be written ({error.strerror or error}); what was written before is "
-            "kept: make room or allow writing there, then start again"
-        ) from error
+        if isinstance(error, OSError):
+            raise InputError(
+                f"{path} cannot be written ({error.strerror or error}); what was written before "
+                "is kept: make room or allow writing there, then start again"
+            ) from error
+        raise
 
 
 @contextmanager
