@@ -6,8 +6,11 @@ import importlib.util
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
@@ -15,6 +18,7 @@ from omegaconf import OmegaConf
 
 from flukeseg.command_line import quote_text
 from flukeseg.installation import CONF
+from flukeseg.rendering.__main__ import main as draw_sheet
 
 JOBS = {
     "train": (), "predict": ("source", "output"), "evaluate": ("output",), "export": ("format",),
@@ -126,3 +130,17 @@ def test_readme_shows_every_room():
     shown = set(re.findall(r"^  (\w+)/ ", text, re.MULTILINE))
     rooms = {p.parent.name for p in (ROOT / "flukeseg").glob("*/__init__.py")}
     assert shown == rooms
+
+
+def test_readme_shows_what_its_command_draws(tmp_path, monkeypatch):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (options,) = re.findall(r"python -m flukeseg\.rendering (.+)`", text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["rendering", *shlex.split(options)])
+    draw_sheet()
+    drawn, shown = (
+        cv2.imread(path).astype(np.float32)
+        for path in ("sheet.jpg", str(ROOT / "notebooks/rendered_flukes.jpg"))
+    )
+    # other versions of OpenCV draw and compress a little differently
+    assert np.abs(drawn - shown).mean() < 4
