@@ -251,6 +251,7 @@ def test_wildbook_takes_no_encounter_without_date_and_place(
     with pytest.raises(InputError, match=sentence):
         fill(table, Predictions(predicted))
     assert not list(tmp_path.rglob("encounters.csv"))
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_wildbook_names_have_letters_digits_periods_and_spaces_alone():
