@@ -85,6 +85,7 @@ def check_arguments(job: str, arguments: Sequence[str]) -> None:
         write = f"{name}={value}" if len(name) > 1 else "NAME=VALUE"
         raise InputError(f"{flags[0]} is not an option; write {write}")
     command = Command(job, [*known.overrides, *unknown])
+    empty = [option for option in command.options if re.fullmatch(r"[^~=][^=]*=", option)]
     for option in command.options:
         key, equals, value = option.lstrip("+").partition("=")
         if equals and not key:
@@ -95,6 +96,8 @@ def check_arguments(job: str, arguments: Sequence[str]) -> None:
             check_experiment(job, value, command)
         elif key.isidentifier() and not is_group(key) and not is_read(key, command):
             raise InputError(f"nothing reads the option {key}; {instead_of(key, value, command)}")
+    if empty:  # a variable of the shell that is not set, say
+        raise InputError(f"{empty[0]} has no value; write {empty[0]}VALUE, or {empty[0]}null")
 
 
 def _flags_first(arguments: Sequence[str]) -> list[str]:

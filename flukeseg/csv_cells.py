@@ -27,6 +27,11 @@ def unescape_cell(value: str) -> str:
     return value[1:] if value.startswith("'") and _FORMULA.match(value) else value
 
 
+def restore_bytes(value: str) -> str:
+    """Return a name whose bytes that are no UTF-8 were written as `\\udc..`, as it is on disk."""
+    return re.sub(r"\\udc([89a-f][0-9a-f])", lambda code: chr(0xDC00 + int(code[1], 16)), value)
+
+
 def escape_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row as it is written."""
     return {column: escape_cell(value) for column, value in row.items()}

@@ -26,6 +26,17 @@ def require_int(key: str, value: Any, least: int = 1, most: int | None = None) -
     raise InputError(f"{key}={value} must be a whole number {bound}")
 
 
+def require_bool(key: str, value: Any) -> bool:
+    """Return a truth value that an option gave; Hydra reads `no` and `off` as texts.
+
+    Raises:
+        InputError: it is neither true nor false.
+    """
+    if isinstance(value, bool):
+        return value
+    raise InputError(f"{key}={value} must be true or false")
+
+
 def require_size(key: str, value: Any) -> tuple[int, int]:
     """Return the (height, width) in pixels that an option gave.
 

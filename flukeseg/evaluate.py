@@ -11,7 +11,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
-from flukeseg.errors import InputError, require_size
+from flukeseg.errors import InputError, require_bool, require_size
 from flukeseg.evaluation.checkpoint_results import judge_checkpoint, stress_table
 from flukeseg.evaluation.fold_results import judge_folds
 from flukeseg.evaluation.labelled import labelled_photos
@@ -94,7 +94,7 @@ def evaluate_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], li
             for t in command_line.several(cfg.threshold)
         },
     }
-    if cfg.stress and any(len(values) > 1 for values in variants.values()):
+    if require_bool("stress", cfg.stress) and any(len(values) > 1 for values in variants.values()):
         raise InputError("stress=true takes one size, one look, one tta and one threshold")
     truths = labelled_photos(
         hydra.utils.instantiate(cfg.data, augmentation=None, _convert_="all"),

@@ -11,7 +11,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from flukeseg import command_line
-from flukeseg.errors import InputError
+from flukeseg.errors import InputError, require_bool
 from flukeseg.installation import CONF
 from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.metrics import dice
@@ -57,9 +57,7 @@ def export(cfg: DictConfig) -> Path:
     """
     if cfg.format not in FORMATS:
         raise InputError(f"format={cfg.format} must be one of {', '.join(FORMATS)}")
-    if not isinstance(cfg.int8, bool):
-        raise InputError(f"int8={cfg.int8} must be true or false")
-    if cfg.int8 and cfg.format != "openvino":
+    if require_bool("int8", cfg.int8) and cfg.format != "openvino":
         raise InputError(f"int8=true does not go with format={cfg.format}; give format=openvino")
     checkpoint = find_checkpoint(cfg.checkpoint)
     if checkpoint.suffix.lower() in SUFFIXES:

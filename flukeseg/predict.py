@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
 from flukeseg.csv_cells import unescape_rows
-from flukeseg.errors import InputError, require_size
+from flukeseg.errors import InputError, require_bool, require_size
 from flukeseg.exchange.all_tables import TABLES, TableSettings, write_tables
 from flukeseg.installation import CONF
 from flukeseg.masks.mask_settings import MaskSettings
@@ -45,16 +45,16 @@ def predict(cfg: DictConfig) -> Counter[str]:
             A photo that cannot be read is a row of the table instead.
     """
     for key in ("source", "output"):
-        if cfg[key] is None or cfg[key] == []:
+        if cfg[key] in (None, "", []):
             raise InputError(f"{key}={cfg[key]} must not be empty")
     if not isinstance(cfg.source, str | Path):
         raise InputError(f"source={cfg.source} must be one; list the photos of several in a .txt")
-    settings = read_settings(cfg)
+    settings, remake = read_settings(cfg), require_bool("remake", cfg.remake)
     _, _, tables = split_all(command_line.several(cfg.products))
     of_tables = TableSettings(cfg.individuals, **cfg.table)
     where = (cfg.source, cfg.output)
     if is_plain(cfg.trainer) and settings.chosen_runtime() != "torch":
-        tally = predict_photos(settings, *where, None, cfg.shard, cfg.remake)
+        tally = predict_photos(settings, *where, None, cfg.shard, remake)
     else:
         # Lightning and torch take seconds to import, which other runtimes need not wait for
         from flukeseg.training.trainer import make_trainer, quiet_lightning
@@ -63,7 +63,7 @@ def predict(cfg: DictConfig) -> Counter[str]:
             trainer = make_trainer(
                 cfg.trainer, enable_progress_bar=False, enable_checkpointing=False
             )
-            tally = predict_photos(settings, *where, trainer, cfg.shard, cfg.remake)
+            tally = predict_photos(settings, *where, trainer, cfg.shard, remake)
     if tally is None:
         return Counter()
     report(tally, Path(cfg.output))

@@ -10,7 +10,7 @@ import hydra
 from omegaconf import DictConfig
 
 from flukeseg import command_line
-from flukeseg.errors import InputError, require_int, require_number, require_size
+from flukeseg.errors import InputError, require_bool, require_int, require_number, require_size
 from flukeseg.installation import CONF, how_to_install
 from flukeseg.model.precision import has_gpu
 from flukeseg.predict import read_mask_settings
@@ -64,7 +64,7 @@ def make_app(cfg: DictConfig, is_local: bool = True) -> Any:
     )
     urls = UrlRules(
         hosts=tuple(str(host).lower() for host in command_line.several(cfg.url_hosts)),
-        private_addresses=cfg.private_addresses,
+        private_addresses=require_bool("private_addresses", cfg.private_addresses),
         max_bytes=limits.max_bytes,
         seconds=seconds["fetch_seconds"],
     )

@@ -325,6 +325,32 @@ def test_label_studio_leaves_out_what_nobody_annotated_and_empties_what_was_dele
     assert (photo.name, mask.any()) == ("whale", False)
 
 
+@pytest.mark.parametrize("kind", ["labelme", "via", "label_studio"])
+def test_shapes_that_all_have_another_label_do_not_empty_a_mask(one, tmp_path, kind):
+    finder, path = PhotoFinder(Predictions(one)), tmp_path / kind
+    tasks = partial(label_studio.write_tasks, prefix="/data/", polygons=False)
+    write, read = {
+        "labelme": (labelme.write_files, labelme.read_files),
+        "via": (via.write_project, via.read_project),
+        "label_studio": (tasks, label_studio.read_tasks),
+    }[kind]
+    write(path, Predictions(one), label="Fluke")
+    if kind == "label_studio":
+        label_studio_export(path)
+    with pytest.raises(InputError, match=r"labelled Fluke, and none fluke: give label=Fluke"):
+        list(read(path, finder, "fluke"))
+    ((_, mask),) = read(path, finder, "Fluke")
+    assert mask.any()
+
+
+def test_a_category_that_is_not_listed_is_refused(one, tmp_path):
+    photo = photos_of(one)["whale"]
+    content = coco_content(photo, [[4, 3, 20, 3, 20, 9, 4, 9]])
+    content["annotations"][0]["category_id"] = 9
+    with pytest.raises(InputError, match="category 9, not listed"):
+        read_coco(content, one, tmp_path)
+
+
 def test_label_studio_photos_are_known_by_the_end_of_their_url(one, tmp_path):
     upload = {"image": "/data/upload/1/0a1b2c3d-whale.png"}
     ((photo, _),) = edit_tasks(one, tmp_path, lambda tasks: tasks[0].update(data=upload))

@@ -53,6 +53,11 @@ PREDICTS = ("predict", "evaluate", "selftrain", "benchmark")
 
 OPTIONS: dict[str, str] = {
     "predict source=null": "source=None",
+    "predict remake=perhaps": "remake=perhaps must be true or false",
+    "evaluate checkpoint={run} stress=perhaps": "stress=perhaps must be true or false",
+    "export int8=perhaps": "int8=perhaps must be true or false",
+    "review open_browser=perhaps": "open_browser=perhaps must be true or false",
+    "train augmentation.extra_first=perhaps": "extra_first=perhaps must be true or false",
     "predict source=[]": "source=[]",
     "predict source=nowhere": "nowhere",
     "predict source=nowhere/*.jpg": "nowhere/*.jpg",

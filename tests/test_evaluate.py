@@ -1,12 +1,14 @@
 import csv
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from conftest import TINY, write_pairs, write_rgb
+from conftest import TINY, predict_with, silhouette, write_pairs, write_rgb
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -303,3 +305,15 @@ def test_a_threshold_is_worth_what_it_gives_others():
     chosen = choose_threshold(dice, np.array([0.3, 0.5, 0.7]), np.array([0, 1]))
     assert chosen["worth"] == pytest.approx(-0.2)
     assert chosen["at_half"] == pytest.approx(0.8)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of other systems are Unicode")
+def test_a_name_that_is_no_utf8_is_judged_as_any_other(run_evaluate, dark_network):
+    Path("photos").mkdir()
+    write_rgb(Path("plain.png"), silhouette(3, (60, 90)))
+    os.rename(b"plain.png", b"photos/latin\xe9.png")  # noqa: PTH104
+    predict_with(f"checkpoint={dark_network}", "source=photos", "output=m")
+    run_evaluate("predictions=m", "truth=m/mask", "output=e")
+    with Path("e/per_photo.csv").open(encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["dice"]) == 1

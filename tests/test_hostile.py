@@ -181,6 +181,7 @@ def checkpoints(here, tiny_runs) -> dict[str, Path]:
         "nested pickle": saved("nested", plain | {"callbacks": Payload()}),
         "weight": saved("weight", plain | {"state_dict": plain["state_dict"] | {"w": Payload()}}),
         "encoder": with_hparams("encoder", encoder="tu-hf_hub:somebody/model"),
+        "size": with_hparams("size", size=[10**9, 10**9]),
     }
 
 
@@ -206,7 +207,7 @@ JOBS = {
 def test_a_checkpoint_runs_nothing(here, capsys, checkpoints, shared_pairs, job):
     run, *options = JOBS[job]
     for name, path in checkpoints.items():
-        if job in ("start_from", "encoder_weights") and name == "encoder":
+        if job in ("start_from", "encoder_weights") and name in ("encoder", "size"):
             continue  # of the file they read the tensors only
         given = [option.format(path, shared_pairs) for option in options]
         said = run_refused(capsys, run, *given)

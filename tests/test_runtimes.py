@@ -219,6 +219,8 @@ def test_a_strangers_file_is_refused(tmp_path, form):
         load_exported(path, RUNTIME[form])
     with pytest.raises(InputError, match="has no metadata of flukeseg"):
         Facts.read(path, '{"size": 3}')
+    with pytest.raises(InputError, match="has no metadata of flukeseg"):
+        Facts.read(path, '{"size": [0, -5], "encoder": "any"}')
 
 
 def test_files_of_one_runtime_are_averaged(run_export, tiny_runs):

@@ -65,6 +65,20 @@ def test_the_output_is_left_out(photos, pattern):
     assert {"a.png", "outside/k.png"} <= set(names)
 
 
+@pytest.mark.parametrize("pattern", ["", "**/*"])
+def test_earlier_predictions_in_it_are_left_out(photos, pattern, caplog):
+    before = find_inputs(f"{photos}/{pattern}")
+    mask = photos / "deep/masks/mask/0.png"
+    mask.parent.mkdir(parents=True)
+    mask.touch()
+    assert len(find_inputs(f"{photos}/{pattern}")) == len(before) + 1
+    (photos / "deep/masks/.flukeseg").mkdir()
+    with caplog.at_level("INFO"):
+        assert find_inputs(f"{photos}/{pattern}") == before
+    assert "folders of predictions (1)" in caplog.text
+    assert find_inputs(f"{mask.parent}/{pattern}") == [str(mask)]  # where it is asked for
+
+
 def test_links_to_files_are_followed_and_links_to_folders_are_not(photos, tmp_path):
     fill(tmp_path, "elsewhere/one.jpg")
     (photos / "link.jpg").symlink_to(tmp_path / "elsewhere/one.jpg")

@@ -313,6 +313,12 @@ def test_individuals_that_cannot_be_meant_are_refused(tmp_path, text, sentence):
         individuals(tmp_path / "who.csv", text)
 
 
+def test_names_that_are_not_utf8_are_refused(tmp_path):
+    (tmp_path / "who.csv").write_bytes(b"photo,name\na.png,M\xfcller\n")
+    with pytest.raises(InputError, match="is not UTF-8; save it as CSV UTF-8"):
+        Individuals(tmp_path / "who.csv")
+
+
 def test_a_file_name_of_two_photos_names_nobody(tmp_path):
     predicted = write_predictions(tmp_path, {"a/x": bar(0), "b/x": bar(0)})
     names = individuals(tmp_path / "who.csv", "photo,name\nx.png,Ahab\n")

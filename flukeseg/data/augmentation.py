@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from flukeseg.data.pseudo_labels import UNKNOWN
-from flukeseg.errors import InputError
+from flukeseg.errors import InputError, require_bool
 
 MAX_STRENGTH = 4.0
 """Above it flukes are hardly recognisable, and some ranges would fold the photo."""
@@ -38,7 +38,8 @@ class Augmentation:
     ) -> None:
         own = training_transform(strength)
         both = [[*extra], [own] if own else []]
-        transforms = [*both[0], *both[1]] if extra_first else [*both[1], *both[0]]
+        is_first = require_bool("augmentation.extra_first", extra_first)
+        transforms = [*both[0], *both[1]] if is_first else [*both[1], *both[0]]
         self.transform = own if not extra else _compose(transforms)
 
     def __call__(

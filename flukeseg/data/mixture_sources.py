@@ -22,7 +22,7 @@ from flukeseg.data.rendered_pictures import RenderedFlukes
 from flukeseg.data.sampling import seed_of
 from flukeseg.data.splits import read_stems
 from flukeseg.data.workers import available_processors
-from flukeseg.errors import InputError, require_int, require_number
+from flukeseg.errors import InputError, require_bool, require_int, require_number
 from flukeseg.images.reading import MASK_THRESHOLD, MAX_PIXELS, find_photos, read_photo
 from flukeseg.images.resizing import resize_photo
 from flukeseg.rendering import FRAMING, SPECIES, check_parts, check_shares
@@ -133,7 +133,7 @@ class LabelledSource(MixtureSource):
         groups = [group for group in every if not {*group} & {*self.leave_out}]
         chosen: Sequence[str] = ()
         listed = (root / "val.txt").exists()
-        if self.validates:
+        if require_bool("validates", self.validates):
             drawn_from = every if listed else groups
             chosen = held_out(root, drawn_from, require_int("val_count", self.val_count), seed)
         elif listed:

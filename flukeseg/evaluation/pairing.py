@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from flukeseg.csv_cells import unescape_rows
+from flukeseg.csv_cells import restore_bytes, unescape_rows
 from flukeseg.data.pairs import photo_folder
 from flukeseg.errors import InputError
 from flukeseg.images.reading import IMAGE_SUFFIXES, MASK_THRESHOLD
@@ -180,6 +180,8 @@ def _read_table(folder: Path) -> Iterator[tuple[str, str, PredictedMask]]:
         with path.open(newline="", encoding="utf-8") as file:
             for row in unescape_rows(csv.DictReader(file)):
                 mask = row["mask"] or None
+                if mask and not _inside(folder, mask).exists():
+                    mask = restore_bytes(mask)
                 # a photo that could not be read has no mask; its own name stands in
                 name = str(Path(mask or f"mask/{Path(row['path']).name}").with_suffix(""))
                 name = name.removeprefix("mask/")

@@ -58,8 +58,11 @@ def masks_of_instances(
         if not wanted:
             names = ", ".join(str(one["name"]) for one in content["categories"])[:200]
             raise ValueError(f"it has no category {label}, only {names or 'none'}; give label=")
+        known = {one["id"] for one in content["categories"]}
         found: dict[Any, list[Any]] = {image["id"]: [] for image in content["images"]}
         for one in content["annotations"]:
+            if one["category_id"] not in known:
+                raise ValueError(f"an annotation is of category {one['category_id']}, not listed")
             if one["category_id"] in wanted:
                 found[one["image_id"]].append(one["segmentation"])
         for image in content["images"]:

@@ -12,7 +12,13 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from flukeseg.atomic_files import atomic_write
-from flukeseg.exchange.outside_files import PhotoFinder, check_size, explained, read_json
+from flukeseg.exchange.outside_files import (
+    PhotoFinder,
+    check_labels,
+    check_size,
+    explained,
+    read_json,
+)
 from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.exchange.shapes import Outline, edge_outlines, paint_edges
 
@@ -120,11 +126,16 @@ def _name(data: dict[str, Any]) -> str:
 
 def _mask(result: Sequence[Any], photo: PredictedPhoto, label: str) -> np.ndarray:
     mask = np.zeros(photo.size, np.uint8)
-    outlines = []
+    outlines: list[Outline] = []
+    found: list[str] = []
     for region in result:
         kind, value = region["type"], region.get("value", {})
         labels = value.get(kind, ())
-        if not isinstance(labels, list) or not {label, HOLE} & {*map(str, labels)}:
+        if not isinstance(labels, list):
+            continue
+        if kind.endswith("labels"):
+            found += map(str, labels)
+        if not {label, HOLE} & {*map(str, labels)}:
             continue
         check_size(region["original_width"], region["original_height"], photo)
         if region.get("image_rotation", 0) != 0:
@@ -136,6 +147,7 @@ def _mask(result: Sequence[Any], photo: PredictedPhoto, label: str) -> np.ndarra
             outlines.append(Outline(points, label not in labels))
         else:
             raise ValueError(f"it has a region of the kind {kind}; draw with brush or polygon")
+    check_labels(found, label)
     return mask | paint_edges(outlines, photo.size)
 
 

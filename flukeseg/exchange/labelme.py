@@ -16,6 +16,7 @@ from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
 from flukeseg.exchange.outside_files import (
     PhotoFinder,
+    check_labels,
     check_size,
     explained,
     read_json,
@@ -112,6 +113,7 @@ def _shape(mask: np.ndarray, label: str) -> dict[str, Any]:
 def _mask(shapes: list[Any], photo: PredictedPhoto, label: str) -> np.ndarray:
     mask = np.zeros(photo.size, np.uint8)
     outlines = []
+    check_labels((str(shape["label"]) for shape in shapes), label)
     for shape in shapes:
         if shape["label"] != label:
             continue

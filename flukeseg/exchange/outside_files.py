@@ -47,6 +47,21 @@ def explained(where: str) -> Iterator[None]:
         raise InputError(f"{where} cannot be read: {reason}; export it again") from error
 
 
+def check_labels(found: Iterable[str], label: str) -> None:
+    """Refuse a photo whose shapes all have other labels, which would empty its mask.
+
+    That is another spelling more often than no fluke.
+
+    Raises:
+        ValueError: there are such shapes alone.
+    """
+    if (found := sorted({*found})) and label not in found:
+        raise ValueError(
+            f"its shapes are labelled {', '.join(found)[:100]}, and none {label}: give "
+            f"label={found[0][:50]}, or delete them where there is no fluke"
+        )
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file of bounded size.
 

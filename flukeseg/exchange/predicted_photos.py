@@ -177,6 +177,8 @@ class Individuals:
                     raise InputError(f"individuals={path} must have the columns photo and name")
                 for row in rows:
                     photo, name = (row["photo"] or "").strip(), (row["name"] or "").strip()
+                    if not name.isascii() and any("\udc80" <= c <= "\udcff" for c in name):
+                        raise InputError(f"individuals={path} is not UTF-8; save it as CSV UTF-8")
                     if name and self._names.setdefault(photo, name) != name:
                         raise InputError(
                             f"individuals={path} names {photo} twice, {self._names[photo]} and "

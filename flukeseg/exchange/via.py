@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from flukeseg.atomic_files import atomic_write
-from flukeseg.exchange.outside_files import PhotoFinder, explained, read_json
+from flukeseg.exchange.outside_files import PhotoFinder, check_labels, explained, read_json
 from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.exchange.shapes import Outline, centre_outlines, paint_centres
 
@@ -77,6 +77,7 @@ def read_project(
                 regions = entry["regions"]
                 if isinstance(regions, dict):  # VIA 1
                     regions = list(regions.values())
+                check_labels((_kind(one, label) for one in regions), label)
                 wanted = [one for one in regions if _kind(one, label) in (label, HOLE)]
                 mask = paint_centres([_outline(one, label) for one in wanted], photo.size)
             yield photo, mask
@@ -96,7 +97,10 @@ def _region(outline: Outline, label: str) -> dict[str, Any]:
 
 
 def _kind(region: dict[str, Any], label: str) -> str:
-    return region["region_attributes"].get("kind") or label
+    kind = region["region_attributes"].get("kind")
+    if isinstance(kind, dict):  # of an attribute of checkboxes
+        kind = next((name for name, is_checked in kind.items() if is_checked), None)
+    return str(kind or label)
 
 
 def _outline(region: dict[str, Any], label: str) -> Outline:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from flukeseg.errors import InputError
+from flukeseg.errors import InputError, require_size
 from flukeseg.model.exported import SUFFIXES, Facts, load_exported, load_kept
 from flukeseg.model.runtimes import Compute, RuntimePredictor, choose_runtime
 from flukeseg.model.tta import PLAIN, View
@@ -116,7 +117,7 @@ def load_module(path: Path, classes: Classes = ()) -> SegmentationModule:
 
     Raises:
         InputError: the file is not a flukeseg checkpoint, its network is of a class that is not
-            among `classes`, or its weights are not finite.
+            among `classes`, its weights are not finite, or its size is none.
     """
     import torch
 
@@ -131,10 +132,13 @@ def load_module(path: Path, classes: Classes = ()) -> SegmentationModule:
         )  # fmt: skip
     except Exception as error:  # the unpickler raises anything on bytes that are no checkpoint
         reason = " ".join(str(error).split())[:150] or type(error).__name__
+        if isinstance(error, UnpicklingError):  # torch advises to switch this protection off
+            reason = "it holds code, or is no checkpoint at all"
         raise InputError(
             f"checkpoint={path} cannot be loaded as a flukeseg checkpoint of tensors and plain "
             f"values, without code ({reason}); give one that flukeseg.train wrote"
         ) from error
+    require_size(f"checkpoint={path}: size", module.size)
     for name, tensor in module.network.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise InputError(

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flukeseg.errors import InputError
+from flukeseg.errors import InputError, require_size
 from flukeseg.file_cache import digest_file, read_cached, remove_cached, write_cached
 from flukeseg.installation import PACKAGE
 from flukeseg.model.precision import choose_precision, processor_flags
@@ -76,7 +76,7 @@ class Facts(NamedTuple):
         """
         try:
             facts = cls(**json.loads(text or ""))
-            size = (int(facts.size[0]), int(facts.size[1]))
+            size = require_size("size", facts.size)
             channels, int8 = int(facts.in_channels), bool(facts.int8)
             return facts._replace(size=size, in_channels=channels, int8=int8)
         except (TypeError, ValueError, IndexError) as error:

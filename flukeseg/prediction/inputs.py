@@ -6,7 +6,6 @@ import csv
 import glob
 import hashlib
 import itertools
-import logging
 import os
 import re
 from collections import Counter
@@ -19,9 +18,7 @@ from flukeseg.csv_cells import unescape_rows
 from flukeseg.errors import InputError
 from flukeseg.images.file_names import collision_key, portable_name
 from flukeseg.images.reading import IMAGE_SUFFIXES
-
-log = logging.getLogger(__name__)
-
+from flukeseg.prediction.source_search import match_glob, search_folder
 
 LONGEST = 220
 """Bytes of a name: disks take 255, and products add some."""
@@ -68,9 +65,10 @@ def find_inputs(source: str | Path, leave_out: str | Path | None = None) -> list
     """List the files of a source, sorted and each once.
 
     A folder is searched with its subfolders, for files with a photo's suffix that are not hidden;
-    links to files are followed, links to folders are not. A folder that cannot be listed is in the
-    list itself, so that it is reported. A list is a `.txt` with a path a line, or a
-    `.csv` with a column `path`; paths in it are relative to it, or to here.
+    links to files are followed, links to folders are not. Folders in it that hold predictions, as
+    their `.flukeseg` says, are left out: masks and cut-outs are no photos. A folder that cannot be
+    listed is in the list itself, so that it is reported. A list is a `.txt` with a path a line, or
+    a `.csv` with a column `path`; paths in it are relative to it, or to here.
 
     Args:
         source: a photo, a folder, a glob such as `photos/**/*.jpg`, or a list.
@@ -81,18 +79,13 @@ def find_inputs(source: str | Path, leave_out: str | Path | None = None) -> list
     """
     path = Path(source)
     if os.path.isdir(path):
-        found = _search(path, None if leave_out is None else Path(leave_out).resolve())
+        found = search_folder(path, None if leave_out is None else Path(leave_out).resolve())
     elif path.suffix.lower() in (".txt", ".csv") and os.path.isfile(path):
         found = _read_list(path)
     elif os.path.isfile(path) or os.path.islink(path):
         found = [str(path)]
     elif glob.has_magic(str(source)):
-        out = None if leave_out is None else Path(leave_out).resolve()
-        found = [
-            name
-            for name in glob.glob(str(source), recursive=True)
-            if not Path(name).is_dir() and out not in Path(photo_key(name)).parents
-        ]
+        found = match_glob(str(source), None if leave_out is None else Path(leave_out).resolve())
     else:
         raise InputError(
             f"source={source} does not exist; give a photo, a folder, a glob in quotes, or a .txt "
@@ -173,35 +166,6 @@ def common_folder(parents: Iterable[str]) -> str:
         return os.path.commonpath(parents)
     except ValueError as error:  # two drives of Windows
         raise InputError("the list names photos on two drives; make a list for each") from error
-
-
-def _search(folder: Path, leave_out: Path | None) -> list[str]:
-    if folder.resolve() == leave_out:
-        raise InputError(f"output={folder} is the source itself; name a folder in it or elsewhere")
-    found, others, hidden = [], Counter(), 0
-    walk = os.walk(folder, onerror=lambda error: found.append(str(error.filename)))
-    for parent, folders, files in walk:
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".")
-            and (leave_out is None or Path(parent, name).resolve() != leave_out)
-        ]
-        for name in files:
-            suffix = Path(name).suffix.lower()
-            if name.startswith("."):  # macOS puts a `._x.jpg` that is no photo beside `x.jpg`
-                hidden += suffix in IMAGE_SUFFIXES and not name.startswith("._")
-                continue
-            if suffix in IMAGE_SUFFIXES:
-                found.append(os.path.join(parent, name))
-            else:
-                others[suffix or "no suffix"] += 1
-    if others:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(8))
-        log.info("left out, not photos by their suffix: %s", kinds)
-    if hidden:
-        log.info("left out, hidden: %d photos", hidden)
-    return found
 
 
 def _read_list(path: Path) -> list[str]:

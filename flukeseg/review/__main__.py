@@ -11,7 +11,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
-from flukeseg.errors import InputError, require_int
+from flukeseg.errors import InputError, require_bool, require_int
 from flukeseg.installation import CONF, how_to_install
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def review(cfg: DictConfig) -> None:
     from flukeseg.prediction.inputs import find_inputs
     from flukeseg.review.session import ReviewSession
 
-    output = Path(cfg.output)
+    output, opens = Path(cfg.output), require_bool("open_browser", cfg.open_browser)
     if cfg.source is None and not (output / ".flukeseg").is_dir():
         raise InputError(f"output={output} holds no masks yet; give source=PHOTOS")
     if cfg.source is not None:
@@ -51,7 +51,7 @@ def review(cfg: DictConfig) -> None:
         # while the browser starts
         threading.Thread(target=session.queue.rows, daemon=True).start()
         log.info("the masks are at %s (Ctrl-C ends)", address)
-        if cfg.open_browser:
+        if opens:
             webbrowser.open(address)
         try:
             http_server.run(make_app(session), connection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -53,6 +54,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         # torch raises whatever its reader of archives and pickles does
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+            if isinstance(error, UnpicklingError):  # torch advises to switch this protection off
+                reason = "it holds code, or is no checkpoint at all"
             others = sorted(p.name for p in Path(path).parent.glob("*.ckpt") if p != Path(path))
             instead = (
                 f"copy {' or '.join(others)} over it to go on from there, or " if others else ""

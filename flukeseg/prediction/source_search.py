@@ -1,0 +1,86 @@
+"""Photos below a folder or of a glob, without what earlier predictions made of them."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from flukeseg.errors import InputError
+from flukeseg.images.reading import IMAGE_SUFFIXES
+
+log = logging.getLogger(__name__)
+
+
+def search_folder(folder: Path, leave_out: Path | None) -> list[str]:
+    """Return the photos of a folder and those in it, see `flukeseg.prediction.inputs.find_inputs`.
+
+    Raises:
+        InputError: it is the folder to leave out.
+    """
+    if folder.resolve() == leave_out:
+        raise InputError(f"output={folder} is the source itself; name a folder in it or elsewhere")
+    found: list[str] = []
+    others: Counter[str] = Counter()
+    predictions: list[Path] = []
+    hidden = 0
+    walk = os.walk(folder, onerror=lambda error: found.append(str(error.filename)))
+    for parent, folders, files in walk:
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".")
+            and (leave_out is None or Path(parent, name).resolve() != leave_out)
+        ]
+        predictions += [path for name in folders if _holds_predictions(path := Path(parent, name))]
+        folders[:] = [name for name in folders if Path(parent, name) not in predictions]
+        for name in files:
+            suffix = Path(name).suffix.lower()
+            if name.startswith("."):  # macOS puts a `._x.jpg` that is no photo beside `x.jpg`
+                hidden += suffix in IMAGE_SUFFIXES and not name.startswith("._")
+                continue
+            if suffix in IMAGE_SUFFIXES:
+                found.append(os.path.join(parent, name))
+            else:
+                others[suffix or "no suffix"] += 1
+    if others:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(8))
+        log.info("left out, not photos by their suffix: %s", kinds)
+    if hidden:
+        log.info("left out, hidden: %d photos", hidden)
+    _report_predictions(predictions)
+    return found
+
+
+def match_glob(pattern: str, leave_out: Path | None) -> list[str]:
+    """Return the files that a glob finds."""
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)
+    base = Path(os.path.abspath(Path(*fixed)))
+    holds_predictions = cache(_holds_predictions)
+    found: list[str] = []
+    predictions: set[Path] = set()
+    for name in glob.glob(pattern, recursive=True):
+        parents = Path(os.path.abspath(name)).parents
+        if Path(name).is_dir() or leave_out in parents:
+            continue
+        if own := [p for p in parents if base in p.parents and holds_predictions(p)]:
+            predictions.update(own)
+        else:
+            found.append(name)
+    _report_predictions(predictions)
+    return found
+
+
+def _holds_predictions(folder: Path) -> bool:
+    return (folder / ".flukeseg").is_dir()
+
+
+def _report_predictions(folders: Iterable[Path]) -> None:
+    if folders := sorted(folders):
+        named = ", ".join(map(str, folders[:5])) + (", …" if len(folders) > 5 else "")
+        log.info("left out, folders of predictions (%d): %s", len(folders), named)
