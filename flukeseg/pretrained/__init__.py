@@ -27,7 +27,7 @@ class Pretrained(NamedTuple):
 
 NETWORKS = {
     "rendered": Pretrained(
-        "rendered.ckpt", "7c3570881c4c6ee9c858c935bd7480e10b1b71f93505015281b142528b01cfc1"
+        "rendered.ckpt", "39c6ab40ba13d80d3fdd053e47c29c94d6177844fd614c4d2da88d79fb1cd581"
     ),
 }
 """Names that `checkpoint=` takes instead of a path. A laboratory may add its own, with a `url`."""
