@@ -17,8 +17,8 @@ from flukeseg.atomic_files import atomic_write
 from flukeseg.csv_cells import unescape_rows
 from flukeseg.errors import InputError
 from flukeseg.images.file_names import collision_key, portable_name
+from flukeseg.images.photo_search import match_glob, search_folder
 from flukeseg.images.reading import IMAGE_SUFFIXES
-from flukeseg.prediction.source_search import match_glob, search_folder
 
 LONGEST = 220
 """Bytes of a name: disks take 255, and products add some."""
