@@ -96,7 +96,8 @@ def check_arguments(job: str, arguments: Sequence[str]) -> None:
             check_experiment(job, value, command)
         elif key.isidentifier() and not is_group(key) and not is_read(key, command):
             raise InputError(f"nothing reads the option {key}; {instead_of(key, value, command)}")
-    if empty:  # a variable of the shell that is not set, say
+    # of a variable of the shell that is not set, say; words without = have an answer of their own
+    if empty and all("=" in option or option.startswith("~") for option in command.options):
         raise InputError(f"{empty[0]} has no value; write {empty[0]}VALUE, or {empty[0]}null")
 
 

@@ -10,9 +10,10 @@ import pytest
 from test_review_order import ROWS, Page, row
 
 from flukeseg.errors import InputError
+from flukeseg.images.photo_search import STATE
 from flukeseg.masks.review_order import review_ranks
 from flukeseg.prediction import page
-from flukeseg.prediction.folder import STATE, PredictionFolder
+from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.table import gather
 
 SUMMARIES = ("coco", "coco_polygons", "flukes")

@@ -20,7 +20,7 @@ WRONG = {
     "predict *.jpg output=out": "*.jpg has no name; write source=*.jpg",
     "predict source photos output out": "source has no value; write source=VALUE, without spaces",
     "predict source = photos": "= has no name; write NAME=VALUE, without spaces around =",
-    "predict source= photos": "source= has no value; write source=VALUE",
+    "predict source= photos": "photos has no name; write source=photos",
     "predict source=photos output=": "output= has no value; write output=VALUE, or output=null",
     "predict source=photos output:out": "output:out is not an option; write NAME=VALUE",
     "predict source=photos,output=out": "output has no value; give it on the command line",

@@ -22,7 +22,7 @@ from pathlib import Path
 from flukeseg.benchmarking.timing import run_program
 from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_jpeg
-from flukeseg.prediction.folder import STATE
+from flukeseg.images.photo_search import STATE
 from flukeseg.rendering import render
 
 SHARDS = 4

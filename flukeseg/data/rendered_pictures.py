@@ -17,6 +17,7 @@ from flukeseg.atomic_files import atomic_write
 from flukeseg.data.cache import CachedPhotos
 from flukeseg.data.pseudo_labels import resize_labels
 from flukeseg.data.splits import SplitPhoto
+from flukeseg.file_cache import digest_file
 from flukeseg.images.resizing import resize_photo
 from flukeseg.rendering import FRAMING, SPECIES, render, render_not_fluke
 
@@ -145,7 +146,7 @@ class KeptPictures:
 def _key(source: RenderedFlukes) -> str:
     """Return digits that stand for a source's pictures."""
     asked = {
-        "renderer": _renderer(),
+        "code": _code(),
         "drawn by": [cv2.__version__, np.__version__],
         "seed": source.seed,
         "epoch": source.count,
@@ -158,9 +159,7 @@ def _key(source: RenderedFlukes) -> str:
 
 
 @cache
-def _renderer() -> str:
-    """Return a digest of the code that chooses and draws, as far as it is flukeseg's."""
-    digest = hashlib.sha256()
-    for path in [Path(__file__), *sorted(Path(rendering.__file__).parent.glob("*.py"))]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+def _code() -> list[str]:
+    """Return digests of the code that chooses and draws, as far as it is flukeseg's."""
+    drawing = sorted(Path(rendering.__file__).parent.glob("*.py"))
+    return [digest_file(path) for path in (Path(__file__), *drawing)]

@@ -75,8 +75,7 @@ def near_identical(hashes: np.ndarray, bits: int = NEAR_IDENTICAL_BITS) -> list[
 def split_by_count(groups: Sequence[Sequence[str]], count: int, seed: int) -> list[str]:
     """Draw `count` validation stems, one cluster at a time.
 
-    A cluster that would exceed the count is skipped, so that the count is met, or
-    nearly.
+    A cluster that would exceed the count is skipped, so that the count is met, or nearly.
 
     Raises:
         InputError: the count leaves nothing to train on, or no cluster is small enough.

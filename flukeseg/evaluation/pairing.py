@@ -180,7 +180,7 @@ def _read_table(folder: Path) -> Iterator[tuple[str, str, PredictedMask]]:
         with path.open(newline="", encoding="utf-8") as file:
             for row in unescape_rows(csv.DictReader(file)):
                 mask = row["mask"] or None
-                if mask and not _inside(folder, mask).exists():
+                if mask and "\\udc" in mask and not _inside(folder, mask).exists():
                     mask = restore_bytes(mask)
                 # a photo that could not be read has no mask; its own name stands in
                 name = str(Path(mask or f"mask/{Path(row['path']).name}").with_suffix(""))

@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 
 from flukeseg.errors import InputError
+from flukeseg.images.photo_search import STATE
 from flukeseg.images.reading import photo_size, read_mask
 from flukeseg.masks.cleaning import Cleaning, clean
-from flukeseg.prediction.folder import STATE, PredictionFolder
+from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.journal import require_same_photo
 
 
@@ -177,7 +178,7 @@ class Individuals:
                     raise InputError(f"individuals={path} must have the columns photo and name")
                 for row in rows:
                     photo, name = (row["photo"] or "").strip(), (row["name"] or "").strip()
-                    if not name.isascii() and any("\udc80" <= c <= "\udcff" for c in name):
+                    if any("\udc80" <= letter <= "\udcff" for letter in name):
                         raise InputError(f"individuals={path} is not UTF-8; save it as CSV UTF-8")
                     if name and self._names.setdefault(photo, name) != name:
                         raise InputError(

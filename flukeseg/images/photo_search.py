@@ -16,6 +16,9 @@ from flukeseg.images.reading import IMAGE_SUFFIXES
 
 log = logging.getLogger(__name__)
 
+STATE = ".flukeseg"
+"""Folder inside an output for what is the program's own; shards each have their files in it."""
+
 
 def search_folder(folder: Path, leave_out: Path | None) -> list[str]:
     """Return the photos of a folder and those in it, see `flukeseg.prediction.inputs.find_inputs`.
@@ -31,14 +34,11 @@ def search_folder(folder: Path, leave_out: Path | None) -> list[str]:
     hidden = 0
     walk = os.walk(folder, onerror=lambda error: found.append(str(error.filename)))
     for parent, folders, files in walk:
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".")
-            and (leave_out is None or Path(parent, name).resolve() != leave_out)
-        ]
-        predictions += [path for name in folders if _holds_predictions(path := Path(parent, name))]
-        folders[:] = [name for name in folders if Path(parent, name) not in predictions]
+        inside = [Path(parent, name) for name in folders if not name.startswith(".")]
+        inside = [path for path in inside if leave_out is None or path.resolve() != leave_out]
+        made = {path for path in inside if _holds_predictions(path)}
+        predictions += made
+        folders[:] = [path.name for path in inside if path not in made]
         for name in files:
             suffix = Path(name).suffix.lower()
             if name.startswith("."):  # macOS puts a `._x.jpg` that is no photo beside `x.jpg`
@@ -77,7 +77,7 @@ def match_glob(pattern: str, leave_out: Path | None) -> list[str]:
 
 
 def _holds_predictions(folder: Path) -> bool:
-    return (folder / ".flukeseg").is_dir()
+    return (folder / STATE).is_dir()
 
 
 def _report_predictions(folders: Iterable[Path]) -> None:

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path, PurePath
+from pickle import UnpicklingError
 
 from flukeseg.errors import InputError
 from flukeseg.file_cache import digest_file
@@ -15,6 +16,13 @@ from flukeseg.model.exported import SUFFIXES
 from flukeseg.pretrained import FOLDER, NETWORKS, locate
 
 log = logging.getLogger(__name__)
+
+
+def why_unreadable(error: Exception) -> str:
+    """Return in a few words what torch says of a file that it cannot load."""
+    if isinstance(error, UnpicklingError):  # torch advises to switch its protection off
+        return "it holds code, or is no checkpoint at all"
+    return " ".join(str(error).split())[:150] or type(error).__name__
 
 
 def find_checkpoint(path: str | Path, key: str = "checkpoint") -> Path:

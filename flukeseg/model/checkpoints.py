@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from flukeseg.errors import InputError, require_size
+from flukeseg.model.checkpoint_files import why_unreadable
 from flukeseg.model.exported import SUFFIXES, Facts, load_exported, load_kept
 from flukeseg.model.runtimes import Compute, RuntimePredictor, choose_runtime
 from flukeseg.model.tta import PLAIN, View
@@ -131,12 +131,9 @@ def load_module(path: Path, classes: Classes = ()) -> SegmentationModule:
             _instantiator=None, start_from=None, encoder_weights=None, network=own,
         )  # fmt: skip
     except Exception as error:  # the unpickler raises anything on bytes that are no checkpoint
-        reason = " ".join(str(error).split())[:150] or type(error).__name__
-        if isinstance(error, UnpicklingError):  # torch advises to switch this protection off
-            reason = "it holds code, or is no checkpoint at all"
         raise InputError(
             f"checkpoint={path} cannot be loaded as a flukeseg checkpoint of tensors and plain "
-            f"values, without code ({reason}); give one that flukeseg.train wrote"
+            f"values, without code ({why_unreadable(error)}); give one that flukeseg.train wrote"
         ) from error
     require_size(f"checkpoint={path}: size", module.size)
     for name, tensor in module.network.state_dict().items():

@@ -17,14 +17,12 @@ from typing import Any
 
 from flukeseg.atomic_files import atomic_write, locked_folder
 from flukeseg.errors import InputError
+from flukeseg.images.photo_search import STATE
 from flukeseg.prediction.inputs import photo_key, stamp
 from flukeseg.prediction.journal import JournalRows, end_last_line
 from flukeseg.prediction.kept_masks import KeptMasks, mask_name
 
 log = logging.getLogger(__name__)
-
-STATE = ".flukeseg"
-"""Folder inside the output for what is the program's own; shards each have their files in it."""
 
 
 class PredictionFolder:

@@ -110,8 +110,8 @@ def _draw_boat(rng: np.random.Generator) -> Body:
         x, top = rng.uniform(-0.4, 0.4), -rng.uniform(1, 2.2)
         parts.append(np.array([[x, -high], [x, top], [x + 0.03, top], [x + 0.03, -high]]))
     base = rng.uniform(0, 0.7)
-    colours = tuple((base + rng.uniform(0, 0.3, 3)).astype(np.float32) for _ in parts)
-    return replace(make_body(parts, 2 / rng.uniform(4, 15), []), is_skin=False, colours=colours)
+    colours = [(base + rng.uniform(0, 0.3, 3)).astype(np.float32) for _ in parts]
+    return make_body(parts, 2 / rng.uniform(4, 15), [], colours=colours)
 
 
 def _draw_ice(rng: np.random.Generator) -> Body:
@@ -128,12 +128,9 @@ def _draw_ice(rng: np.random.Generator) -> Body:
         for step, share in enumerate((1.0, rng.uniform(0.2, 0.7))):
             face = np.stack([middle + x, -top * share - 0.02 * step * line_noise(rng, 40, 9)], 1)
             parts.append(close_below(face))
-            colours.append(tone + (2 * blue - rng.uniform(0, 0.18)) * step)
-    return replace(
-        make_body(parts, 2 / rng.uniform(1, 15), []),
-        is_skin=False,
-        colours=tuple(np.clip(colour, 0, 1).astype(np.float32) for colour in colours),
-    )
+            colour = tone + (2 * blue - rng.uniform(0, 0.18)) * step
+            colours.append(np.clip(colour, 0, 1).astype(np.float32))
+    return make_body(parts, 2 / rng.uniform(1, 15), [], colours=colours)
 
 
 KINDS: tuple[tuple[Callable[[np.random.Generator], Body], float], ...] = (

@@ -55,6 +55,9 @@ KINDS = {
 
 `bare` is white to the peduncle, with hardly a dark edge: in the sun it is as bright as foam."""
 
+LEVELS = {"black": -4.0, "dark": -1.7, "outer": -0.2, "white": 1.9, "bare": 4.0, "grey": 0.2}
+"""Amount of pale of each kind of skin, see `Skin.level`."""
+
 CRUSTED = ("humpback", "grey")
 """Species with barnacles on their flukes."""
 
@@ -62,11 +65,8 @@ CRUSTED = ("humpback", "grey")
 def draw_skin(rng: np.random.Generator, species: str) -> Skin:
     """Draw the skin of one animal of a species, a key of `KINDS`."""
     kinds = KINDS[species]
-    kind = rng.choice(list(kinds), p=list(kinds.values()))
+    kind = str(rng.choice(list(kinds), p=list(kinds.values())))
     mottled = species == "grey"
-    level = {"black": -4.0, "dark": -1.7, "outer": -0.2, "white": 1.9, "bare": 4.0, "grey": 0.2}[
-        str(kind)
-    ]
     dark = rng.uniform(0.02, 0.16) + rng.normal(0, 0.012, 3) + np.array([-0.008, 0, 0.012])
     pale = rng.uniform(0.4 if kind == "outer" else 0.6, 0.97) + np.array(
         [0.02, 0.0, -0.02]
@@ -78,7 +78,7 @@ def draw_skin(rng: np.random.Generator, species: str) -> Skin:
         seed=int(rng.integers(2**31)),
         dark=np.clip(dark, 0.01, 1).astype(np.float32),
         pale=np.clip(pale, 0, 1).astype(np.float32),
-        level=level + rng.normal(0, 0.3),
+        level=LEVELS[kind] + rng.normal(0, 0.3),
         outward=float(rng.uniform(0.5, 3.0) if kind in ("outer", "dark") else rng.uniform(-0.3, 1)),
         backward=float(rng.normal(0.1, 0.5)),
         ragged=float(rng.uniform(0.4, 1.3)),

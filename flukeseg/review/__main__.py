@@ -28,11 +28,12 @@ def review(cfg: DictConfig) -> None:
         from flukeseg.serving import http_server
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed: {how_to_install('review')}") from error
+    from flukeseg.images.photo_search import STATE
     from flukeseg.prediction.inputs import find_inputs
     from flukeseg.review.session import ReviewSession
 
     output, opens = Path(cfg.output), require_bool("open_browser", cfg.open_browser)
-    if cfg.source is None and not (output / ".flukeseg").is_dir():
+    if cfg.source is None and not (output / STATE).is_dir():
         raise InputError(f"output={output} holds no masks yet; give source=PHOTOS")
     if cfg.source is not None:
         find_inputs(cfg.source, leave_out=output)

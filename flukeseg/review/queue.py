@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flukeseg.images.photo_search import STATE
 from flukeseg.masks.review_order import review_group, review_ranks
-from flukeseg.prediction.folder import STATE
 from flukeseg.prediction.inputs import stamp
 from flukeseg.prediction.journal import JournalRows
 from flukeseg.prediction.kept_masks import Verdict, Verdicts, hash_file, mask_name

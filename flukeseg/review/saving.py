@@ -12,7 +12,7 @@ import numpy as np
 from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_png
-from flukeseg.prediction.folder import STATE
+from flukeseg.images.photo_search import STATE
 from flukeseg.prediction.kept_masks import KeptMasks, Verdict, hash_file, mask_name
 
 Row = Mapping[str, Any]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 
 from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
+from flukeseg.model.checkpoint_files import why_unreadable
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -53,13 +53,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return torch.load(path, map_location=map_location, weights_only=True)
         # torch raises whatever its reader of archives and pickles does
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-            if isinstance(error, UnpicklingError):  # torch advises to switch this protection off
-                reason = "it holds code, or is no checkpoint at all"
             others = sorted(p.name for p in Path(path).parent.glob("*.ckpt") if p != Path(path))
             instead = (
                 f"copy {' or '.join(others)} over it to go on from there, or " if others else ""
             )
             raise InputError(
-                f"{path} cannot be read ({reason}); {instead}leave ckpt_path=last out to start anew"
+                f"{path} cannot be read ({why_unreadable(error)}); {instead}leave ckpt_path=last "
+                "out to start anew"
             ) from error
