@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import frame_with_a_small_fluke, predict_with, silhouette, write_rgb
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from flukeseg import Segmenter
@@ -20,7 +22,7 @@ from flukeseg.images.resizing import resize_map, resize_photo
 from flukeseg.masks.cleaning import Cleaned, Cleaning, clean
 from flukeseg.masks.geometry import Box
 from flukeseg.masks.mask_settings import MaskSettings
-from flukeseg.masks.probability import PhotoProbability
+from flukeseg.masks.probability import PhotoProbability, average_looks
 from flukeseg.masks.second_look import (
     boxes_to_look_at,
     cut_map,
@@ -238,7 +240,7 @@ def test_a_first_look_as_close_as_an_overview_stands_for_it(wide):
     ("second", "twice", "chosen"),
     [(SECOND, True, True), (SECOND, False, False), (FIRST, True, False)],
 )
-def test_photos_with_few_pixels_are_seen_smaller(predictor, second, twice, chosen):
+def test_photos_with_few_pixels_are_seen_at_two_sizes(predictor, second, twice, chosen):
     rng = np.random.default_rng(0)
     photos = [
         rng.integers(0, 256, (*size, 3), np.uint8) for size in ((10, 20), (64, 128), (21, 42))
@@ -250,9 +252,49 @@ def test_photos_with_few_pixels_are_seen_smaller(predictor, second, twice, chose
     images = np.stack([np.moveaxis(resize_photo(photo, FIRST), -1, 0) for photo in photos])
     looker = Looker(see, MaskSettings(), second, twice)
     found = looker.look_once(images, [photo.shape[:2] for photo in photos])
-    small = (SECOND[0] // 2, SECOND[1] // 2) if chosen else FIRST
-    assert [one.probability.shape for one in found] == [small, FIRST, small]
-    np.testing.assert_array_equal(found[1].probability, see.see(images[1:2])[0].probability)
+    once = [see.see(image[None])[0].probability for image in images]
+    np.testing.assert_allclose(found[1].probability, once[1], atol=1e-6)
+    for number in (0, 2):
+        pixels = np.moveaxis(images[number], 0, -1)
+        overview = np.moveaxis(resize_photo(pixels, (SECOND[0] // 2, SECOND[1] // 2)), -1, 0)
+        smaller = resize_map(see.see(overview[None])[0].probability, FIRST)
+        truth = (once[number] + smaller) / 2 if chosen else once[number]
+        np.testing.assert_allclose(found[number].probability, truth, atol=1e-6)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([(8, 12), (5, 9), (16, 24)]), st.booleans())
+def test_the_mean_of_two_looks_is_that_of_their_views(seed, size, is_single):
+    rng = np.random.default_rng(seed)
+    views = rng.random((2, 1 if is_single else 3, 8, 12), np.float32)
+    looks = [
+        PhotoProbability(own.mean(0), own.std(0), float("nan") if is_single else 0.1)
+        if not is_single
+        else PhotoProbability(own[0], np.full_like(own[0], np.nan), float("nan"))
+        for own in views
+    ]
+    mean = average_looks(*looks)
+    every = views.reshape(-1, 8, 12)
+    np.testing.assert_allclose(mean.probability, every.mean(0), atol=1e-6)
+    np.testing.assert_allclose(mean.spread, every.std(0), atol=1e-6)
+    assert (0.0 if is_single else 0.1) <= mean.disagreement <= 1
+    # a look is its own mean with itself, and the other's size does not count
+    same = average_looks(looks[0], looks[0])
+    np.testing.assert_allclose(same.probability, looks[0].probability, atol=1e-6)
+    assert same.disagreement == pytest.approx(0.0 if is_single else 0.1)
+    other = looks[1]._replace(
+        probability=resize_map(looks[1].probability, size), spread=resize_map(looks[1].spread, size)
+    )
+    assert average_looks(looks[0], other).probability.shape == (8, 12)
+
+
+def test_looks_at_all_of_a_photo_that_contradict_each_other_disagree():
+    flat = np.full((4, 6), np.nan, np.float32)
+    full, empty = (np.full((4, 6), value, np.float32) for value in (0.9, 0.0))
+    contradicting = average_looks(
+        PhotoProbability(full, flat, float("nan")), PhotoProbability(empty, flat, float("nan"))
+    )
+    assert contradicting.disagreement == 0.5  # the mean's mask is empty, as one of theirs
+    np.testing.assert_allclose(contradicting.spread, 0.45, atol=1e-6)
 
 
 def test_parts_of_photos_share_a_batch(wide):

@@ -17,7 +17,7 @@ from flukeseg.masks import second_look
 from flukeseg.masks.cleaning import clean
 from flukeseg.masks.geometry import Box
 from flukeseg.masks.mask_settings import MaskSettings
-from flukeseg.masks.probability import PhotoProbability, SecondLook
+from flukeseg.masks.probability import PhotoProbability, SecondLook, average_looks
 from flukeseg.model.checkpoints import AnyPredictor
 from flukeseg.model.runtimes import RuntimePredictor
 from flukeseg.model.tta import Images
@@ -45,7 +45,7 @@ class Looker:
         masks: what is fluke in a look.
         second_size: (height, width) of the network's input in a second look; an overview is half.
         twice: whether there are second looks, and, unless those are of the predictor's size too,
-            first ones as small as an overview.
+            small photos are also seen as small as an overview.
         max_pixels: photos with more are not decoded.
         together: parts of photos that a second look computes in one batch. Fewer are filled up, as
             how a library adds up depends on a batch's size.
@@ -77,29 +77,27 @@ class Looker:
         return self.look_at_files(first, readable)
 
     def look_once(self, images: Images, sizes: Sequence[tuple[int, int]]) -> list[PhotoProbability]:
-        """Return what a first look sees of each photo.
+        """Return what a first look sees of each photo: of a small one, the mean at two sizes.
 
         Args:
             images: N×C×H×W uint8 RGB of the predictor's size; those beyond `sizes` are left out.
             sizes: (height, width) of each upright photo.
         """
         pixels = np.moveaxis(_to_array(images[: len(sizes)]), 1, -1)
+        # how torch adds up depends on a batch's size: it is left as it is
+        is_alone = isinstance(self.predictor, RuntimePredictor)
+        seen = self.predictor.see(images[: len(sizes)] if is_alone else images)
         small = [number for number, size in enumerate(sizes) if self._is_small(size)]
-        others = [number for number in range(len(sizes)) if number not in small]
-        seen = self._compute([pixels[number] for number in small], self.overview_size)
-        found = dict(zip(small, seen, strict=True))
-        if isinstance(self.predictor, RuntimePredictor):
-            found |= zip(others, self.predictor.see(images[others]), strict=True)
-        elif others:  # how torch adds up depends on a batch's size: it is left as it is
-            seen = self.predictor.see(images)
-            found |= {number: seen[number] for number in others}
+        smaller = self._compute([pixels[number] for number in small], self.overview_size)
+        for number, other in zip(small, smaller, strict=True):
+            seen[number] = average_looks(seen[number], other)
         return [
-            found[number]._replace(image=np.ascontiguousarray(pixels[number][..., :3]))
+            seen[number]._replace(image=np.ascontiguousarray(pixels[number][..., :3]))
             for number in range(len(sizes))
         ]
 
     def _is_small(self, size: tuple[int, int]) -> bool:
-        """Tell whether an overview sees all pixels of a photo: enlarged more, it is unlike any."""
+        """Tell whether an overview sees all pixels of a photo: larger, it is a blur."""
         is_fixed = not self.twice or self.second_size == self.predictor.size
         return not is_fixed and size[0] * size[1] <= self.overview_size[0] * self.overview_size[1]
 
