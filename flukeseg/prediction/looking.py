@@ -83,6 +83,8 @@ class Looker:
             images: N×C×H×W uint8 RGB of the predictor's size; those beyond `sizes` are left out.
             sizes: (height, width) of each upright photo.
         """
+        if not sizes:  # no photo of the batch is readable
+            return []
         pixels = np.moveaxis(_to_array(images[: len(sizes)]), 1, -1)
         # how torch adds up depends on a batch's size: it is left as it is
         is_alone = isinstance(self.predictor, RuntimePredictor)
