@@ -235,7 +235,13 @@ def test_nothing_half_made_is_left(everything):
 def test_a_gallery_of_37_has_two_sheets(run_predict, tiny_runs, tmp_path):
     for i in range(37):
         write_rgb(tmp_path / f"many/{i:02d}.png", render((3, i % 2), (16, 32)).image)
-    settings = [f"checkpoint={tiny_runs[0]}", "products=[gallery]", "output=out", "tta=none"]
+    settings = [
+        f"checkpoint={tiny_runs[0]}",
+        "products=[gallery]",
+        "output=out",
+        "tta=none",
+        "look=once",
+    ]
     run_predict(*settings, "source=many")
     assert sorted(path.name for path in Path("out/gallery").iterdir()) == ["0001.jpg", "0002.jpg"]
     second = read("out/gallery/0002.jpg")
