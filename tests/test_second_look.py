@@ -22,7 +22,7 @@ from flukeseg.images.resizing import resize_map, resize_photo
 from flukeseg.masks.cleaning import Cleaned, Cleaning, clean
 from flukeseg.masks.geometry import Box
 from flukeseg.masks.mask_settings import MaskSettings
-from flukeseg.masks.probability import PhotoProbability, average_looks
+from flukeseg.masks.probability import PhotoProbability
 from flukeseg.masks.second_look import (
     boxes_to_look_at,
     cut_map,
@@ -33,6 +33,7 @@ from flukeseg.masks.second_look import (
 )
 from flukeseg.model.predictor import Predictor
 from flukeseg.model.runtimes import RuntimePredictor
+from flukeseg.model.tta import average_looks
 from flukeseg.prediction.inputs import InputPhoto
 from flukeseg.prediction.loader import PhotoFile, cut_photo
 from flukeseg.prediction.looking import Looker

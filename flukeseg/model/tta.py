@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flukeseg.errors import InputError
+from flukeseg.images.resizing import resize_map
 from flukeseg.masks.probability import PhotoProbability
 
 Images = Any
@@ -140,10 +141,39 @@ def average_views(
     if len(each) == 1:
         nothing = library.full_like(mean, library.nan)
         return BatchProbability(mean, nothing, nothing[:, 0, 0, 0])
+    return _compare(each, mean)
+
+
+def average_looks(first: PhotoProbability, other: PhotoProbability) -> PhotoProbability:
+    """Return the mean of two looks at all of a photo, at the size of the first.
+
+    The spread is the standard deviation between all their views. The disagreement is the larger of
+    that between the two looks, as between views, and that between views of a look, the mean over
+    both.
+
+    Args:
+        first: whose second looks and pixels stay.
+        other: at another size; as many views.
+    """
+    size = first.probability.shape
+    each = np.stack([first.probability, resize_map(other.probability, size)])[:, None, None]
+    (between,) = split_batch(_compare(each, each.mean(0)))
+    # a single view has no spread of its own
+    within = np.nan_to_num(np.stack([first.spread, resize_map(other.spread, size)]))
+    views = np.nan_to_num([first.disagreement, other.disagreement])
+    return first._replace(
+        probability=between.probability,
+        spread=np.sqrt((within**2).mean(0) + between.spread**2),
+        disagreement=max(between.disagreement, float(views.mean())),
+    )
+
+
+def _compare(each: Images, mean: Images) -> BatchProbability:
+    """Compare K×N×1×H×W probabilities with their mean N×1×H×W."""
     masks, mask = each > 0.5, mean > 0.5
     overlap = (masks & mask).sum((2, 3, 4))
     total = masks.sum((2, 3, 4)) + mask.sum((1, 2, 3))
-    dice = library.where(total > 0, 2 * overlap / (total + (total == 0)), 1.0)
+    dice = _library(each).where(total > 0, 2 * overlap / (total + (total == 0)), 1.0)
     spread = ((each - mean) ** 2).mean(0) ** 0.5
     return BatchProbability(mean, spread, 1 - dice.mean(0))
 

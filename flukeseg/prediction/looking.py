@@ -17,10 +17,10 @@ from flukeseg.masks import second_look
 from flukeseg.masks.cleaning import clean
 from flukeseg.masks.geometry import Box
 from flukeseg.masks.mask_settings import MaskSettings
-from flukeseg.masks.probability import PhotoProbability, SecondLook, average_looks
+from flukeseg.masks.probability import PhotoProbability, SecondLook
 from flukeseg.model.checkpoints import AnyPredictor
 from flukeseg.model.runtimes import RuntimePredictor
-from flukeseg.model.tta import Images
+from flukeseg.model.tta import Images, average_looks
 from flukeseg.prediction.loader import Cut, PhotoFile, cut_file
 
 log = logging.getLogger(__name__)
