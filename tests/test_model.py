@@ -57,6 +57,42 @@ def test_loss_of_an_empty_batch_is_finite_and_teaches():
     assert sure["loss"] == pytest.approx(0, abs=1e-5)
 
 
+def test_dice_over_photos_is_the_mean_of_each_photos_own():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 1, 8, 16, generator=generator)
+    target = (torch.rand(3, 1, 8, 16, generator=generator) > 0.7).float()
+    target[1] = 0
+    loss = BCEDiceLoss(dice_over="photo", smooth=5)
+    each = [
+        BCEDiceLoss(smooth=5)(logits[n : n + 1], target[n : n + 1])["dice_loss"] for n in range(3)
+    ]
+    assert loss(logits, target)["dice_loss"] == pytest.approx(float(torch.stack(each).mean()))
+    # a photo all of whose pixels are unknown is right whatever is predicted
+    target[2] = 0.5
+    each[2] = torch.tensor(0.0)
+    assert loss(logits, target)["dice_loss"] == pytest.approx(float(torch.stack(each).mean()))
+
+
+def test_a_small_fluke_counts_as_much_as_a_large_one_by_dice_over_photos():
+    target = torch.zeros(2, 1, 32, 64)
+    target[0, :, 4:28, 4:60] = 1
+    target[1, :, 16:20, 20:28] = 1
+    logits = torch.where(target > 0, 9.0, -9.0)
+
+    def lost(photo, **options):
+        missed = logits.clone()
+        missed[photo] = -9.0
+        return float(BCEDiceLoss(bce_weight=0, **options)(missed, target)["loss"])
+
+    assert lost(1) < 0.05 * lost(0)
+    assert lost(1, dice_over="photo") > 0.9 * lost(0, dice_over="photo")
+
+
+def test_dice_over_something_else_is_refused():
+    with pytest.raises(InputError, match="dice_over=pixel must be batch or photo"):
+        BCEDiceLoss(dice_over="pixel")
+
+
 def test_loss_in_half_precision_is_the_same():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 1, 64, 64, generator=generator).bfloat16()

@@ -20,28 +20,37 @@ CERTAIN_SEA = -20.0
 class BCEDiceLoss(nn.Module):
     """Binary cross-entropy plus one minus soft Dice, as in the reference recipe.
 
-    Dice is taken over all pixels of the batch together:
-    (2 Σpt + smooth) / (Σp + Σt + smooth). A batch without fluke, predicted as such, has Dice 1,
-    and `smooth` keeps its gradient finite. Pixels whose target is 0.5 are unknown and left out.
+    Dice is (2 Σpt + smooth) / (Σp + Σt + smooth), over all pixels of the batch together as there,
+    or the mean of each photo's own. Without fluke, predicted as such, it is 1, and `smooth` keeps
+    its gradient finite. Pixels whose target is 0.5 are unknown and left out.
 
     Args:
         smooth: added to numerator and denominator, in pixels.
         bce_weight: weight of the cross-entropy.
         dice_weight: weight of the Dice part.
+        dice_over: `batch`, or `photo`: small flukes, and photos without one, then count as much as
+            flukes that fill theirs.
 
     Raises:
-        InputError: one of them is negative or no number.
+        InputError: one of them is negative or no number, or `dice_over` is neither.
     """
 
     handles_unknown = True
 
     def __init__(
-        self, smooth: float = 1.0, bce_weight: float = 1.0, dice_weight: float = 1.0
+        self,
+        smooth: float = 1.0,
+        bce_weight: float = 1.0,
+        dice_weight: float = 1.0,
+        dice_over: str = "batch",
     ) -> None:
         super().__init__()
         weights = {"smooth": smooth, "bce_weight": bce_weight, "dice_weight": dice_weight}
         for name, value in weights.items():
             require_number(f"model.loss.{name}", value, most=1e6)
+        if dice_over not in ("batch", "photo"):
+            raise InputError(f"model.loss.dice_over={dice_over} must be batch or photo")
+        self.over_photos = dice_over == "photo"
         self.smooth, self.bce_weight, self.dice_weight = smooth, bce_weight, dice_weight
 
     def forward(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -51,7 +60,12 @@ class BCEDiceLoss(nn.Module):
         known = (target != UNKNOWN_TARGET).float()
         bce = F.binary_cross_entropy_with_logits(logits, target, known, reduction="sum")
         bce = bce / known.sum().clamp(min=1)
-        dice_loss = 1 - soft_dice(torch.sigmoid(logits) * known, target * known, self.smooth)
+        probability, target = torch.sigmoid(logits) * known, target * known
+        if self.over_photos:
+            probability, target = probability.flatten(1), target.flatten(1)
+        else:
+            probability, target = probability.reshape(1, -1), target.reshape(1, -1)
+        dice_loss = 1 - soft_dice(probability, target, self.smooth).mean()
         return {
             "loss": self.bce_weight * bce + self.dice_weight * dice_loss,
             "bce": bce.detach(),
@@ -60,9 +74,9 @@ class BCEDiceLoss(nn.Module):
 
 
 def soft_dice(probability: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
-    """Dice over all pixels of two tensors of one shape, in 0..1; both empty is 1."""
-    overlap = (probability * target).sum()
-    return (2 * overlap + smooth) / (probability.sum() + target.sum() + smooth)
+    """Dice of each row of two tensors N×pixels, N values in 0..1; both empty is 1."""
+    overlap = (probability * target).sum(1)
+    return (2 * overlap + smooth) / (probability.sum(1) + target.sum(1) + smooth)
 
 
 class WeightedSum(nn.Module):
