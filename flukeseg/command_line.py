@@ -10,9 +10,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
@@ -35,6 +37,9 @@ def run(job: Callable[[], Any]) -> None:
     try:
         with stop_on_signals():
             _run(job)
+    except BrokenPipeError:  # what it printed is read by no one any more, say by head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (OSError, ValueError, RuntimeError) as error:
         for sign, sentence in PLUGIN_ERRORS.items():
             if sign in str(error):
@@ -101,6 +106,27 @@ def check_arguments(job: str, arguments: Sequence[str]) -> None:
         raise InputError(f"{empty[0]} has no value; write {empty[0]}VALUE, or {empty[0]}null")
 
 
+def job_groups() -> str:
+    """Return a paragraph for --help: each group that the job takes, with its alternatives.
+
+    Empty where it takes none. Experiments are its own, see `check_experiment`.
+    """
+    config = HydraConfig.get()
+    lines = []
+    for group in sorted({"experiment", *config.runtime.choices}):
+        found = sorted((CONF / group).glob("*.yaml"))
+        if group == "experiment":
+            found = [path for path in found if config.job.name in (_job_of(path), "benchmark")]
+        names = [path.stem for path in found]
+        if names and "/" not in group:
+            plus = "+" if group == "experiment" else ""
+            lines.append(f"{plus}{group}: {', '.join(names)}")
+    return "\n".join(["", "Groups, chosen by GROUP=NAME:", "", *lines, ""]) if lines else ""
+
+
+OmegaConf.register_new_resolver("job_groups", job_groups, replace=True)
+
+
 def _flags_first(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with flags such as -m before the options: argparse wants no mixture."""
 
@@ -121,10 +147,15 @@ def check_experiment(job: str, name: str, command: Command) -> None:
     path = CONF / "experiment" / f"{name}.yaml"
     if not path.is_file():
         return
-    own = OmegaConf.select(OmegaConf.load(path), "hydra.job.name", default="train")
+    own = _job_of(path)
     if job not in (own, "benchmark"):
         again = shlex.join(["python", "-m", f"flukeseg.{own}", *command.options])
         raise InputError(f"experiment={name} is not for flukeseg.{job}; run: {again}")
+
+
+def _job_of(experiment: Path) -> str:
+    name: str = OmegaConf.select(OmegaConf.load(experiment), "hydra.job.name", default="train")
+    return name
 
 
 def quote_text(argument: str, job: str) -> str:

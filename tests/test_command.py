@@ -30,6 +30,36 @@ def test_alone_it_lists_the_jobs():
         assert job.summary in told
 
 
+@pytest.mark.parametrize(
+    ("job", "groups"),
+    [
+        ("serve", {}),
+        ("predict", {"table": "default", "trainer": "ddp, default"}),
+        ("selftrain", {"+experiment": "wild", "augmentation": "default"}),
+        ("train", {"+experiment": "demo, few, laptop, rendered, seresnet34, seresnet34_768"}),
+    ],
+)
+def test_help_lists_the_groups_that_a_job_takes(job, groups):
+    told = run(job, "--help").stdout
+    listed = told.partition("Groups, chosen by GROUP=NAME:")[2].partition("Options, set by")[0]
+    found = dict(line.split(": ", 1) for line in listed.split("\n") if line)
+    assert groups.items() <= found.items()
+    assert ("experiment" in listed, "sweep" in listed) == {
+        "selftrain": (True, False),
+        "train": (True, True),
+    }.get(job, (False, False))
+    assert "\n\n\n" not in told
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no head")
+def test_help_may_be_cut_short():
+    command = [sys.executable, "-m", "flukeseg", "train", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as job:
+        job.stdout.close()
+        assert job.stderr.read() == b""
+        assert job.wait() == 1
+
+
 def test_it_tells_its_version():
     assert run("--version").stdout == f"flukeseg {flukeseg.__version__}\n"
 
