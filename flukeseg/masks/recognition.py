@@ -32,18 +32,16 @@ LAYERS = 4
 WEIGHTS = "recognition.npz"
 
 
-REMOVE, DOUBT = 0.1, 0.5
-"""Of the network whose masks the recognition was fitted to. Of held-out renderings, over 95 %
-of the components that are flukes are more likely than `REMOVE`."""
+REMOVE, DOUBT = 0.15, 0.5
+"""Of the network that comes with flukeseg; the model card has what is kept and lost by others."""
 
 
 @dataclass(frozen=True)
 class Recognition:
     """What is done by the probability that a component is a fluke; both values are from 0 to 1.
 
-    None stands for `REMOVE` and `DOUBT` with the network that comes with flukeseg, whose masks the
-    weights were fitted to, or a file exported from it, and for 0 with others, which may have learnt
-    another kind of masks.
+    None stands for `REMOVE` and `DOUBT` with the network that comes with flukeseg, or a file
+    exported from it, and for 0 with others, which may have learnt another kind of masks.
 
     Args:
         remove: components below it are removed, see `keep_flukes`; 0 removes none.

@@ -1,6 +1,6 @@
 """What a photo shows of a component: features of an encoder, which OpenCV computes.
 
-The encoder is that of the network that comes with flukeseg, which no exported file gives, in half
+The encoder is that of `rendered` at revision ae0472f, which no exported file gives, in half
 precision; `flukeseg.training.small_networks.recognition_encoder` writes it.
 """
 

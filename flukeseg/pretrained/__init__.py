@@ -27,7 +27,7 @@ class Pretrained(NamedTuple):
 
 NETWORKS = {
     "rendered": Pretrained(
-        "rendered.ckpt", "39c6ab40ba13d80d3fdd053e47c29c94d6177844fd614c4d2da88d79fb1cd581"
+        "rendered.ckpt", "888cc1b778e2fb0499ae2b1af8cd26c7dedc35aec8488cc947901fd202962b48"
     ),
 }
 """Names that `checkpoint=` takes instead of a path. A laboratory may add its own, with a `url`."""

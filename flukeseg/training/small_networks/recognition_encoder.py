@@ -1,8 +1,8 @@
 """Write the encoder of recognition.
 
 `python -m flukeseg.training.small_networks.recognition_encoder FILE.onnx` writes it;
-`flukeseg/masks/recognition_encoder.onnx` is that of `rendered`. ONNX Runtime folds what is
-constant, as OpenCV 4 reads no other graph; weights are stored in half precision.
+`flukeseg/masks/recognition_encoder.onnx` is that of `rendered` at revision ae0472f. ONNX Runtime
+folds what is constant, as OpenCV 4 reads no other graph; weights are stored in half precision.
 """
 
 from __future__ import annotations

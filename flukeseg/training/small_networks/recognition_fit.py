@@ -2,8 +2,8 @@
 
 `python -m flukeseg.training.small_networks.recognition_fit WEIGHTS.npz --samples ONE.npz TWO.npz`:
 `flukeseg/masks/recognition.npz` was fitted to 2,700 pictures each of the seeds 772 and 773, of
-which `rendered` predicted the masks, and 1,800 each of 774 and 775, by the network that was
-`rendered` at revision 887c7f8: it had seen no fins, and so finds more of what is no fluke. Half of
+which the network that was `rendered` at revision ae0472f predicted the masks, and 1,800 each of 774
+and 775, by that of 887c7f8: it had seen no fins, and so finds more of what is no fluke. Half of
 the pictures show flukes; a fifth is held out, and calibrates the probability.
 """
 
