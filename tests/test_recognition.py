@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flukeseg.errors import InputError
+from flukeseg.masks import recognition_features
 from flukeseg.masks.cleaning import Cleaned, Cleaning, clean
 from flukeseg.masks.geometry import Box, tight_box
 from flukeseg.masks.mask_settings import MaskSettings
@@ -34,7 +35,7 @@ from flukeseg.prediction.prediction import Prediction, make_prediction
 from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.rendering import render, render_not_fluke
 from flukeseg.rendering.dorsal_fins import draw_fin
-from flukeseg.training.small_networks.recognition_encoder import Encoder
+from flukeseg.training.small_networks.recognition_encoder import Encoder, to_halved_onnx
 from flukeseg.training.small_networks.recognition_fit import (
     LookNetwork,
     RecognitionNetwork,
@@ -138,12 +139,15 @@ def test_numpy_computes_what_torch_fitted():
     assert recognise(views, features) == pytest.approx(1 / (1 + np.exp(-logits)), abs=1e-4)
 
 
-def test_the_encoder_of_the_shipped_network_computes_features(flukes):
+def test_the_encoder_of_a_network_computes_features(flukes, monkeypatch):
     _, image = flukes[0]
     crop = np.ascontiguousarray(image[:CROP, :CROP])
     crop = cv2.resize(crop, (CROP, CROP))
     inside = np.ones((CROP, CROP, 3), np.float32)
     network = load_module(find_checkpoint("rendered")).network
+    content = to_halved_onnx(Encoder(network).eval()).SerializeToString()
+    monkeypatch.setattr(recognition_features, "_content", lambda: content)
+    monkeypatch.setattr(recognition_features, "_idle", [])
     with torch.inference_mode():
         stages = Encoder(network)(torch.from_numpy(crop).permute(2, 0, 1)[None] / 255)
     means = [stage.mean((2, 3))[0].numpy() for stage in stages]
