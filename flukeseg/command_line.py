@@ -116,7 +116,7 @@ def job_groups() -> str:
     for group in sorted({"experiment", *config.runtime.choices}):
         found = sorted((CONF / group).glob("*.yaml"))
         if group == "experiment":
-            found = [path for path in found if config.job.name in (_job_of(path), "benchmark")]
+            found = [path for path in found if _is_for(config.job.name, _job_of(path))]
         names = [path.stem for path in found]
         if names and "/" not in group:
             plus = "+" if group == "experiment" else ""
@@ -148,9 +148,14 @@ def check_experiment(job: str, name: str, command: Command) -> None:
     if not path.is_file():
         return
     own = _job_of(path)
-    if job not in (own, "benchmark"):
+    if not _is_for(job, own):
         again = shlex.join(["python", "-m", f"flukeseg.{own}", *command.options])
         raise InputError(f"experiment={name} is not for flukeseg.{job}; run: {again}")
+
+
+def _is_for(job: str, own: str) -> bool:
+    """Return whether a job takes the experiments of `own`: its own, and to be measured all."""
+    return job in (own, "benchmark")
 
 
 def _job_of(experiment: Path) -> str:

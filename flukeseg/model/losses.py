@@ -60,12 +60,10 @@ class BCEDiceLoss(nn.Module):
         known = (target != UNKNOWN_TARGET).float()
         bce = F.binary_cross_entropy_with_logits(logits, target, known, reduction="sum")
         bce = bce / known.sum().clamp(min=1)
-        probability, target = torch.sigmoid(logits) * known, target * known
-        if self.over_photos:
-            probability, target = probability.flatten(1), target.flatten(1)
-        else:
-            probability, target = probability.reshape(1, -1), target.reshape(1, -1)
-        dice_loss = 1 - soft_dice(probability, target, self.smooth).mean()
+        rows = len(logits) if self.over_photos else 1
+        probability = (torch.sigmoid(logits) * known).reshape(rows, -1)
+        dice = soft_dice(probability, (target * known).reshape(rows, -1), self.smooth)
+        dice_loss = 1 - dice.mean()
         return {
             "loss": self.bce_weight * bce + self.dice_weight * dice_loss,
             "bce": bce.detach(),

@@ -119,7 +119,15 @@ def _fetch_photos(masks: list[Path], root: Path, kaggle: Sequence[str] | None) -
         if not missing:
             return []
         command = list(kaggle or [_find_kaggle()])
-        calls = {pool.submit(_fetch_photo, command, p, photos[p]): p for p in missing}
+
+        def fetch_one(photo: Path) -> str | None:
+            try:
+                return _fetch_photo(command, photo, photos[photo])
+            except InputError:  # of every photo: here, as this thread would begin another first
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+        calls = {pool.submit(fetch_one, photo): photo for photo in missing}
         try:
             for call in tqdm(as_completed(calls), total=len(calls), desc="photos", disable=None):
                 problem = call.result()
