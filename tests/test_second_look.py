@@ -30,6 +30,7 @@ from flukeseg.masks.second_look import (
     is_confirmed,
     is_kept,
     lay_over,
+    with_edge,
 )
 from flukeseg.model.predictor import Predictor
 from flukeseg.model.runtimes import RuntimePredictor
@@ -133,6 +134,33 @@ def test_an_overview_confirms_where_it_agrees_and_is_surer(first, overview, conf
 )
 def test_a_close_look_is_kept_where_it_says_the_same(close, kept):
     assert is_kept(soft(4, 12, 0.95), close, 0.5) is kept
+
+
+def test_both_looks_say_what_is_fluke_and_the_close_one_where_its_edge_is():
+    y, x = np.mgrid[0:48, 0:96].astype(np.float32)
+    edge = 1 / (1 + np.exp(((x - 40.3) / 0.3).clip(-30, 30)))
+    blurred = resize_map(resize_map(edge, (24, 48)), (48, 96))
+    assert np.abs(blurred - edge).max() > 0.2
+    # agreeing but for its sharpness, the edge stays where it is and as sharp
+    np.testing.assert_allclose(with_edge(blurred, edge), edge, atol=0.02)
+    # what the overview alone finds, as here in the middle of the left half, is added
+    less = np.where((y >= 12) & (y < 36) & (x < 24), 0.1, edge).astype(np.float32)
+    np.testing.assert_allclose(with_edge(edge, less)[18:30, :18], 1, atol=0.02)
+    # and what it does not find is taken away; where nothing is to be changed, nothing is
+    more = np.where((y >= 12) & (y < 36) & (x >= 66), 0.9, edge).astype(np.float32)
+    np.testing.assert_allclose(with_edge(edge, more)[18:30, 78:], 0, atol=0.02)
+    np.testing.assert_allclose(with_edge(edge, more)[:, :60], edge[:, :60], atol=0.02)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 40))
+def test_an_overview_with_an_edge_is_a_probability_and_alike_looks_are_left(seed, height, width):
+    rng = np.random.default_rng(seed)
+    overview, close = (rng.random(size, np.float32) for size in ((7, 9), (height, width)))
+    found = with_edge(overview, close)
+    assert found.shape == close.shape
+    assert found.dtype == np.float32
+    assert 0 <= found.min() <= found.max() <= 1
+    np.testing.assert_array_equal(with_edge(close, close), close)
 
 
 def test_a_map_is_cut_where_its_box_is():

@@ -151,36 +151,33 @@ class Looker:
         sizes: Sequence[tuple[int, int]],
         parts: Sequence[_Part],
     ) -> list[SecondLook]:
-        """See each part small, and those that are confirmed so close.
+        """See each part small, and those that are confirmed so close, of which the mean counts.
 
         Where the first look was as close as an overview, it stands for one.
         """
         threshold, overview = self.masks.threshold, self.overview_size
-        before = [
-            second_look.cut_map(
-                first[part.photo].probability, sizes[part.photo], part.box, overview
-            )
-            for part in parts
+        looks = [
+            _cut_look(first[part.photo], sizes[part.photo], part.box, overview) for part in parts
         ]
         closer = [
             number
             for number, (photo, box, _) in enumerate(parts)
             if second_look.gain(box, sizes[photo], first[photo].probability.shape, overview) > 1
         ]
-        looks = [
-            SecondLook(part.box, seen, seen, first[part.photo].disagreement, True)
-            for part, seen in zip(parts, before, strict=True)
-        ]
         pixels = [parts[number].pixels for number in closer]
         for number, seen in zip(closer, self._compute(pixels, overview), strict=True):
-            confirmed = second_look.is_confirmed(before[number], seen.probability, threshold)
+            before = looks[number].probability
+            confirmed = second_look.is_confirmed(before, seen.probability, threshold)
             looks[number] = _second_look(parts[number].box, seen, confirmed)
         numbers = [number for number, look in enumerate(looks) if look.believed]
         closest = self._compute([parts[number].pixels for number in numbers], self.second_size)
         for number, seen in zip(numbers, closest, strict=True):
-            small = resize_map(looks[number].probability, self.second_size)
-            kept = second_look.is_kept(small, seen.probability, threshold)
-            looks[number] = _second_look(parts[number].box, seen, kept)
+            small = looks[number]
+            enlarged = resize_map(small.probability, self.second_size)
+            kept = second_look.is_kept(enlarged, seen.probability, threshold)
+            sharp = second_look.with_edge(small.probability, seen.probability)
+            both = average_looks(seen, PhotoProbability(sharp, small.spread, small.disagreement))
+            looks[number] = _second_look(small.box, both, kept)
         return looks
 
     def _boxes(self, first: PhotoProbability, size: tuple[int, int]) -> list[Box]:
@@ -204,6 +201,16 @@ class Looker:
 
 def _to_array(image: Images) -> np.ndarray:
     return image if isinstance(image, np.ndarray) else image.cpu().numpy()
+
+
+def _cut_look(
+    first: PhotoProbability, photo: tuple[int, int], box: Box, size: tuple[int, int]
+) -> SecondLook:
+    """Return what the first look saw of a box of a photo (height, width), at another size."""
+    values, spread = (
+        second_look.cut_map(one, photo, box, size) for one in (first.probability, first.spread)
+    )
+    return SecondLook(box, values, spread, first.disagreement, True)
 
 
 def _second_look(box: Box, seen: PhotoProbability, believed: bool) -> SecondLook:
