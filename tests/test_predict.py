@@ -783,6 +783,7 @@ def test_masks_among_the_photos_are_never_photos(run_predict, tiny_runs, sea, ca
     shutil.copytree(sea, "in")
     told = the_error(run_predict, capsys, f"checkpoint={tiny_runs[0]}", "source=in", "output=in")
     assert "output=in is the source itself" in told
+    assert not Path("in/.flukeseg").exists()  # photos are no predictions because of a mistake
 
 
 def test_a_photo_replaced_since_is_looked_at_again(run_predict, tiny_runs, sea):

@@ -65,14 +65,17 @@ def test_the_output_is_left_out(photos, pattern):
     assert {"a.png", "outside/k.png"} <= set(names)
 
 
+@pytest.mark.parametrize("file", ["settings.json", "journal-1-of-2.jsonl"])
 @pytest.mark.parametrize("pattern", ["", "**/*"])
-def test_earlier_predictions_in_it_are_left_out(photos, pattern, caplog):
+def test_earlier_predictions_in_it_are_left_out(photos, pattern, file, caplog):
     before = find_inputs(f"{photos}/{pattern}")
     mask = photos / "deep/masks/mask/0.png"
     mask.parent.mkdir(parents=True)
     mask.touch()
     assert len(find_inputs(f"{photos}/{pattern}")) == len(before) + 1
-    (photos / "deep/masks/.flukeseg").mkdir()
+    (photos / "deep/masks/.flukeseg").mkdir()  # of a prediction that was refused
+    assert len(find_inputs(f"{photos}/{pattern}")) == len(before) + 1
+    (photos / f"deep/masks/.flukeseg/{file}").touch()
     with caplog.at_level("INFO"):
         assert find_inputs(f"{photos}/{pattern}") == before
     assert "folders of predictions (1)" in caplog.text

@@ -77,7 +77,10 @@ def match_glob(pattern: str, leave_out: Path | None) -> list[str]:
 
 
 def _holds_predictions(folder: Path) -> bool:
-    return (folder / STATE).is_dir()
+    """Tell whether a prediction began here; one that was refused leaves no settings."""
+    state = str(folder / STATE)
+    journals = os.path.join(glob.escape(state), "journal-*.jsonl")
+    return os.path.exists(os.path.join(state, "settings.json")) or bool(glob.glob(journals))
 
 
 def _report_predictions(folders: Iterable[Path]) -> None:

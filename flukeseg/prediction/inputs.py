@@ -66,9 +66,9 @@ def find_inputs(source: str | Path, leave_out: str | Path | None = None) -> list
 
     A folder is searched with its subfolders, for files with a photo's suffix that are not hidden;
     links to files are followed, links to folders are not. Folders in it that hold predictions, as
-    their `.flukeseg` says, are left out: masks and cut-outs are no photos. A folder that cannot be
-    listed is in the list itself, so that it is reported. A list is a `.txt` with a path a line, or
-    a `.csv` with a column `path`; paths in it are relative to it, or to here.
+    files in their `.flukeseg` say, are left out: masks and cut-outs are no photos. A folder that
+    cannot be listed is in the list itself, so that it is reported. A list is a `.txt` with a path a
+    line, or a `.csv` with a column `path`; paths in it are relative to it, or to here.
 
     Args:
         source: a photo, a folder, a glob such as `photos/**/*.jpg`, or a list.

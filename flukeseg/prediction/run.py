@@ -56,8 +56,8 @@ def predict_photos(
     ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
     share = Share.of(shard, *ranks)
     checkpoint = "; ".join(name_checkpoint(path) for path in settings.checkpoint_files())
-    folder = PredictionFolder(output, share.name)
     paths = find_inputs(source, leave_out=output)
+    folder = PredictionFolder(output, share.name)
     # a processor gains nothing from larger batches, which second looks seldom fill
     on_processor = trainer is None or trainer.strategy.root_device.type == "cpu"
     looker = settings.load_looker(together=1 if on_processor else settings.batch_size)
