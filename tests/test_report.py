@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from flukeseg.errors import InputError
 from flukeseg.evaluation.pairing import find_predicted, find_true_masks, pair
 from flukeseg.evaluation.pictures import FALSE, MISSED, draw_masks
 from flukeseg.evaluation.report import label, shown, sum_up, verdict, write_report
@@ -327,3 +328,23 @@ def test_the_sentence(own):
         r"1 fluke missed, none false; the ten worst are below\.",
         sum_up(own),
     )
+
+
+def test_corrected_masks_are_found_by_photos_in_folders(tmp_path):
+    """`collect` and `annotations` write `a/b` as `a__b`; the exact name comes first."""
+    square = np.zeros((8, 8), np.uint8)
+    for name in ("truth/a__b", "truth/c__d", "guess/a/b", "guess/c__d", "guess/c/d"):
+        write_png(tmp_path / f"{name}.png", square)
+    truths, guesses = find_true_masks(tmp_path / "truth"), find_predicted(tmp_path / "guess")
+    matched = {
+        name: guess.mask.relative_to(tmp_path) for name, (_, guess) in pair(truths, guesses).items()
+    }
+    assert matched == {"a__b": Path("guess/a/b.png"), "c__d": Path("guess/c__d.png")}
+
+
+def test_two_predictions_of_one_corrected_mask_are_refused(tmp_path):
+    for name in ("truth/a__b__c", "guess/a/b__c", "guess/a__b/c"):
+        write_png(tmp_path / f"{name}.png", np.zeros((8, 8), np.uint8))
+    truths, guesses = find_true_masks(tmp_path / "truth"), find_predicted(tmp_path / "guess")
+    with pytest.raises(InputError, match="a/b__c and a__b/c are both predictions of a__b__c"):
+        pair(truths, guesses)

@@ -140,14 +140,15 @@ def predict_and_pair(
 
 
 def pair(truths: Mapping[str, TrueMask], guesses: Mapping[str, PredictedMask]) -> MatchedMasks:
-    """Match by name.
+    """Match by name, where `a__b` is `a/b` too: so corrected masks are called.
 
     A true mask without a prediction is matched with an empty one, and a prediction without a true
     mask is left out; both are logged.
 
     Raises:
-        InputError: nothing matches.
+        InputError: nothing matches, or two predictions do.
     """
+    guesses = _named_as(truths, guesses)
     missing = sorted(truths.keys() - guesses.keys())
     surplus = sorted(guesses.keys() - truths.keys())
     if len(missing) == len(truths):
@@ -167,6 +168,20 @@ def pair(truths: Mapping[str, TrueMask], guesses: Mapping[str, PredictedMask]) -
     return {
         name: (truth, guesses.get(name, PredictedMask())) for name, truth in sorted(truths.items())
     }
+
+
+def _named_as(
+    truths: Mapping[str, TrueMask], guesses: Mapping[str, PredictedMask]
+) -> dict[str, PredictedMask]:
+    """Return predictions, those in folders under the name that a corrected mask of theirs has."""
+    named: dict[str, str] = {name: name for name in guesses if name in truths}
+    for name in guesses.keys() - named.keys():
+        flat = name.replace("/", "__")
+        name_there = flat if flat in truths and flat not in guesses else name
+        if (other := named.setdefault(name_there, name)) != name:
+            both = " and ".join(sorted((other, name)))
+            raise InputError(f"{both} are both predictions of {flat}; rename one")
+    return {own: guesses[name] for own, name in named.items()}
 
 
 def _read_table(folder: Path) -> Iterator[tuple[str, str, PredictedMask]]:
