@@ -58,11 +58,22 @@ def test_one_photo_is_a_source_whatever_its_name(photos):
 def test_the_output_is_left_out(photos, pattern):
     """Or its masks were taken for photos when a run goes on."""
     fill(photos, "out/mask/a.png", "out/deep/mask/h.png", "outside/k.png")
+    fill(photos, "out/.flukeseg/settings.json")
     pattern = pattern or "."
     inside = find_inputs(f"{photos}/{pattern}", leave_out=photos / "deep/.." / "out")
     names = [Path(path).relative_to(photos).as_posix() for path in inside]
     assert not [name for name in names if name.startswith("out/")]
     assert {"a.png", "outside/k.png"} <= set(names)
+
+
+@pytest.mark.parametrize("pattern", ["", "**/*.tif"])
+def test_an_output_with_photos_is_refused(photos, pattern):
+    """Or they were left out without a word."""
+    with pytest.raises(InputError, match=r"deep has photos in it \(2, say .*d\.tif\)"):
+        find_inputs(f"{photos}/{pattern}", leave_out=photos / "deep")
+    fill(photos, "deep/round-1/teacher/.flukeseg/settings.json")  # of selftrain, which goes on
+    assert str(photos / "a.png") in find_inputs(photos, leave_out=photos / "deep")
+    assert find_inputs(f"{photos}/*.png", leave_out=photos / "elsewhere") == [f"{photos}/a.png"]
 
 
 @pytest.mark.parametrize("file", ["settings.json", "journal-1-of-2.jsonl"])

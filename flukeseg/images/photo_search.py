@@ -24,7 +24,7 @@ def search_folder(folder: Path, leave_out: Path | None) -> list[str]:
     """Return the photos of a folder and those in it, see `flukeseg.prediction.inputs.find_inputs`.
 
     Raises:
-        InputError: it is the folder to leave out.
+        InputError: it is the folder to leave out, or photos lie there.
     """
     if folder.resolve() == leave_out:
         raise InputError(f"output={folder} is the source itself; name a folder in it or elsewhere")
@@ -35,7 +35,10 @@ def search_folder(folder: Path, leave_out: Path | None) -> list[str]:
     walk = os.walk(folder, onerror=lambda error: found.append(str(error.filename)))
     for parent, folders, files in walk:
         inside = [Path(parent, name) for name in folders if not name.startswith(".")]
-        inside = [path for path in inside if leave_out is None or path.resolve() != leave_out]
+        outputs = [] if leave_out is None else [p for p in inside if p.resolve() == leave_out]
+        for path in outputs:
+            _refuse_photos(path)
+        inside = [path for path in inside if path not in outputs]
         made = {path for path in inside if _holds_predictions(path)}
         predictions += made
         folders[:] = [path.name for path in inside if path not in made]
@@ -58,22 +61,52 @@ def search_folder(folder: Path, leave_out: Path | None) -> list[str]:
 
 
 def match_glob(pattern: str, leave_out: Path | None) -> list[str]:
-    """Return the files that a glob finds."""
+    """Return the files that a glob finds.
+
+    Raises:
+        InputError: photos lie in the folder to leave out.
+    """
     fixed = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)
     base = Path(os.path.abspath(Path(*fixed)))
     holds_predictions = cache(_holds_predictions)
     found: list[str] = []
     predictions: set[Path] = set()
+    left = False
     for name in glob.glob(pattern, recursive=True):
         parents = Path(os.path.abspath(name)).parents
-        if Path(name).is_dir() or leave_out in parents:
+        if Path(name).is_dir():
+            continue
+        if leave_out in parents:
+            left = True
             continue
         if own := [p for p in parents if base in p.parents and holds_predictions(p)]:
             predictions.update(own)
         else:
             found.append(name)
+    if left and leave_out is not None:
+        _refuse_photos(leave_out)
     _report_predictions(predictions)
     return found
+
+
+def _refuse_photos(output: Path) -> None:
+    """Check that a folder to leave out holds no photos; where a job began, pictures are its own.
+
+    Raises:
+        InputError: there are some.
+    """
+    photos: list[str] = []
+    for parent, folders, files in os.walk(output):
+        if _holds_predictions(Path(parent)):
+            return
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        own = (name for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+        photos += [os.path.join(parent, name) for name in own if not name.startswith(".")]
+    if photos:
+        raise InputError(
+            f"output={output} has photos in it ({len(photos)}, say {min(photos)}), which would be "
+            "left out; name an empty folder"
+        )
 
 
 def _holds_predictions(folder: Path) -> bool:

@@ -75,7 +75,8 @@ def find_inputs(source: str | Path, leave_out: str | Path | None = None) -> list
         leave_out: a folder not to search, since the products are in it.
 
     Raises:
-        InputError: the source does not exist or has no photos, or a list cannot be read.
+        InputError: the source does not exist or has no photos, a list cannot be read, or the folder
+            to leave out is of the source and has photos without predictions.
     """
     path = Path(source)
     if os.path.isdir(path):
