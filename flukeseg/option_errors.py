@@ -104,11 +104,20 @@ def _explain_unreadable(option: str, command: Command | None) -> str:
     key, equals, _ = option.partition("=")
     if command and not equals:
         cfg = compose_choices(command)
-        if "source" in {*cfg} and (re.search(r"[/\\.*]", option) or Path(option).exists()):
+        has_source = any(re.match(r"source=.", given) for given in command.options)
+        # a word of a folder called "Day 1/north", rather than a source
+        if (
+            "source" in {*cfg}
+            and not has_source
+            and (re.search(r"[/\\.*]", option) or Path(option).exists())
+        ):
             return f"{option} has no name; write source={option}"
         if option in {*cfg}:
             return f"{option} has no value; write {option}=VALUE, without spaces around ="
-        return f"{option} is not an option; write NAME=VALUE, without spaces around ="
+        return (
+            f"{option} is not an option; write NAME=VALUE, without spaces around =, and one that "
+            "has spaces in quotes: 'NAME=A B'"
+        )
     if re.search(r"\s$", key):
         return f"{option}: write {key.strip()}=VALUE, without spaces around ="
     return (
