@@ -1,4 +1,6 @@
-"""Cells of a CSV file that a spreadsheet shows instead of running them.
+"""CSV files of spreadsheets: what separates their cells, and cells that are shown instead of run.
+
+Where a comma is in numbers, as in German and French, a spreadsheet saves semicolons between cells.
 
 A spreadsheet takes text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return for a
 formula, and a photo can be called so. Such text is written behind an apostrophe, as OWASP's page on
@@ -7,12 +9,25 @@ CSV injection advises, and read back without it.
 
 from __future__ import annotations
 
+import csv
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def read_rows(lines: Iterable[str]) -> csv.DictReader[str]:
+    """Read a CSV by the names in its first line, which commas separate, else semicolons or tabs.
+
+    Reading raises `csv.Error` where a quote is never closed, which swallowed the rest otherwise.
+    """
+    lines = iter(lines)
+    header = next(lines, "")
+    separator = next((sign for sign in ",;\t" if sign in header), ",")
+    return csv.DictReader(itertools.chain([header], lines), strict=True, delimiter=separator)
 
 
 def escape_cell(value: Any) -> Any:

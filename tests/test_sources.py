@@ -149,7 +149,15 @@ def test_a_list_of_rows(photos):
     assert found(listed) == ["a.png", "deep/d.tif"]
 
 
-@pytest.mark.parametrize("content", [b"", b"a.png\n", b"file;path\nx;a.png\n", b"\xff\xfep\0a\0"])
+@pytest.mark.parametrize("separator", ";\t")
+def test_a_list_of_rows_where_a_comma_is_in_numbers(photos, separator):
+    """So German and French spreadsheets save it."""
+    rows = [("path", "share"), ("a.png", "0,5"), ("deep/d.tif", "1,5")]
+    (photos / "list.csv").write_text("\n".join(map(separator.join, rows)))
+    assert found(photos / "list.csv") == ["a.png", "deep/d.tif"]
+
+
+@pytest.mark.parametrize("content", [b"", b"a.png\n", b"file;way\nx;a.png\n", b"\xff\xfep\0a\0"])
 def test_rows_without_a_column_path(photos, content):
     (photos / "list.csv").write_bytes(content)
     with pytest.raises(InputError, match=r"list\.csv has no column `path`"):

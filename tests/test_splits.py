@@ -102,6 +102,8 @@ def test_groups_file(tmp_path):
     assert read_individuals(path, "abcd") == {"a": "Salt", "b": "Salt"}
     path.write_text("\ufeffstem,individual\na,Salt\n", encoding="utf-8")
     assert read_individuals(path, "abcd") == {"a": "Salt"}
+    path.write_text("stem;individual\na;Salt\n", encoding="utf-8")
+    assert read_individuals(path, "abcd") == {"a": "Salt"}
     path.write_text("photo;whale\n", encoding="utf-8")
     with pytest.raises(InputError, match="stem,individual"):
         read_individuals(path, "abcd")

@@ -313,6 +313,14 @@ def test_individuals_that_cannot_be_meant_are_refused(tmp_path, text, sentence):
         individuals(tmp_path / "who.csv", text)
 
 
+@pytest.mark.parametrize("separator", ";\t")
+def test_names_of_a_spreadsheet_where_a_comma_is_in_numbers(tmp_path, separator):
+    predicted = write_predictions(tmp_path, {"x": bar(0)})
+    rows = [("photo", "name", "share"), ("x.png", "Ahab", "0,5")]
+    names = individuals(tmp_path / "who.csv", "\n".join(map(separator.join, rows)))
+    assert [names.name(photo) for photo in Predictions(predicted)] == ["Ahab"]
+
+
 def test_names_that_are_not_utf8_are_refused(tmp_path):
     (tmp_path / "who.csv").write_bytes(b"photo,name\na.png,M\xfcller\n")
     with pytest.raises(InputError, match="is not UTF-8; save it as CSV UTF-8"):

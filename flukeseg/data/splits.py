@@ -16,6 +16,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from flukeseg.csv_cells import read_rows
 from flukeseg.errors import InputError
 
 NEAR_IDENTICAL_BITS = 44
@@ -125,8 +126,7 @@ def read_individuals(path: Path, known: Sequence[str]) -> dict[str, str]:
             known.
     """
     individuals: dict[str, str] = {}
-    # strict: otherwise a quote that is never closed swallows the rest of the file
-    reader = csv.DictReader(read_text(path).splitlines(), strict=True)
+    reader = read_rows(read_text(path).splitlines())
     try:
         columns, rows = reader.fieldnames, list(reader)
     except csv.Error as error:

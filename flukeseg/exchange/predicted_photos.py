@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from flukeseg.csv_cells import read_rows
 from flukeseg.errors import InputError
 from flukeseg.images.photo_search import STATE
 from flukeseg.images.reading import photo_size, read_mask
@@ -173,7 +174,7 @@ class Individuals:
             with Path(path).open(
                 newline="", encoding="utf-8-sig", errors="surrogateescape"
             ) as file:
-                rows = csv.DictReader(file, strict=True)
+                rows = read_rows(file)
                 if not {"photo", "name"} <= set(rows.fieldnames or ()):
                     raise InputError(f"individuals={path} must have the columns photo and name")
                 for row in rows:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from flukeseg.atomic_files import atomic_write
-from flukeseg.csv_cells import unescape_rows
+from flukeseg.csv_cells import read_rows, unescape_rows
 from flukeseg.errors import InputError
 from flukeseg.images.file_names import collision_key, portable_name
 from flukeseg.images.photo_search import match_glob, search_folder
@@ -176,7 +176,7 @@ def _read_list(path: Path) -> list[str]:
             if path.suffix.lower() == ".txt":
                 names = [line.rstrip("\r\n") for line in file]
             else:
-                rows = csv.DictReader(file, strict=True)
+                rows = read_rows(file)
                 if "path" not in (rows.fieldnames or ()):
                     raise InputError(f"source={path} has no column `path`; name one so")
                 names = [row["path"] or "" for row in unescape_rows(rows)]
