@@ -15,6 +15,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
+from flukeseg.data.mixture_sources import NoFlukeSource, RenderedSource
 from flukeseg.data.pseudo_labels import read_labels
 from flukeseg.errors import InputError, require_int, require_size
 from flukeseg.evaluate import mask_settings, predictor, refuse_parts
@@ -152,10 +153,23 @@ def make_labels(cfg: DictConfig, sources: Path, folder: Path, gate: Gate, number
     predict(OmegaConf.merge(cfg, {**asked, "products": products}))
     asked_for = set(find_inputs(sources))  # absolute, as `list_photos` lists them
     teacher = PredictionFolder(folder / "teacher")
-    tally = select_labels(teacher, folder, gate, confidence, cfg.max_pixels, asked_for)
+    must_validate = not others_validate(cfg)
+    tally = select_labels(
+        teacher, folder, gate, confidence, cfg.max_pixels, asked_for, must_validate
+    )
     kinds = ", ".join(f"{count} {kind}" for kind, count in tally.most_common())
     log.info("round %d: masks from a confidence of %.3f: %s", number, confidence, kinds)
     log.info("pictures: %s and %s", folder / "taken", folder / "refused")
+
+
+def others_validate(cfg: DictConfig) -> bool:
+    """Tell whether a student may validate on photos of another source than its own labels."""
+    others = [part for name, part in cfg.data.sources.items() if part and name != "pseudo_labelled"]
+    never = (RenderedSource, NoFlukeSource)
+    return any(
+        hydra.utils.get_class(part._target_) not in never and part.get("validates", True)
+        for part in others
+    )
 
 
 def refuse_other_photos(labels: Path, sources: Path) -> None:

@@ -354,6 +354,7 @@ MISTAKES = {
         ["source=photos", "gate.disagreement=0"],
         "no mask is good enough to train on",
     ),
+    "too few": (["source=photos"], "masks are good enough, too few to validate on one in five"),
 }
 
 
@@ -493,6 +494,13 @@ def test_at_most_a_fifth_validates(looked, tmp_path, val_count, expected):
     assert tally["val"] == min(expected, taken // 5)
     train, val = PseudoLabelledSource(1, labels=tmp_path / "labels.csv").load((32, 64), 0, 1)
     assert (len(train), 0 if val is None else len(val)) == (tally["train"], tally["val"])
+
+
+def test_more_photos_can_be_given_where_none_would_validate(looked, tmp_path):
+    gate = Gate(disagreement=1, val_count=0)
+    with pytest.raises(InputError, match=r"too few to validate on .* gate\.val_count=0 at most"):
+        select_labels(looked, tmp_path, gate, 0, PIXELS, must_validate=True)
+    assert not (tmp_path / "labels.csv").exists()
 
 
 @pytest.mark.parametrize(("sure", "spread"), [(0.5, 1), (0.8, 1), (0.8, 0.1), (1, 0)])

@@ -87,6 +87,7 @@ def select_labels(
     confidence: float,
     max_pixels: int,
     keys: Container[str] | None = None,
+    must_validate: bool = False,
 ) -> Counter[str]:
     """Accept or refuse the masks of a prediction run with `probability` and `uncertainty`.
 
@@ -100,12 +101,13 @@ def select_labels(
         confidence: least, see `least_confidence`.
         max_pixels: of a photo, at most.
         keys: of the photos to use, where the run holds others too.
+        must_validate: whether no other photos are there to validate on.
 
     Returns:
         The number of masks by use: train, val, or the reason why they are refused.
 
     Raises:
-        InputError: none is good enough.
+        InputError: none is good enough, or too few to validate on some.
     """
     for earlier in ("masks", "taken", "refused"):
         shutil.rmtree(output / earlier, ignore_errors=True)
@@ -119,6 +121,12 @@ def select_labels(
         )
     # spread over all that is accepted, as neighbouring photos of a folder are often alike
     number = min(gate.val_count, len(taken) // 5)
+    if must_validate and not number:
+        raise InputError(
+            f"{len(taken)} of {len(rows)} masks are good enough, too few to validate on one in "
+            f"five, gate.val_count={gate.val_count} at most: give more photos, or masks drawn by "
+            "hand as data.sources.labelled"
+        )
     for i in np.linspace(0, len(taken) - 1, number).round().astype(int):
         uses[taken[i]["key"]] = "val"
     for row in taken:
