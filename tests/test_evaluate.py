@@ -213,6 +213,10 @@ ERRORS = {
     "no such predictions": (["predictions=gone", "truth={truth}"], "predictions=gone"),
     "no data": (["checkpoint={checkpoint}"], "data has no value"),
     "subset": (["checkpoint={checkpoint}", "data=folder", "data.root=.", "subset=some"], "subset="),
+    "few pairs": (
+        ["checkpoint={checkpoint}", "data=folder", "data.root={truth}"],
+        "of 6; to judge all photos, add subset=all",
+    ),
     "no runs": (["runs={same}"], "holds no runs"),
     "sizes": (
         ["checkpoint={checkpoint}", "data=folder", "data.root={truth}", "sizes=[5]"],

@@ -70,7 +70,12 @@ def labelled_photos(
     root = data.root.absolute()
     trained = [own for own in map(read_run_data, runs) if own is not None]
     trained = [own for own in trained if Path(own.root).absolute() == root]
-    validated = [own.validation_names() for own in trained] or [validation_names(data)]
+    validated = [own.validation_names() for own in trained]
+    if not trained:
+        try:
+            validated = [validation_names(data)]
+        except InputError as error:  # such as fewer photos than are held out by default
+            raise InputError(f"{error}; to judge all photos, add subset=all") from error
     first, *others = validated
     if any(names != first for names in others):
         raise InputError(
