@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from flukeseg.errors import InputError
@@ -75,6 +76,10 @@ def _explain_composition(text: str, command: Command) -> str | None:
         if is_group(key):
             return f"{key}={value} names several; choose one, or run a job for each with -m"
         several = "; to run a job for each value, add -m" if command.job == "train" else ""
+        default = OmegaConf.select(compose_choices(command), key, throw_on_missing=False)
+        is_share = default is None and value.startswith("0,")
+        if re.fullmatch(r"\d+,\d+", value) and (isinstance(default, float) or is_share):
+            return f"{key}={value}: write a point: {key}={value.replace(',', '.')}{several}"
         return f"{key}={value}: for a list write '{key}=[{value}]'{several}"
     if found := re.search(r"Sweep parameters '([^']+)' requires --multirun", text):
         return f"{found[1]} stands for several values; add -m to run a job for each"
