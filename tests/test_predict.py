@@ -898,7 +898,7 @@ def test_a_checkpoint_of_a_run_is_its_best(run_predict, tiny_runs, sea):
 # Options
 
 BAD = {
-    "product": (["products=[maks]"], "products=maks is not one of mask, probability"),
+    "product": (["products=[maks]"], "did you mean products=mask? choose mask, probability"),
     "products": (["products=5"], "products=5"),
     "tta": (["tta=flp"], "tta=flp must be one of"),
     "list of tta": (["tta=[flip]"], "tta="),

@@ -151,7 +151,11 @@ def split_products(
     """
     known = (*FILE_PRODUCTS, *SUMMARIES, *others)
     if unknown := [product for product in products if product not in known]:
-        raise InputError(f"products={unknown[0]} is not one of {', '.join(known)}")
+        # it imports Hydra, which use from Python need not wait for
+        from flukeseg.option_suggestions import near_choice
+
+        name = str(unknown[0])
+        raise InputError(f"there is no products={name}; {near_choice('products', name, known)}")
     files = tuple(p for p in FILE_PRODUCTS if p == "mask" or p in products)
     return files, tuple(p for p in SUMMARIES if p in products)
 
