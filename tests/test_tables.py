@@ -242,6 +242,7 @@ def test_wildbook_imports(tmp_path):
     [
         ("Tonga", None, "no date in its EXIF.*give table.year="),
         (None, 2020, "no place.*give table.location="),
+        (None, None, "no date and no place.*give table.year= and table.location="),
     ],
 )
 def test_wildbook_takes_no_encounter_without_date_and_place(
@@ -250,7 +251,7 @@ def test_wildbook_takes_no_encounter_without_date_and_place(
     table = wildbook_table(tmp_path, Individuals(None), HUMPBACK, location, year, None)
     with pytest.raises(InputError, match=sentence):
         fill(table, Predictions(predicted))
-    assert not list(tmp_path.rglob("encounters.csv"))
+    assert not (tmp_path / "wildbook/001").exists()
     assert not list(tmp_path.rglob("*.partial"))
 
 

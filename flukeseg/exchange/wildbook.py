@@ -82,14 +82,14 @@ def wildbook_table(
             nonlocal count, write
             if not photo.flukes:
                 return
+            row = _taken_columns(photo, read_taken(photo.require_photo()), location, year)
             number = f"{count // MOST + 1:03d}"
             folder = output / "wildbook" / number
             if count % MOST == 0:
                 one_import.close()
                 write = one_import.enter_context(csv_table(folder / "encounters.csv", columns))
             name = safe_name(photo.relative, used)
-            row = {"Encounter.mediaAsset0": name}
-            row |= _taken_columns(photo, read_taken(photo.require_photo()), location, year)
+            row["Encounter.mediaAsset0"] = name
             row |= {key: value for key, value in constant.items() if value is not None}
             if individuals.path is not None:
                 row["MarkedIndividual.individualID"] = individuals.name(photo)
@@ -124,22 +124,23 @@ def safe_name(relative: str, used: set[str]) -> str:
 def _taken_columns(
     photo: PredictedPhoto, taken: Taken, location: str | None, year: int | None
 ) -> dict[str, Any]:
+    missing = []
+    if taken.when is None and year is None:
+        missing.append(("date", "table.year="))
+    if taken.latitude is None and location is None:
+        missing.append(("place", "table.location= with an ID from its list"))
+    if missing:
+        raise InputError(
+            f"{photo.path} has no {' and no '.join(what for what, _ in missing)} in its EXIF, "
+            "which Wildbook wants of every encounter; for photos that have none, give "
+            f"{' and '.join(option for _, option in missing)}"
+        )
     row: dict[str, Any] = {"Encounter.year": year}
     if taken.when is not None:
         parts = ("year", "month", "day", "hour")
         row = {f"Encounter.{part}": getattr(taken.when, part) for part in parts}
         row["Encounter.minutes"] = taken.when.minute
-    elif year is None:
-        raise InputError(
-            f"{photo.path} has no date in its EXIF, and Wildbook takes no encounter without a "
-            "year; give table.year= for photos that have none"
-        )
     if taken.latitude is not None:
         row["Encounter.decimalLatitude"] = taken.latitude
         row["Encounter.decimalLongitude"] = taken.longitude
-    elif location is None:
-        raise InputError(
-            f"{photo.path} has no place in its EXIF, and Wildbook takes no encounter without one; "
-            "give table.location= with an ID from its list"
-        )
     return row
