@@ -3,12 +3,20 @@
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
+from contextlib import suppress
 
 import pytest
+from conftest import close_logs
+from hydra.core.global_hydra import GlobalHydra
 
+from flukeseg import command_line
+from flukeseg.review import __main__ as review
 from flukeseg.signals import stop_on_signals
 
 
@@ -96,3 +104,31 @@ with stop_on_signals():
 def test_a_loading_process_that_ends_while_the_job_exits_is_minded_by_nobody():
     done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_review_says_that_what_was_saved_is_kept(tmp_path, monkeypatch, capsys):
+    (tmp_path / "out/.flukeseg").mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    def end_once_it_answers() -> None:
+        address = f"http://127.0.0.1:{port}/"
+        for _ in range(300):
+            with suppress(OSError):
+                urllib.request.urlopen(address, timeout=30).close()
+                break
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.chdir(tmp_path)
+    options = ["output=out", f"port={port}", "open_browser=false"]
+    monkeypatch.setattr(sys, "argv", ["flukeseg.review", *options])
+    GlobalHydra.instance().clear()
+    threading.Thread(target=end_once_it_answers, daemon=True).start()
+    try:
+        with pytest.raises(SystemExit) as ended:
+            command_line.run(review.main)
+    finally:
+        close_logs()
+    assert ended.value.code == 128 + signal.SIGINT
+    assert "ended; all that was saved is kept" in capsys.readouterr().out

@@ -60,10 +60,10 @@ def predict_photos(
     folder = PredictionFolder(output, share.name)
     # a processor gains nothing from larger batches, which second looks seldom fill
     on_processor = trainer is None or trainer.strategy.root_device.type == "cpu"
-    looker = settings.load_looker(together=1 if on_processor else settings.batch_size)
-    runtime = looker.predictor.runtime
-    log.info("computing with %s", runtime)
     try:
+        looker = settings.load_looker(together=1 if on_processor else settings.batch_size)
+        runtime = looker.predictor.runtime
+        log.info("computing with %s", runtime)
         with folder.locked():
             made_with = {"checkpoint": checkpoint, "runtime": runtime}
             folder.settle(made_with | settings.recorded(), remake)

@@ -58,6 +58,7 @@ def review(cfg: DictConfig) -> None:
             http_server.run(make_app(session), connection)
         finally:
             session.close()
+            log.info("ended; all that was saved is kept")
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="review")
