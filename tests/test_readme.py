@@ -125,6 +125,14 @@ def test_named_files_and_links_exist(path):
     assert not missing
 
 
+def test_every_tools_key_is_in_the_dialog_of_keys():
+    static = ROOT / "flukeseg/review/static"
+    (tools,) = re.findall(r"TOOL_KEYS = \{(.+)\}", (static / "controls.js").read_text("utf-8"))
+    page = (static / "index.html").read_text("utf-8")
+    shown = re.findall(r"<kbd>(.)</kbd>", "".join(re.findall(r"<dt>(.+)</dt>", page)))
+    assert {key.upper() for key in re.findall(r"(\w): ", tools)} <= {*shown}
+
+
 def test_readme_shows_every_room():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"^  (\w+)/ ", text, re.MULTILINE))
