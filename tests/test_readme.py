@@ -17,6 +17,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from flukeseg.command_line import quote_text
+from flukeseg.images.reading import IMAGE_SUFFIXES
 from flukeseg.installation import CONF
 from flukeseg.rendering.__main__ import main as draw_sheet
 
@@ -131,6 +132,19 @@ def test_every_tools_key_is_in_the_dialog_of_keys():
     page = (static / "index.html").read_text("utf-8")
     shown = re.findall(r"<kbd>(.)</kbd>", "".join(re.findall(r"<dt>(.+)</dt>", page)))
     assert {key.upper() for key in re.findall(r"(\w): ", tools)} <= {*shown}
+
+
+KINDS = {
+    "JPEG": ".jpg .jpeg .jpe .jfif", "MPO": ".mpo", "PNG": ".png", "TIFF": ".tif .tiff",
+    "WebP": ".webp", "GIF": ".gif", "BMP": ".bmp", "HEIC": ".heic .heif .hif", "AVIF": ".avif",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("room", ["data", "prediction"])
+def test_every_kind_of_photo_is_named(room):
+    assert {*" ".join(KINDS.values()).split()} == IMAGE_SUFFIXES
+    text = (ROOT / f"flukeseg/{room}/README.md").read_text(encoding="utf-8")
+    assert {*KINDS} <= {*re.findall(r"\w+", text)}
 
 
 def test_readme_shows_every_room():
