@@ -4,7 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import TINY, read_metrics
+import yaml
+from conftest import ROOT, TINY, read_metrics
+from hydra import compose, initialize_config_dir
+
+from flukeseg.errors import InputError
+from flukeseg.training.provenance import refuse_changes
 
 FEW = [
     *TINY, "data=folder", "data.val_count=4", "callbacks.progress=null", "callbacks.sheets=null",
@@ -30,3 +35,77 @@ def test_a_moved_run_keeps_its_best_checkpoint(train_few):
     assert result["checkpoint"] == f"checkpoints/{first.name}"
     assert {path.name for path in Path("there/checkpoints").iterdir()} == {first.name, "last.ckpt"}
     assert not Path("here").exists()
+
+
+MODEL = """
+model:
+  _target_: flukeseg.model.segmenter.SegmentationModule
+  encoder: seresnet34
+  encoder_weights: imagenet
+  start_from: null
+  size: [192, 384]
+  loss: {_target_: flukeseg.model.losses.BCEDiceLoss}
+  optimizer: {_target_: torch.optim.Adam, _partial_: true, lr: 0.001}
+  schedule: plateau
+"""
+FIRST_RUNS = {
+    "data=folder data.root=pairs": """
+data:
+  _target_: flukeseg.data.datamodule.FolderDataModule
+  root: pairs
+  size: [192, 384]
+  mask_threshold: 108
+  val_count: 50
+  folds: null
+  fold: null
+  batch_size: 16
+  seed: 66
+  test_root: null
+""",
+    "+data.start={_target_:flukeseg.data.start_size.StartSize,size:[96,192],epochs:10,then:[]}": """
+data:
+  _target_: flukeseg.data.datamodule.RenderedDataModule
+  size: [192, 384]
+  train_count: 400
+  val_count: 50
+  test_count: 100
+  without: []
+  batch_size: 16
+  seed: 66
+  test_root: null
+  start: {_target_: flukeseg.data.dataset.Start, size: [96, 192], epochs: 10}
+""",
+    "data=mixed": """
+data:
+  _target_: flukeseg.data.mixture.MixedDataModule
+  sources:
+    rendered:
+      _target_: flukeseg.data.mixture.Rendered
+      share: 1
+      augmentation: {_target_: flukeseg.data.augmentation.Augmentation, strength: 1.0}
+  size: [192, 384]
+  start: null
+  train_count: 400
+  batch_size: 16
+  seed: 66
+  test_root: null
+""",
+}
+"""Sections `data` of the first runs of each kind, by the options that make such a run today."""
+
+
+@pytest.mark.parametrize("options", FIRST_RUNS)
+def test_the_first_runs_of_each_kind_can_be_resumed(tmp_path, options):
+    """A key that is new is one that these lack: `provenance` says what they did."""
+    augmentation = {"_target_": "flukeseg.data.augmentation.Augmentation", "strength": 1.0}
+    cfg = yaml.safe_load(FIRST_RUNS[options] + MODEL)
+    if "sources" not in cfg["data"]:
+        cfg["data"]["augmentation"] = augmentation
+    cfg |= {"name": "train", "seed": 66, "augmentation": augmentation}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(cfg))
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        now = compose("train", [*options.split(), "folder=x"])
+        other = compose("train", [*options.split(), "folder=x", "model.loss.dice_over=photo"])
+    refuse_changes(now, tmp_path)
+    with pytest.raises(InputError, match="dice_over=batch \\(now photo"):
+        refuse_changes(other, tmp_path)

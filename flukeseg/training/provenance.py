@@ -60,8 +60,14 @@ ADDED_KEYS = {
     "model.in_channels": 3,
     "model.mask_dropout": 0.5,
     "data.in_channels": 3,
+    "data.keep_count": 20000,
+    "model.loss.dice_over": "batch",
+    "model.optimizer.fused": True,  # a checkpoint keeps how its optimiser computes, and goes on so
 }
 """Keys that some runs lack, and what these did."""
+
+WITHOUT_EFFECT = (".extra", ".extra_first", ".keep", ".not_flukes", ".then", ".without")
+"""Ends of keys that some runs lack, and that do nothing where they are empty or zero."""
 
 
 def write_provenance(cfg: DictConfig, folder: Path) -> None:
@@ -125,8 +131,8 @@ def _comparable(cfg: DictConfig, resolve: bool = False) -> dict[str, Any]:
         if key.endswith("_target_") and str(value).startswith("flukeseg."):
             name = value.rpartition(".")[2]
             value = RENAMED_CLASSES.get(name, name)
-        if key.endswith((".extra", ".extra_first")) and not value:
-            continue  # runs from before there were any have no such keys
+        if key.endswith(WITHOUT_EFFECT) and not value:
+            continue
         found[key] = value
     return {**ADDED_KEYS, **found}
 
