@@ -192,6 +192,19 @@ def test_the_table_says_what_won_and_what_is_not_in_it(tmp_path, capsys):
         assert cv2.imread(str(tmp_path / picture)) is not None
 
 
+def test_a_metric_that_should_be_low_is_ranked_so(tmp_path, capsys):
+    losses = [0.9, 0.3, None, 0.2, 0.5]
+    for number, loss in enumerate(losses):
+        lr, strength = ("1e-3", "1e-2", "1e-1", "1e-2", "1e-4")[number], number % 2
+        options = [f"model.optimizer.lr={lr}", f"augmentation.strength={strength}"]
+        write_run(tmp_path / str(number), [*options, f"seed={number}"], 0.5)
+        figures = {"val/score": 0.5} | ({} if loss is None else {"val/loss": loss})
+        write_result(tmp_path / str(number), {"figures": figures})
+    sweep.summarise(tmp_path, "val/loss")
+    assert "lr=1e-2 augmentation.strength=1 seed=3\n" in capsys.readouterr().out
+    assert [row["val/loss"] for row in read_table(tmp_path)] == ["0.25", "0.5", "0.9", ""]
+
+
 @pytest.mark.parametrize("given", [["nowhere"], [".", "--metric", "val/dic"]])
 def test_no_sweep_is_one_sentence(tmp_path, monkeypatch, capsys, given):
     monkeypatch.chdir(tmp_path)

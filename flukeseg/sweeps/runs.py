@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, field
+from math import inf, isnan
 from pathlib import Path
 
 import yaml
@@ -54,6 +55,18 @@ def read_runs(sweep: Path) -> list[Run]:
             f"{sweep} holds no runs; give the folder of a sweep, outputs/<name>/sweep_<date>"
         )
     return [_read_run(folder) for folder in sorted(folders, key=lambda path: int(path.name))]
+
+
+def higher_is_better(metric: str) -> bool:
+    """Return whether a metric is to be high, as no loss or part of one is."""
+    return metric.rpartition("/")[2] in ("score", "dice", "soft_dice", "boundary_iou")
+
+
+def badness(value: float, metric: str) -> float:
+    """Return a number that is the lower the better a metric's value is; NaN is the worst."""
+    if isnan(value):
+        return inf
+    return -value if higher_is_better(metric) else value
 
 
 def best_by_epoch(folder: Path, metric: str) -> list[float]:

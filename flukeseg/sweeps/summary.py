@@ -15,7 +15,7 @@ from statistics import fmean, stdev
 from flukeseg.atomic_files import atomic_write
 from flukeseg.csv_cells import escape_cell
 from flukeseg.errors import InputError
-from flukeseg.sweeps.runs import METRIC, NOT_VARIED, REPEATS, Run, read_runs
+from flukeseg.sweeps.runs import METRIC, NOT_VARIED, REPEATS, Run, badness, read_runs
 from flukeseg.sweeps.sweep_plots import draw_curve, draw_parallel, short
 
 
@@ -84,12 +84,12 @@ def varied_options(runs: Sequence[Run]) -> list[str]:
 
 
 def ranked(runs: Iterable[Run], varied: Sequence[str], metric: str) -> list[Setting]:
-    """Return the settings, the best mean first."""
+    """Return the settings, the best mean first; last, those with a run that lacks the metric."""
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         groups.setdefault(tuple(run.options.get(key, "") for key in varied), []).append(run)
     settings = [Setting(values, members) for values, members in groups.items()]
-    return sorted(settings, key=lambda setting: setting.mean(metric), reverse=True)
+    return sorted(settings, key=lambda setting: badness(setting.mean(metric), metric))
 
 
 def print_table(settings: Sequence[Setting], varied: Sequence[str], metric: str) -> None:
@@ -124,7 +124,7 @@ def write_table(
 
 def command(setting: Setting, metric: str) -> str:
     """Return the command that trains the best run of a setting again."""
-    best = max(setting.runs, key=lambda run: run.figures.get(metric, float("-inf")))
+    best = min(setting.runs, key=lambda r: badness(r.figures.get(metric, float("nan")), metric))
     options = [
         f"{key}={value}"
         for key, value in best.options.items()

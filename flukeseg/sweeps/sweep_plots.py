@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from flukeseg.atomic_files import atomic_write
+from flukeseg.sweeps.runs import higher_is_better
 
 
 class HasFigures(Protocol):
@@ -83,7 +84,8 @@ def draw_parallel(
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for i in reversed(range(len(settings))):  # the best on top
-        colour = matplotlib.colormaps["viridis"](places[-1][i])
+        place = places[-1][i] if higher_is_better(metric) else 1 - places[-1][i]
+        colour = matplotlib.colormaps["viridis"](place)
         axes.plot([column[i] for column in places], color=colour, alpha=0.8)
     for x, column in enumerate([*columns, [f"{mean:.4f}" for mean in means]]):
         axes.axvline(x, color="black", linewidth=0.8)
