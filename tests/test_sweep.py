@@ -205,6 +205,25 @@ def test_a_metric_that_should_be_low_is_ranked_so(tmp_path, capsys):
     assert [row["val/loss"] for row in read_table(tmp_path)] == ["0.25", "0.5", "0.9", ""]
 
 
+@pytest.mark.parametrize("name", ["architectures", "optuna"])
+def test_the_winner_again_has_all_that_its_sweep_set(run_train, capsys, name):
+    if name == "optuna":
+        pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    options = [*FEW, "trainer.max_epochs=1", f"sweep={name}", "seed=2", "ckpt_path=null"]
+    early = "callbacks.hopeless.after=1" if name == "optuna" else "model.architecture=fpn"
+    write_run(Path("sweep/0"), [*options, early], 0.5)
+    sweep.summarise(Path("sweep"))
+    _, command = capsys.readouterr().out.split("the winner again: python -m flukeseg.train")
+    run_train(*shlex.split(command.splitlines()[0]))
+    (folder,) = Path("outputs/train").iterdir()  # one run
+    cfg = OmegaConf.load(folder / "config.yaml")
+    if name == "architectures":
+        assert (cfg.model.architecture, cfg.model.schedule) == ("fpn", None)
+        assert cfg.trainer.max_time == "00:00:10:00"
+        assert cfg.callbacks.early_stopping is None
+    assert len(read_metrics(folder)) == 1
+
+
 @pytest.mark.parametrize("given", [["nowhere"], [".", "--metric", "val/dic"]])
 def test_no_sweep_is_one_sentence(tmp_path, monkeypatch, capsys, given):
     monkeypatch.chdir(tmp_path)

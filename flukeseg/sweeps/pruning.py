@@ -16,7 +16,7 @@ class StopBelowMedian(pl.Callback):
 
     Each of these counts with its best after as many epochs (the rule of Optuna's MedianPruner).
     Unfinished, failed and stopped runs do not count. The run keeps its best checkpoint, whose
-    metric is what the sampler gets.
+    metric is what the sampler gets. A run outside a sweep has no others, and goes on.
 
     Args:
         folder: of the run; those beside it are the others of the sweep.
@@ -40,7 +40,7 @@ class StopBelowMedian(pl.Callback):
             return
         self.best = max(self.best, float(trainer.callback_metrics[self.metric]))
         epochs = trainer.current_epoch + 1
-        if epochs < self.after:
+        if epochs < self.after or not self.folder.name.isdigit():
             return
         others = [
             best_by_epoch(run.folder, self.metric)[:epochs][-1]

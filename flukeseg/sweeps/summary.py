@@ -125,11 +125,9 @@ def write_table(
 def command(setting: Setting, metric: str) -> str:
     """Return the command that trains the best run of a setting again."""
     best = min(setting.runs, key=lambda r: badness(r.figures.get(metric, float("nan")), metric))
-    options = [
-        f"{key}={value}"
-        for key, value in best.options.items()
-        if key not in ("ckpt_path", "sweep") and not key.startswith("callbacks.hopeless")
-    ]
+    options = [f"{key}={value}" for key, value in best.options.items() if key != "ckpt_path"]
+    if "sweep" in best.options:  # which sets more than it varies, so that it stays, for one run
+        options.append("hydra.mode=RUN")
     return shlex.join(["python", "-m", "flukeseg.train", *options])
 
 
