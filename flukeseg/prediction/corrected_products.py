@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ from flukeseg.prediction.prediction import PhotoProbability, Prediction
 from flukeseg.prediction.products import ProductSettings, encode_products
 from flukeseg.prediction.table import describe
 
+log = logging.getLogger(__name__)
+
 KEPT_COLUMNS = (
     "key", "name", "mask_sha256", "mask_stamp", "checkpoint", "threshold", "seconds", "generation",
     "in_channels",
@@ -43,7 +46,8 @@ def follow_corrections(
     """Make rows and products anew from the masks that a person changed since they were made.
 
     Masks that are a person's get the products that they lack too; no network is asked. What a
-    person drew counts as certain: probabilities are 0 and 1, and all views agree.
+    person drew counts as certain: probabilities are 0 and 1, and all views agree. Where a photo is
+    not there, on a disk that is not connected say, its row waits for it as it is.
 
     Args:
         folder: locked by this process.
@@ -55,15 +59,25 @@ def follow_corrections(
         InputError: a file cannot be written.
     """
     keys: set[str] | None = None
+    away = []
     for row in folder.rows():
         if not folder.kept.is_kept(row):
             _adopt(folder, row)
+        elif stamp(row["key"]) is None:
+            away.append(row["path"])
         elif not _is_up_to_date(folder, row, settings):
             if keys is None:  # rarely needed, and as many as there are photos
                 keys = {photo_key(path) for path in named}
             if row["key"] in keys:
                 row["stamp"] = stamp(row["key"])
             _follow(folder, row, settings, max_pixels)
+    if away:
+        log.warning(
+            "%d photos whose masks were corrected or approved are not there (first: %s); their "
+            "rows and products stay as they are until the photos are put back",
+            len(away),
+            away[0],
+        )
 
 
 def _adopt(folder: PredictionFolder, row: Mapping[str, Any]) -> None:
@@ -79,7 +93,8 @@ def _is_up_to_date(
 ) -> bool:
     digest = hash_file(folder.folder / mask_name(row["name"]))
     return (
-        row.get("made_from_sha256", row.get("mask_sha256")) == digest
+        not row["status"].startswith("unreadable")
+        and row.get("made_from_sha256", row.get("mask_sha256")) == digest
         and row.get("stamp") == stamp(row["key"])
         and set(settings.products) <= set(row["products"])
         and folder.has_files(row)

@@ -10,16 +10,17 @@ import json
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from flukeseg.atomic_files import atomic_write, locked_folder
 from flukeseg.errors import InputError
 from flukeseg.images.photo_search import STATE
-from flukeseg.prediction.inputs import photo_key, stamp
-from flukeseg.prediction.journal import JournalRows, end_last_line
+from flukeseg.prediction.inputs import match_moved, photo_key, stamp
+from flukeseg.prediction.journal import MOVED, JournalRows, end_last_line
 from flukeseg.prediction.kept_masks import KeptMasks, mask_name
 
 log = logging.getLogger(__name__)
@@ -120,9 +121,10 @@ class PredictionFolder:
         """Return those of some photos that need the network.
 
         The others have these products, or their masks are a person's. Damaged lines and masks are
-        reported, and their photos are missing.
+        reported, and their photos are missing. Photos that were moved keep their lines.
         """
         missing = []
+        self._follow_moves(paths)
         rows = self.rows()
         self.has_lost_lines = bool(rows.damaged)
         for line in rows.damaged:
@@ -140,6 +142,21 @@ class PredictionFolder:
                     self._hashes[row["key"]] = row["mask_sha256"]
             missing.append(path)
         return missing
+
+    def _follow_moves(self, paths: Sequence[str]) -> None:
+        """Give photos that were moved, or whose folder was renamed, the lines that they had."""
+        rows = self.rows()
+        found = zip(paths, rows.find(map(photo_key, paths)), strict=True)
+        new = [path for path, row in found if row is None]
+        gone = (row for row in rows if stamp(row["key"]) is None)
+        moved = match_moved(new, gone if new else ())
+        for path, row in zip(moved, rows.find(moved.values()), strict=True):
+            line = cast(dict[str, Any], row)
+            line["written"] = max(time.time(), line.get("written", 0))  # clocks differ
+            self.add_row({**line, "key": photo_key(path), "path": path})
+            self.add_row({**line, "status": MOVED})
+        if moved:
+            log.info("%d photos were moved: their masks and rows go with them", len(moved))
 
     def hash_written(self, key: str) -> dict[str, str]:
         """Return the column of the hash that a photo's mask had when `find_missing` found it."""

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flukeseg.atomic_files import atomic_write
 from flukeseg.csv_cells import read_rows, unescape_rows
@@ -52,6 +52,30 @@ def stamp(path: str | Path) -> list[int] | None:
     except OSError:
         return None
     return [found.st_size, found.st_mtime_ns]
+
+
+def match_moved(paths: Iterable[str], gone: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Find photos that were moved, by their file name, size and time of change.
+
+    Args:
+        paths: of photos that are new.
+        gone: lines of the journal whose photos are not there any more.
+
+    Returns:
+        The key that each photo had where it was, by its path now. Of several that it may have been,
+        such as those of one name in two folders, the one whose path ends most like its own.
+    """
+    keys: dict[str, list[str]] = {}
+    for row in gone:
+        if row.get("stamp") is not None:
+            keys.setdefault(f"{os.path.basename(row['key'])} {row['stamp']}", []).append(row["key"])
+    moved = {}
+    for path in paths if keys else ():
+        key = photo_key(path)
+        if own := keys.get(f"{os.path.basename(key)} {stamp(key)}"):
+            ends = [len(os.path.commonpath([key[::-1], other[::-1]])) for other in own]
+            moved[path] = own.pop(ends.index(max(ends)))
+    return moved
 
 
 def write_list(path: Path, photos: Iterable[str | Path]) -> None:

@@ -24,6 +24,7 @@ from flukeseg.images.reading import read_for_network
 from flukeseg.images.rgbm import read_rgbm_photo
 from flukeseg.prediction.inputs import stamp
 
+MOVED = "moved"  # status of a line whose photo has another one, where it lies now; left out
 _COUNTS = ("width", "height", "flukes", "exif_orientation")
 """Columns of whole numbers of a photo that could be read."""
 
@@ -72,12 +73,12 @@ class JournalRows:
                             written.append(row.get("written", 0))
                             paths.append(row["path"])
                             numbers.append(number)
-                            starts.append(start)
+                            starts.append(start if row["status"] != MOVED else -1)
                     start += len(line)
         keys = np.frombuffer(digests, "S16")
         order = np.lexsort((written, keys))  # stable: of lines written at one time, the last counts
-        is_latest = np.ones(len(order), bool)
-        is_latest[:-1] = keys[order[1:]] != keys[order[:-1]]
+        is_latest = np.array(starts)[order] >= 0
+        is_latest[:-1] &= keys[order[1:]] != keys[order[:-1]]
         latest = order[is_latest]
         by_path = np.array(sorted(np.sort(latest).tolist(), key=paths.__getitem__), int)
         self._numbers, self._starts = np.array(numbers)[by_path], np.array(starts)[by_path]

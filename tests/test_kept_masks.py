@@ -1,0 +1,112 @@
+"""What a person said of masks stays with them: photos away, moved or replaced, masks deleted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from exchange_data import write_predictions
+
+from flukeseg.images.encoding import encode_png
+from flukeseg.images.reading import MAX_PIXELS
+from flukeseg.prediction.corrected_products import follow_corrections
+from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.kept_masks import hash_file
+from flukeseg.prediction.products import ProductSettings
+
+SIZE = (40, 60)
+
+
+def square(left: int) -> np.ndarray:
+    mask = np.zeros(SIZE, np.uint8)
+    mask[10:30, left : left + 20] = 1
+    return mask
+
+
+@pytest.fixture
+def predicted(tmp_path) -> Path:
+    """A prediction of the photos a, b and c, whose journal has the hashes of their masks."""
+    folder = PredictionFolder(write_predictions(tmp_path, {n: square(5) for n in "abc"}))
+    with folder.locked():
+        for row in list(folder.rows()):
+            folder.add_row(row | {"mask_sha256": hash_file(folder.folder / row["mask"])})
+    return folder.folder
+
+
+def draw(predicted: Path, name: str, mask: np.ndarray) -> None:
+    """Change a mask as another program does."""
+    (predicted / f"mask/{name}.png").write_bytes(encode_png(mask * 255))
+
+
+def follow(predicted: Path, named: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """Let rows and crops follow the masks, and return the rows by name."""
+    folder = PredictionFolder(predicted)
+    with folder.locked():
+        follow_corrections(folder, ProductSettings(("crop",)), MAX_PIXELS, named)
+    return rows(predicted)
+
+
+def rows(predicted: Path) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in PredictionFolder(predicted).rows()}
+
+
+def test_a_correction_waits_for_a_photo_that_is_away(predicted, caplog):
+    draw(predicted, "a", square(30))
+    before = follow(predicted)
+    photos = predicted.parent / "photos"
+    away = photos.rename(predicted.parent / "away")
+    assert follow(predicted) == before
+    assert "1 photos whose masks were corrected or approved are not there" in caplog.text
+    draw(predicted, "a", square(12))  # meanwhile
+    assert follow(predicted) == before
+    away.rename(photos)
+    row = follow(predicted)["a"]
+    assert (row["status"], row["width"], row["box_x"]) == ("corrected", 60, 12)
+
+
+def test_a_row_that_an_older_version_gave_up_is_made_again(predicted):
+    draw(predicted, "a", square(30))
+    row = follow(predicted)["a"]
+    lost = {k: v for k, v in row.items() if k not in ("width", "height", "confidence", "flukes")}
+    lost["status"] = "unreadable: is not there any more; put it back"
+    PredictionFolder(predicted).add_row(lost)
+    assert follow(predicted)["a"]["status"] == "corrected"
+
+
+def test_photos_that_were_moved_keep_their_lines(predicted, caplog):
+    caplog.set_level("INFO")
+    draw(predicted, "a", square(30))
+    before = follow(predicted)
+    (predicted.parent / "photos").rename(predicted.parent / "moved")
+    new = predicted.parent / "moved/new/a.png"  # of the same name, and another one
+    new.parent.mkdir()
+    new.write_bytes(encode_png(np.zeros((9, 9, 3), np.uint8)))
+    paths = [str(path) for path in sorted((predicted.parent / "moved").rglob("*.png"))]
+    folder = PredictionFolder(predicted)
+    assert folder.find_missing(paths, ("mask",)) == [str(new)]
+    assert "3 photos were moved" in caplog.text
+    now = rows(predicted)
+    assert {row["path"] for row in now.values()} == {*paths} - {str(new)}
+    assert now.keys() == before.keys()
+    assert now["a"]["status"] == "corrected"
+    assert folder.find_missing(paths, ("mask",)) == [str(new)]
+
+
+def test_of_moved_photos_of_one_name_each_keeps_its_own_line(tmp_path):
+    names = [f"{day}/1" for day in ("mon", "tue")]
+    predicted = write_predictions(tmp_path, {name: square(5) for name in names})
+    (tmp_path / "photos/mon/1.png").unlink()
+    shutil.copy2(tmp_path / "photos/tue/1.png", tmp_path / "photos/mon/1.png")
+    journal = predicted / ".flukeseg/journal-all.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    same = [line | {"stamp": lines[1]["stamp"]} for line in lines]
+    journal.write_text("".join(f"{json.dumps(line)}\n" for line in same))
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    PredictionFolder(predicted).find_missing([str(tmp_path / "moved/tue/1.png")], ("mask",))
+    assert rows(predicted)["tue/1"]["path"] == str(tmp_path / "moved/tue/1.png")
+    assert rows(predicted)["mon/1"]["path"] == str(tmp_path / "photos/mon/1.png")
