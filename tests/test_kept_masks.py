@@ -12,14 +12,21 @@ import numpy as np
 import pytest
 from exchange_data import write_predictions
 
+from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_png
 from flukeseg.images.reading import MAX_PIXELS
+from flukeseg.masks.mask_settings import MaskSettings
+from flukeseg.masks.probability import PhotoProbability
 from flukeseg.prediction.corrected_products import follow_corrections
 from flukeseg.prediction.folder import PredictionFolder
-from flukeseg.prediction.kept_masks import hash_file
+from flukeseg.prediction.inputs import name_inputs, stamp
+from flukeseg.prediction.kept_masks import Verdict, hash_file
+from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.products import ProductSettings
+from flukeseg.prediction.writer import ProductWriter
 
 SIZE = (40, 60)
+CONSTANTS = {"checkpoint": "none", "threshold": 0.5}
 
 
 def square(left: int) -> np.ndarray:
@@ -41,6 +48,13 @@ def predicted(tmp_path) -> Path:
 def draw(predicted: Path, name: str, mask: np.ndarray) -> None:
     """Change a mask as another program does."""
     (predicted / f"mask/{name}.png").write_bytes(encode_png(mask * 255))
+
+
+def judge(predicted: Path, name: str, verdict: str, when: str = "2026-01-01T12:00:00") -> None:
+    """Give a verdict on a mask as it is."""
+    kept, row = PredictionFolder(predicted).kept, rows(predicted)[name]
+    digest = hash_file(predicted / row["mask"]) or ""
+    kept.verdicts.add(Verdict(name, verdict, "Ann", when, digest, row["key"]))
 
 
 def follow(predicted: Path, named: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
@@ -110,3 +124,53 @@ def test_of_moved_photos_of_one_name_each_keeps_its_own_line(tmp_path):
     PredictionFolder(predicted).find_missing([str(tmp_path / "moved/tue/1.png")], ("mask",))
     assert rows(predicted)["tue/1"]["path"] == str(tmp_path / "moved/tue/1.png")
     assert rows(predicted)["mon/1"]["path"] == str(tmp_path / "photos/mon/1.png")
+
+
+def test_an_output_copied_without_its_hidden_folder_is_refused(predicted, tmp_path):
+    shutil.copytree(predicted / "mask", tmp_path / "copy/mask")
+    folder = PredictionFolder(tmp_path / "copy")
+    with folder.locked(), pytest.raises(InputError, match=r"without the hidden folder \.flukeseg"):
+        folder.settle({"threshold": 0.5}, remake=True)
+    shutil.copytree(predicted / ".flukeseg", tmp_path / "copy/.flukeseg", dirs_exist_ok=True)
+    with folder.locked():
+        folder.settle({"threshold": 0.5})
+
+
+def test_a_run_killed_before_its_first_line_goes_on(tmp_path):
+    folder = PredictionFolder(tmp_path / "out")
+    with folder.locked():
+        folder.settle({"threshold": 0.5})
+        folder.write(tmp_path / "out/mask/a.png", encode_png(square(5) * 255))
+    with folder.locked():
+        folder.settle({"threshold": 0.5})
+
+
+def predict_again(predicted: Path, mask: np.ndarray, *paths: Path) -> None:
+    """Let those of some photos that need a network get a mask from one, and rows follow."""
+    folder = PredictionFolder(predicted)
+    with folder.locked():
+        missing = folder.find_missing([str(path) for path in paths], ("mask",))
+        names = {row["key"]: row["name"] for row in folder.rows()}
+        inputs = name_inputs(missing, names)
+        made = ProductSettings(("mask", "crop"))
+        writer = ProductWriter(folder, MaskSettings(), made, CONSTANTS, MAX_PIXELS, len(missing))
+        small = np.zeros((*SIZE, 3), np.uint8)
+        seen = mask.astype(np.float32), np.zeros(SIZE, np.float32), float("nan")
+        certain = PhotoProbability(*seen, image=small)
+        with writer:
+            for one in inputs:
+                file = PhotoFile(one, SIZE, stamp=stamp(one.path))
+                writer.write([file], [certain], 0.1)
+        follow_corrections(folder, made, MAX_PIXELS, [str(path) for path in paths])
+
+
+def test_a_mask_with_a_verdict_whose_line_is_lost_gets_one(predicted):
+    draw(predicted, "a", square(30))
+    judge(predicted, "a", "corrected")
+    journal = predicted / ".flukeseg/journal-all.jsonl"
+    lines = [line for line in journal.read_text().splitlines(True) if '"name": "a"' not in line]
+    journal.write_text("".join(lines))
+    predict_again(predicted, square(5), predicted.parent / "photos/a.png")
+    assert rows(predicted)["a"]["status"] == "corrected"
+    assert rows(predicted)["a"]["box_x"] == 30
+    assert PredictionFolder(predicted).find_missing([rows(predicted)["a"]["path"]], ()) == []

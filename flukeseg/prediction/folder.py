@@ -83,7 +83,8 @@ class PredictionFolder:
                 are a person's.
 
         Raises:
-            InputError: the masks already there were made otherwise; each difference is named.
+            InputError: the masks already there were made otherwise, each difference is named; or
+                whose they are is not known.
         """
         path = self.state / "settings.json"
         before: dict[str, Any] = {}
@@ -91,6 +92,11 @@ class PredictionFolder:
             before = read_settings(path)
             # counts how often they changed: which lines of the journal are of which settings
             self.generation = before.pop("generation", 0)
+        elif self.kept.has_masks() and not any(self.state.glob("journal-*.jsonl")):
+            raise InputError(
+                f"output={self.folder} holds masks without the hidden folder {STATE}, which says "
+                "which of them a person drew: copy that too, or name another output"
+            )
         now = json.loads(json.dumps(settings))
         changed = [
             f"{key}={before.get(key)} (now {now.get(key)})"

@@ -129,6 +129,10 @@ class KeptMasks:
         with FileLock(self._lock, timeout=60):
             yield
 
+    def has_masks(self) -> bool:
+        """Tell whether there is any mask, whoever made it."""
+        return next((self.folder / "mask").rglob("*.png"), None) is not None
+
     def is_changed(self, row: Mapping[str, Any]) -> bool:
         """Tell whether a person changed the mask of a line of the journal.
 

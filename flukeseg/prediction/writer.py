@@ -179,15 +179,23 @@ class ProductWriter:
         )
 
     def _write_mask(self, name: str, content: bytes, row: dict[str, Any]) -> bool:
-        """Write a mask unless a person's is there, and note its hash in the row."""
+        """Write a mask unless a person's is there, and note its hash in the row.
+
+        Returns:
+            False where the journal has a line of a person's mask already.
+        """
         path, digest = self.folder.folder / name, hashlib.sha256(content).hexdigest()
         with self.folder.kept.locked():
-            if self.folder.kept.is_kept(row):
+            is_kept, is_known = self.folder.kept.is_kept(row), "mask_sha256" in row
+            if is_kept and is_known:
                 return False
             # where a line was lost nothing tells whose mask this is: another than the network's
-            # may be a person's, and is followed as a correction is
-            is_unknown = self.folder.has_lost_lines and "mask_sha256" not in row
-            if not (is_unknown and hash_file(path) not in (None, digest) and is_undamaged(path)):
+            # may be a person's. Such a mask, and one with a verdict, gets a line, and is followed
+            # as a correction is
+            is_unknown = self.folder.has_lost_lines and not is_known
+            if not is_kept and not (
+                is_unknown and hash_file(path) not in (None, digest) and is_undamaged(path)
+            ):
                 self.folder.write(path, content)
                 row["mask_stamp"] = stamp(path)
         row["mask_sha256"] = digest
