@@ -17,6 +17,7 @@ from flukeseg.images.encoding import encode_png
 from flukeseg.images.reading import MAX_PIXELS
 from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.probability import PhotoProbability
+from flukeseg.masks.review_order import review_group
 from flukeseg.prediction.corrected_products import follow_corrections
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import name_inputs, stamp
@@ -24,6 +25,7 @@ from flukeseg.prediction.kept_masks import Verdict, hash_file
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.products import ProductSettings
 from flukeseg.prediction.writer import ProductWriter
+from flukeseg.review.looked_at import read_looked_at
 
 SIZE = (40, 60)
 CONSTANTS = {"checkpoint": "none", "threshold": 0.5}
@@ -174,3 +176,61 @@ def test_a_mask_with_a_verdict_whose_line_is_lost_gets_one(predicted):
     assert rows(predicted)["a"]["status"] == "corrected"
     assert rows(predicted)["a"]["box_x"] == 30
     assert PredictionFolder(predicted).find_missing([rows(predicted)["a"]["path"]], ()) == []
+
+
+def pairs(predicted: Path) -> set[str]:
+    return {photo.name for photo, _ in read_looked_at(predicted)}
+
+
+@pytest.mark.parametrize("verdict", ["corrected", "no_fluke", "right"])
+def test_a_verdict_goes_with_the_mask_that_it_is_about(predicted, verdict, caplog):
+    if verdict != "right":
+        draw(predicted, "a", square(30) * (verdict == "corrected"))
+    judge(predicted, "a", verdict)
+    follow(predicted)
+    assert pairs(predicted) == {"a"}
+    (predicted / "mask/a.png").unlink()
+    predict_again(predicted, square(8), predicted.parent / "photos/a.png")
+    assert f"and with it the verdict {verdict}" in caplog.text
+    assert pairs(predicted) == set()
+    assert rows(predicted)["a"]["status"] == "ok"
+
+
+def test_an_approved_mask_made_again_to_the_byte_stays_approved(predicted):
+    judge(predicted, "a", "right")
+    content = (predicted / "mask/a.png").read_bytes()
+    for mask, kept in ((square(5), {"a"}), (square(8), set())):
+        (predicted / "mask/a.png").write_bytes(content[:-20])  # cut short
+        predict_again(predicted, mask, predicted.parent / "photos/a.png")
+        assert pairs(predicted) == kept
+
+
+@pytest.mark.parametrize("is_approved", [True, False])
+def test_a_mask_of_a_replaced_photo_makes_no_pair(predicted, is_approved, caplog):
+    photo = predicted.parent / "photos/a.png"
+    if is_approved:
+        judge(predicted, "a", "right")
+    else:
+        draw(predicted, "a", square(30))
+    content = (predicted / "mask/a.png").read_bytes()
+    follow(predicted)
+    photo.write_bytes(encode_png(np.zeros((*SIZE, 3), np.uint8)))
+    for _ in range(2):
+        row = follow(predicted, [str(photo)])["a"]
+        assert row["review"] == "photo replaced"
+        assert review_group(row) == 0
+        assert pairs(predicted) == set()
+    assert caplog.text.count("was replaced after its mask was") == 1
+    assert (predicted / "mask/a.png").read_bytes() == content
+    judge(predicted, "a", "right", "2026-02-02T12:00:00")
+    assert pairs(predicted) == {"a"}
+    assert follow(predicted, [str(photo)])["a"]["review"] == ""
+
+
+def test_a_photo_copied_without_its_date_is_the_same(predicted):
+    photo = predicted.parent / "photos/a.png"
+    draw(predicted, "a", square(30))
+    follow(predicted)
+    photo.touch()
+    assert follow(predicted, [str(photo)])["a"]["review"] == ""
+    assert pairs(predicted) == {"a"}

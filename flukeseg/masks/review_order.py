@@ -21,9 +21,9 @@ GROUPS = (
 def review_group(row: Mapping[str, Any]) -> int:
     """Return which of `GROUPS` a line of the journal belongs to."""
     kind = row["status"].split(":")[0]
-    if kind == "ok":
-        return 0 if row.get("review") else 1
-    return {"no_fluke": 2, "corrected": 3}.get(kind, 4)
+    if kind in ("ok", "corrected") and row.get("review"):
+        return 0
+    return {"ok": 1, "no_fluke": 2, "corrected": 3}.get(kind, 4)
 
 
 def review_ranks(rows: Iterable[Mapping[str, Any]]) -> list[int]:

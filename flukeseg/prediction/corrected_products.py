@@ -18,7 +18,7 @@ from flukeseg.masks.drawing import draw_thumbnail
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import InputPhoto, photo_key, stamp
 from flukeseg.prediction.journal import read_row_photo
-from flukeseg.prediction.kept_masks import hash_file, mask_name
+from flukeseg.prediction.kept_masks import PHOTO_REPLACED, hash_file, mask_name
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.page import thumbnail_path
 from flukeseg.prediction.prediction import PhotoProbability, Prediction
@@ -69,7 +69,7 @@ def follow_corrections(
             if keys is None:  # rarely needed, and as many as there are photos
                 keys = {photo_key(path) for path in named}
             if row["key"] in keys:
-                row["stamp"] = stamp(row["key"])
+                _note_replaced(folder, row)
             _follow(folder, row, settings, max_pixels)
     if away:
         log.warning(
@@ -88,6 +88,22 @@ def _adopt(folder: PredictionFolder, row: Mapping[str, Any]) -> None:
             folder.add_row({**row, "mask_sha256": digest, "written": time.time()})
 
 
+def _note_replaced(folder: PredictionFolder, row: dict[str, Any]) -> None:
+    """Take the photo that is there now for a line's, and note where it is not the one judged.
+
+    A file of as many bytes is the same photo, copied without its date.
+    """
+    before, now = row.get("stamp"), stamp(row["key"])
+    if isinstance(before, list) and now and before[:1] != now[:1]:
+        row["outdated_judgement"] = folder.kept.judgement(row)
+        log.warning(
+            "%s was replaced after its mask was corrected or approved: the mask is kept, and no "
+            "pair is made of it until it is judged again",
+            row["path"],
+        )
+    row["stamp"] = now
+
+
 def _is_up_to_date(
     folder: PredictionFolder, row: Mapping[str, Any], settings: ProductSettings
 ) -> bool:
@@ -96,6 +112,7 @@ def _is_up_to_date(
         not row["status"].startswith("unreadable")
         and row.get("made_from_sha256", row.get("mask_sha256")) == digest
         and row.get("stamp") == stamp(row["key"])
+        and ("outdated_judgement" in row) == folder.kept.is_outdated(row)
         and set(settings.products) <= set(row["products"])
         and folder.has_files(row)
     )
@@ -141,9 +158,11 @@ def _follow(
         made["made_from_sha256"] = digest
         if prediction is not None:
             made["status"] = "corrected"
-    elif prediction is not None and "confidence" in row:
+    elif prediction is not None and "confidence" in row and "outdated_judgement" not in row:
         # approved as it was: what the network said of it still holds
         made |= {key: row[key] for key in SAID if key in row}
+    if folder.kept.is_outdated(row):
+        made |= {"outdated_judgement": row["outdated_judgement"], "review": PHOTO_REPLACED}
     sizes = [(stamp(folder.folder / name) or [0])[0] for name in names]
     made |= {"mask": names[0], "files": names, "sizes": sizes, "stamp": file.stamp}
     made |= {"products": sorted({"mask", *wanted.products}), "written": time.time()}

@@ -28,7 +28,7 @@ MOVED = "moved"  # status of a line whose photo has another one, where it lies n
 _COUNTS = ("width", "height", "flukes", "exif_orientation")
 """Columns of whole numbers of a photo that could be read."""
 
-_TEXTS = ("review", "mask_sha256", "made_from_sha256")
+_TEXTS = ("review", "mask_sha256", "made_from_sha256", "outdated_judgement")
 _NUMBERS = (
     "written", "generation", "coverage", "fluke_probability", "confidence", "disagreement",
     "seconds",

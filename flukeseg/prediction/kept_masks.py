@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +18,12 @@ from flukeseg.errors import InputError
 from flukeseg.images.decoding import is_undamaged
 from flukeseg.prediction.inputs import stamp
 
+log = logging.getLogger(__name__)
+
 FILE = "review.csv"
+
+PHOTO_REPLACED = "photo replaced"
+"""Reason to look at a mask that a person drew or approved on a photo that is another one now."""
 
 VERDICTS = ("right", "corrected", "no_fluke", "undone")
 """A mask was right, was corrected, the photo shows no fluke; the last takes a verdict back."""
@@ -162,6 +169,35 @@ class KeptMasks:
         if verdict.mask_sha256 == row.get("mask_sha256") and self.is_damaged(row):
             return False  # what was approved is made again, to the byte
         return (self.folder / mask_name(name)).exists()
+
+    def judgement(self, row: Mapping[str, Any]) -> str:
+        """Return what tells a person's judgement on a line's mask from earlier and later ones."""
+        verdict = self.verdicts.latest().get(row["name"])
+        digest = hash_file(self.folder / mask_name(row["name"]))
+        return f"{digest} {verdict.when if verdict else ''}"
+
+    def is_outdated(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether a photo was replaced after a person judged its mask, and not judged since.
+
+        Such a mask is kept, but is none of this photo.
+        """
+        return "outdated_judgement" in row and row["outdated_judgement"] == self.judgement(row)
+
+    def take_back(self, row: Mapping[str, Any], digest: str) -> None:
+        """Take back a verdict on a mask that is gone, before another one is written in its place.
+
+        An approved mask that is made again to the byte stays approved, unless it was deleted.
+
+        Args:
+            row: the photo's line of the journal.
+            digest: SHA-256 of the mask's file that is written.
+        """
+        verdict = self.verdicts.latest().get(row["name"])
+        path = self.folder / mask_name(row["name"])
+        if verdict and not (path.exists() and verdict.mask_sha256 == digest):
+            log.warning("%s is gone, and with it the verdict %s", path, verdict.verdict)
+            when = datetime.now().astimezone().isoformat(timespec="seconds")
+            self.verdicts.add(Verdict(row["name"], "undone", "flukeseg", when, digest, row["key"]))
 
     def _hash_if_touched(self, path: Path, row: Mapping[str, Any]) -> str | None:
         """Return a mask's hash; that of the journal where size and time are still the journal's."""

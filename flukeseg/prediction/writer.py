@@ -186,7 +186,8 @@ class ProductWriter:
         """
         path, digest = self.folder.folder / name, hashlib.sha256(content).hexdigest()
         with self.folder.kept.locked():
-            is_kept, is_known = self.folder.kept.is_kept(row), "mask_sha256" in row
+            is_known = "mask_sha256" in row
+            is_kept = self.folder.kept.is_kept({**row, "mask": name})
             if is_kept and is_known:
                 return False
             # where a line was lost nothing tells whose mask this is: another than the network's
@@ -196,6 +197,7 @@ class ProductWriter:
             if not is_kept and not (
                 is_unknown and hash_file(path) not in (None, digest) and is_undamaged(path)
             ):
+                self.folder.kept.take_back(row, digest)
                 self.folder.write(path, content)
                 row["mask_stamp"] = stamp(path)
         row["mask_sha256"] = digest

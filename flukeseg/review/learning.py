@@ -145,7 +145,8 @@ class Learning:
     def _kept_rows(self) -> list[Mapping[str, Any]]:
         rows = self.predictions.rows()
         kept = self.predictions.kept
-        return [r for r in rows if "width" in r and is_same_photo(r) and kept.is_kept(r)]
+        seen = (r for r in rows if "width" in r and is_same_photo(r) and kept.is_kept(r))
+        return [row for row in seen if not kept.is_outdated(row)]
 
     def _note(self, run: Path) -> None:
         with atomic_write(self.predictions.state / "network.txt") as partial:

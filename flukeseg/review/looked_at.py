@@ -17,7 +17,7 @@ def read_looked_at(
     """Yield photos with the masks that a person corrected or approved, H×W uint8, 0 or 1.
 
     Those are what `review.csv` has a verdict on, and masks that any program changed. A photo that
-    was judged to show no fluke has an empty mask.
+    was judged to show no fluke has an empty mask. Photos that were replaced since are left out.
 
     Args:
         folder: the output of the prediction.
@@ -30,7 +30,7 @@ def read_looked_at(
     kept = PredictionFolder(folder).kept
     verdicts = kept.verdicts.latest()
     for photo, row in zip(predictions, predictions.rows(), strict=True):
-        if kept.is_kept(row):
+        if kept.is_kept(row) and not kept.is_outdated(row):
             said = verdicts.get(photo.name)
             mask = photo.read_mask()
             is_empty = said is not None and said.verdict == "no_fluke"
