@@ -234,3 +234,24 @@ def test_a_photo_copied_without_its_date_is_the_same(predicted):
     photo.touch()
     assert follow(predicted, [str(photo)])["a"]["review"] == ""
     assert pairs(predicted) == {"a"}
+
+
+@pytest.mark.parametrize(
+    "name", ["latin\udce9", "late\x85r", "sep\u2028x", "=sum()", 'a "b", c', "line\nbreak", "ü"]
+)
+def test_approvals_are_read_whatever_a_photo_is_called(tmp_path, name):
+    folder = PredictionFolder(tmp_path)
+    said = [Verdict(one, "right", "Ann", "2026", "00", f"/{one}.jpg") for one in (name, "plain")]
+    for verdict in said:
+        folder.kept.verdicts.add(verdict)
+    assert folder.kept.verdicts.latest().keys() == {name, "plain"}
+    assert folder.kept.verdicts.latest()[name].verdict == "right"
+
+
+@pytest.mark.parametrize(
+    "content", [b"name,verdict\na," + b"x" * 200_000 + b"\n", b"name,verdict\nm\xfcll,right\n"]
+)
+def test_verdicts_that_are_no_table_end_in_one_sentence(tmp_path, content):
+    (tmp_path / "review.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"review.csv is not a CSV file in UTF-8"):
+        PredictionFolder(tmp_path).kept.verdicts.latest()

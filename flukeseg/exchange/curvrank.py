@@ -119,6 +119,6 @@ def read_trailing_edge(folder: Path, name: str) -> TrailingEdge | None:
             rows = [row for row in csv.DictReader(file) if row["fluke"] == "1"]
         points = [(float(row["y"]), float(row["x"])) for row in rows]
         occluded = [bool(int(row["occluded"])) for row in rows]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(f"{path} is no trailing edge ({error}); make it again") from error
     return TrailingEdge(np.array(points), np.array(occluded)) if len(points) > 1 else None

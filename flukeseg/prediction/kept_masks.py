@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from flukeseg.csv_cells import escape_cell, unescape_rows
+from flukeseg.csv_cells import escape_cell, restore_bytes, unescape_rows
 from flukeseg.errors import InputError
 from flukeseg.images.decoding import is_undamaged
 from flukeseg.prediction.inputs import stamp
@@ -60,7 +61,7 @@ class Verdicts:
         """Return the verdict that counts on each photo, by name; read again where it has changed.
 
         Raises:
-            InputError: the file cannot be read.
+            InputError: the file is no table of verdicts.
         """
         try:
             found = self.path.stat()
@@ -92,12 +93,24 @@ class Verdicts:
     def _read(self) -> dict[str, Verdict]:
         content = self.path.read_bytes()
         content = content[: content.rfind(b"\n") + 1]
-        rows = csv.DictReader(content.decode("utf-8-sig", errors="replace").splitlines())
-        if not set(Verdict._fields[:2]) <= set(rows.fieldnames or Verdict._fields):
-            raise InputError(f"{self.path} has no columns name and verdict; restore its first line")
         latest = {}
-        for row in unescape_rows(rows):
-            latest[row["name"]] = Verdict(*(row.get(field) or "" for field in Verdict._fields))
+        try:
+            # not splitlines: names may hold other ends of lines, such as U+2028, which csv reads
+            text = io.StringIO(content.decode("utf-8-sig"), newline="")
+            rows = csv.DictReader(text)
+            if not set(Verdict._fields[:2]) <= set(rows.fieldnames or Verdict._fields):
+                raise InputError(
+                    f"{self.path} has no columns name and verdict; restore its first line"
+                )
+            for row in unescape_rows(rows):
+                verdict = Verdict(*(row.get(field) or "" for field in Verdict._fields))
+                name = restore_bytes(verdict.name)
+                latest[name] = verdict._replace(name=name)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{self.path} is not a CSV file in UTF-8 ({error}); save it as CSV UTF-8, or "
+                "restore it from a copy"
+            ) from error
         return {name: found for name, found in latest.items() if found.verdict != "undone"}
 
 
