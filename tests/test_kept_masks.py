@@ -147,23 +147,29 @@ def test_a_run_killed_before_its_first_line_goes_on(tmp_path):
         folder.settle({"threshold": 0.5})
 
 
-def predict_again(predicted: Path, mask: np.ndarray, *paths: Path) -> None:
-    """Let those of some photos that need a network get a mask from one, and rows follow."""
-    folder = PredictionFolder(predicted)
+def predict_again(
+    predicted: Path,
+    mask: np.ndarray,
+    path: Path,
+    threshold: float = 0.5,
+    products: tuple[str, ...] = ("mask", "crop"),
+    problem: str = "",
+) -> None:
+    """Let a photo get a mask from a network if it needs one, and rows follow."""
+    folder, made = PredictionFolder(predicted), ProductSettings(products)
     with folder.locked():
-        missing = folder.find_missing([str(path) for path in paths], ("mask",))
-        names = {row["key"]: row["name"] for row in folder.rows()}
-        inputs = name_inputs(missing, names)
-        made = ProductSettings(("mask", "crop"))
+        folder.settle({"threshold": threshold}, remake=True)
+        missing = folder.find_missing([str(path)], products)
+        inputs = name_inputs(missing, {row["key"]: row["name"] for row in folder.rows()})
         writer = ProductWriter(folder, MaskSettings(), made, CONSTANTS, MAX_PIXELS, len(missing))
         small = np.zeros((*SIZE, 3), np.uint8)
         seen = mask.astype(np.float32), np.zeros(SIZE, np.float32), float("nan")
         certain = PhotoProbability(*seen, image=small)
         with writer:
             for one in inputs:
-                file = PhotoFile(one, SIZE, stamp=stamp(one.path))
-                writer.write([file], [certain], 0.1)
-        follow_corrections(folder, made, MAX_PIXELS, [str(path) for path in paths])
+                file = PhotoFile(one, SIZE, problem=problem, stamp=stamp(one.path))
+                writer.write([file], [] if problem else [certain], 0.1)
+        follow_corrections(folder, made, MAX_PIXELS, [str(path)])
 
 
 def test_a_mask_with_a_verdict_whose_line_is_lost_gets_one(predicted):
@@ -255,3 +261,25 @@ def test_verdicts_that_are_no_table_end_in_one_sentence(tmp_path, content):
     (tmp_path / "review.csv").write_bytes(content)
     with pytest.raises(InputError, match=r"review.csv is not a CSV file in UTF-8"):
         PredictionFolder(tmp_path).kept.verdicts.latest()
+
+
+@pytest.mark.parametrize("problem", ["", "cannot be read"])
+def test_crops_of_flukes_that_are_gone_are_removed(predicted, problem):
+    photo = predicted.parent / "photos/a.png"
+    predict_again(predicted, square(2) | square(35), photo)
+    crops = {path.name for path in (predicted / "crop").iterdir()}
+    assert crops == {"a.png", "a.fluke2.png"}
+    predict_again(predicted, square(2), photo, threshold=0.6, problem=problem)
+    assert [path.name for path in (predicted / "crop").iterdir()] == ["a.png"] * (not problem)
+    assert (predicted / "mask/a.png").exists()
+
+
+def test_products_stay_with_the_mask_that_they_are_of(predicted):
+    photo = predicted.parent / "photos/a.png"
+    predict_again(predicted, square(2), photo)
+    predict_again(predicted, square(2), photo, products=("mask", "cutout"))
+    assert rows(predicted)["a"]["products"] == ["crop", "cutout", "mask"]
+    assert (predicted / "crop/a.png").exists()
+    predict_again(predicted, square(9), photo, threshold=0.6, products=("mask", "cutout"))
+    assert not (predicted / "crop/a.png").exists()
+    assert rows(predicted)["a"]["products"] == ["cutout", "mask"]

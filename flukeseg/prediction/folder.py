@@ -48,7 +48,7 @@ class PredictionFolder:
         self.generation = 0
         self._rows: JournalRows | None = None
         self._stamps: list[Any] = []
-        self._hashes: dict[str, str] = {}
+        self._before: JournalRows | None = None
         self.has_lost_lines = False
         with self._writing(self.folder):
             self.state.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ class PredictionFolder:
         """
         missing = []
         self._follow_moves(paths)
-        rows = self.rows()
+        rows = self._before = self.rows()
         self.has_lost_lines = bool(rows.damaged)
         for line in rows.damaged:
             log.warning("%s is damaged and left out; its photo is predicted again", line)
@@ -144,8 +144,6 @@ class PredictionFolder:
                     log.warning("%s is damaged and made again", mask)
                 elif self.is_done(row, products):
                     continue
-                if "mask_sha256" in row:
-                    self._hashes[row["key"]] = row["mask_sha256"]
             missing.append(path)
         return missing
 
@@ -164,9 +162,9 @@ class PredictionFolder:
         if moved:
             log.info("%d photos were moved: their masks and rows go with them", len(moved))
 
-    def hash_written(self, key: str) -> dict[str, str]:
-        """Return the column of the hash that a photo's mask had when `find_missing` found it."""
-        return {"mask_sha256": self._hashes[key]} if key in self._hashes else {}
+    def row_before(self, key: str) -> dict[str, Any] | None:
+        """Return the line that a photo had when `find_missing` found it. Threads may call it."""
+        return next(self._before.find([key])) if self._before else None
 
     def is_done(self, row: Mapping[str, Any], products: Sequence[str]) -> bool:
         """Tell whether a line of the journal has these products, and their files are there.

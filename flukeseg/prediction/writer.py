@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
 from typing import Any
@@ -20,7 +20,7 @@ from flukeseg.masks.probability import PhotoProbability
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import stamp
 from flukeseg.prediction.journal import read_row_photo
-from flukeseg.prediction.kept_masks import hash_file
+from flukeseg.prediction.kept_masks import hash_file, mask_name
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.page import thumbnail_path
 from flukeseg.prediction.prediction import make_prediction
@@ -153,8 +153,10 @@ class ProductWriter:
             except InputError as error:  # it was there a moment ago
                 file, coarse = file._replace(problem=str(error)), None
         row: dict[str, Any] = {"key": file.photo.key, "name": file.photo.name}
-        row |= self.folder.hash_written(file.photo.key)
-        names, sizes = [], []
+        before = self.folder.row_before(file.photo.key) or {}
+        row |= {key: before[key] for key in ("mask_sha256",) if key in before}
+        names: list[str] = []
+        sizes: list[int] = []
         if coarse is not None:
             prediction = make_prediction(coarse, file.size, self.masks, photo)
             for name, content in encode_products(prediction, file.photo.name, self.products):
@@ -170,12 +172,31 @@ class ProductWriter:
         if names:
             row["mask"] = names[0]
         row["seconds"] = round(file.seconds + seconds + time.perf_counter() - started, 3)
-        products = sorted({"mask", *self.products.products})
+        products = {"mask", *self.products.products}
+        left = [n for n in before.get("files", ()) if n not in (*names, mask_name(row["name"]))]
+        if not (names and self._is_as_before(row, file, before)):
+            for name in left:  # of flukes that are gone, or of another mask
+                (self.folder.folder / name).unlink(missing_ok=True)
+        elif self.folder.has_files(before):
+            names += left
+            sizes += [(stamp(self.folder.folder / name) or [0])[0] for name in left]
+            products |= {*before["products"]}
         self.folder.add_row(
             row
             | {"generation": self.folder.generation}
-            | {"files": names, "sizes": sizes, "products": products}
+            | {"files": names, "sizes": sizes, "products": sorted(products)}
             | {"stamp": file.stamp, "written": time.time()}
+        )
+
+    def _is_as_before(
+        self, row: dict[str, Any], file: PhotoFile, before: Mapping[str, Any]
+    ) -> bool:
+        """Tell whether mask, photo and settings are those of a photo's former line."""
+        return (
+            before.get("mask_sha256") == row["mask_sha256"]
+            and "made_from_sha256" not in before
+            and before.get("stamp") == file.stamp
+            and before.get("generation", 0) == self.folder.generation
         )
 
     def _write_mask(self, name: str, content: bytes, row: dict[str, Any]) -> bool:
