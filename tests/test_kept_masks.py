@@ -24,6 +24,7 @@ from flukeseg.prediction.inputs import name_inputs, stamp
 from flukeseg.prediction.kept_masks import Verdict, hash_file
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.products import ProductSettings
+from flukeseg.prediction.table import gather
 from flukeseg.prediction.writer import ProductWriter
 from flukeseg.review.looked_at import read_looked_at
 
@@ -283,3 +284,28 @@ def test_products_stay_with_the_mask_that_they_are_of(predicted):
     predict_again(predicted, square(9), photo, threshold=0.6, products=("mask", "cutout"))
     assert not (predicted / "crop/a.png").exists()
     assert rows(predicted)["a"]["products"] == ["cutout", "mask"]
+
+
+def test_a_persons_own_pages_and_pictures_stay(predicted):
+    own = [predicted / name for name in ("index-notes.html", "gallery/0001 with names.jpg")]
+    old = [predicted / name for name in ("index-7.html", "gallery/0009.jpg")]
+    for path in own + old:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    folder = PredictionFolder(predicted)
+    with folder.locked():
+        gather(folder, ("gallery",), MAX_PIXELS)
+    assert [path.exists() for path in own + old] == [True, True, False, False]
+
+
+def test_photos_whose_masks_are_gone_are_left_out_of_tables(predicted, caplog):
+    (predicted / "mask/c.png").unlink()
+    (predicted / "mask/a.png").write_bytes(b"cut short")
+    folder = PredictionFolder(predicted)
+    with folder.locked():
+        gather(folder, ("coco", "flukes"), MAX_PIXELS)
+    assert "2 photos without a mask are left out" in caplog.text
+    coco = json.loads((predicted / "coco.json").read_text())
+    assert [image["file_name"] for image in coco["images"]] == ["b.png"]
+    assert {one["image_id"] for one in coco["annotations"]} == {coco["images"][0]["id"]}
+    assert len((predicted / "flukes.csv").read_text().splitlines()) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,8 @@ from flukeseg.masks.coco import coco_annotations, coco_file
 from flukeseg.masks.geometry import Box, RotatedBox, rotated_box, tight_box
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import common_folder
+
+log = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 Add = Callable[[dict[str, Any]], None]
@@ -49,7 +52,8 @@ def write_fluke_tables(
 ) -> None:
     """Write COCO files and `flukes.csv` of all photos; each mask is read once for all of them.
 
-    In COCO files, `file_name` is relative to the folder that the photos share.
+    In COCO files, `file_name` is relative to the folder that the photos share. Photos whose masks
+    were deleted or are damaged are left out, with a warning.
 
     Args:
         folder: of the prediction.
@@ -58,7 +62,20 @@ def write_fluke_tables(
         max_pixels: of masks.
         margin: of the product `crop`, a share of the box's sides.
     """
-    parents = {os.path.dirname(row["key"]) for row in _masked(rows)}  # noqa: PTH120
+    kept = folder.kept
+    lost = {row["key"] for row in rows if "width" in row and not kept.has_mask(row)}
+    if lost:
+        log.warning(
+            "%s: %d photos without a mask are left out (first: %s); predict on them again",
+            ", ".join(places.values()),
+            len(lost),
+            min(lost),
+        )
+
+    def masked() -> Iterator[Row]:
+        return (row for row in rows if "width" in row and row["key"] not in lost)
+
+    parents = {os.path.dirname(row["key"]) for row in masked()}  # noqa: PTH120
     root = common_folder(parents) if parents else ""
     describe: dict[str, Describe] = {
         "coco": partial(_annotations, polygons=False),
@@ -76,10 +93,10 @@ def write_fluke_tables(
         for product, place in places.items():
             path = stack.enter_context(folder.writing(folder.folder / place))
             is_table = product == "flukes"
-            file = _table_file(path) if is_table else coco_file(path, _images(rows, root))
+            file = _table_file(path) if is_table else coco_file(path, _images(masked(), root))
             adds.append(stack.enter_context(file))
         threads = stack.enter_context(ThreadPoolExecutor(THREADS))
-        numbered = enumerate(_masked(rows), start=1)
+        numbered = enumerate(masked(), start=1)
         with_flukes = ((number, row) for number, row in numbered if row["flukes"])
         while some := list(islice(with_flukes, 8 * THREADS)):
             for found in threads.map(describe_all, *zip(*some, strict=True)):
@@ -120,12 +137,8 @@ def _fluke_probability(row: Row, index: int) -> dict[str, Any]:
     return {"fluke_probability": each[index] if index < len(each) else ""}
 
 
-def _masked(rows: Iterable[Row]) -> Iterator[Row]:
-    return (row for row in rows if "width" in row)
-
-
 def _images(rows: Iterable[Row], root: str) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(_masked(rows), start=1):
+    for number, row in enumerate(rows, start=1):
         name = os.path.relpath(row["key"], root).replace(os.sep, "/")
         yield {"id": number, "file_name": name, "width": row["width"], "height": row["height"]}
 

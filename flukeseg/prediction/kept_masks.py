@@ -153,6 +153,10 @@ class KeptMasks:
         """Tell whether there is any mask, whoever made it."""
         return next((self.folder / "mask").rglob("*.png"), None) is not None
 
+    def has_mask(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether the mask of a line of the journal is there and is an image."""
+        return (self.folder / mask_name(row["name"])).exists() and not self.is_damaged(row)
+
     def is_changed(self, row: Mapping[str, Any]) -> bool:
         """Tell whether a person changed the mask of a line of the journal.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -68,7 +69,8 @@ def write_pages(folder: PredictionFolder, ranks: Sequence[int]) -> Path:
         )
         folder.write(folder.folder / name, text.encode(errors="backslashreplace"))
     for path in folder.folder.glob("index-*.html"):
-        if path.name not in names:  # of an earlier, longer run
+        is_page = re.fullmatch(r"index-\d+\.html", path.name)  # a person's own file is none
+        if is_page and path.name not in names:  # of an earlier, longer run
             path.unlink()
     return folder.folder / names[0]
 

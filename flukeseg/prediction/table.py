@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -159,7 +160,8 @@ def _write_gallery(folder: PredictionFolder, rows: Iterator[Row], max_pixels: in
         folder.write(place / name, encode_jpeg(sheet))
         made.add(name)
     for path in place.glob("*.jpg"):
-        if path.name not in made:  # of an earlier, longer run
+        is_sheet = re.fullmatch(r"\d{4,}\.jpg", path.name)  # a person's own file is none
+        if is_sheet and path.name not in made:  # of an earlier, longer run
             path.unlink()
 
 
