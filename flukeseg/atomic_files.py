@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -44,6 +45,34 @@ def atomic_write(path: Path, partial: Path | None = None, sync: bool = False) ->
                 "is kept: make room or allow writing there, then start again"
             ) from error
         raise
+
+
+def require_inside(path: Path, folder: Path) -> None:
+    """Check that a path does not lead out of a folder, which may be somebody else's, by a link.
+
+    Raises:
+        InputError: it does.
+    """
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{path} leads out of {folder}; remove this link, or choose another")
+
+
+def refuse_links(folder: Path, files: Iterable[Path]) -> None:
+    """Check that no link in a folder, which may be somebody else's, leads what is written out.
+
+    Files that are written whole replace a link; everything writes through a link to a folder.
+
+    Args:
+        folder: searched for links to folders.
+        files: those in it that are read, or that lines are added to.
+
+    Raises:
+        InputError: there is one.
+    """
+    folders = (Path(parent, name) for parent, names, _ in os.walk(folder) for name in names)
+    for path in chain(files, folders):
+        if path.is_symlink():
+            require_inside(path, folder)
 
 
 @contextmanager

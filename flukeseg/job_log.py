@@ -7,7 +7,7 @@ import os
 from io import TextIOWrapper
 from pathlib import Path
 
-from flukeseg.errors import InputError
+from flukeseg.atomic_files import refuse_links
 
 
 class JobLog(logging.FileHandler):
@@ -21,7 +21,10 @@ class JobLog(logging.FileHandler):
     """
 
     def __init__(self, filename: str) -> None:
-        refuse_links(Path(filename))
+        log = Path(filename)
+        hydra = log.parent / ".hydra"
+        # Hydra writes through links there
+        refuse_links(log.parent, [log, *(hydra.iterdir() if hydra.is_dir() else ())])
         super().__init__(filename, encoding="utf-8")
 
     def _open(self) -> TextIOWrapper:
@@ -30,21 +33,3 @@ class JobLog(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Go on without the line; logging itself would print a traceback."""
-
-
-def refuse_links(log: Path) -> None:
-    """Check that no link in a job's folder leads what is written next to its log elsewhere.
-
-    Files that we write ourselves replace a link; Hydra writes through those in `.hydra`, and
-    everything writes through a link to a folder.
-
-    Raises:
-        InputError: there is one.
-    """
-    folder = log.parent
-    hydra = folder / ".hydra"
-    inside = [*hydra.iterdir()] if hydra.is_dir() else []
-    folders = (Path(parent, name) for parent, names, _ in os.walk(folder) for name in names)
-    for path in (log, *inside, *folders):
-        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-            raise InputError(f"{path} leads out of {folder}; remove this link, or choose another")

@@ -22,6 +22,8 @@ from test_hostile import here  # noqa: F401
 from flukeseg.errors import InputError
 from flukeseg.exchange.outside_files import PhotoFinder
 from flukeseg.exchange.predicted_photos import Predictions
+from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.page import read_thumbnail
 from flukeseg.review.learning import Learning
 from flukeseg.review.server import make_app
 from flukeseg.review.session import ReviewSession
@@ -250,3 +252,26 @@ def test_moved_photos_that_are_others_are_refused(here, capsys, kind):  # noqa: 
     said = {"another photo": "is 5 × 3, the photo", "a link": "leads out of photos=",
             "no folder": "photos=nowhere is not a folder"}  # fmt: skip
     assert said[kind] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["review.csv", ".flukeseg/originals", ".flukeseg/thumbnails/deep", "added", "added/a.png"],
+)
+def test_a_review_writes_through_no_link(here, name):  # noqa: F811
+    predicted = write_predictions(here, random_masks(3))
+    (predicted / name).parent.mkdir(exist_ok=True)
+    link(predicted / name, "text" if name.endswith((".csv", ".png")) else "")
+    with pytest.raises(InputError, match=f"{name} leads out of "):
+        ReviewSession(predicted)
+
+
+def test_a_thumbnail_that_is_a_link_is_not_shown(here):  # noqa: F811
+    predicted = write_predictions(here, random_masks(3))
+    thumbnail = predicted / ".flukeseg/thumbnails/m000.jpg"
+    thumbnail.parent.mkdir()
+    link(thumbnail, "secret.png")
+    folder = PredictionFolder(predicted)
+    row = next(row for row in folder.rows() if row["name"] == "m000")
+    assert read_thumbnail(predicted, folder.state, row)[:2] == b"\xff\xd8"
+    assert not thumbnail.is_symlink()

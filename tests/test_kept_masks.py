@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exchange_data import write_predictions
+from PIL import Image
 
 from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_png
@@ -309,3 +310,11 @@ def test_photos_whose_masks_are_gone_are_left_out_of_tables(predicted, caplog):
     assert [image["file_name"] for image in coco["images"]] == ["b.png"]
     assert {one["image_id"] for one in coco["annotations"]} == {coco["images"][0]["id"]}
     assert len((predicted / "flukes.csv").read_text().splitlines()) == 2
+
+
+def test_a_mask_too_large_to_decode_counts_as_a_persons(predicted):
+    Image.new("L", (60, 40)).save(predicted / "mask/a.gif")
+    content = bytearray((predicted / "mask/a.gif").read_bytes())
+    content[6:10] = (60_000).to_bytes(2, "little") * 2  # width and height of the header
+    (predicted / "mask/a.png").write_bytes(content[:-8])  # cut short, which decoding would tell
+    assert PredictionFolder(predicted).kept.is_changed(rows(predicted)["a"])

@@ -90,14 +90,18 @@ def decoding_errors(path: str | Path) -> Iterator[None]:
         ) from error
 
 
-def is_undamaged(path: str | Path) -> bool:
+def is_undamaged(path: str | Path, max_pixels: int) -> bool:
     """Tell whether a file is an image that can be decoded to its end.
 
-    The checksums of a PNG say so without decoding it.
+    The checksums of a PNG say so without decoding it. Of other images with more than `max_pixels`,
+    which would fill the memory, only the header is read.
     """
     try:
-        with opened(path) as (image, _, _), decoding_errors(path):
-            image.verify() if image.format == "PNG" else image.load()
+        with opened(path) as (image, _, (height, width)), decoding_errors(path):
+            if image.format == "PNG":
+                image.verify()
+            elif height * width <= max_pixels:
+                image.load()
     except InputError:
         return False
     return True

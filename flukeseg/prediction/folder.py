@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from flukeseg.atomic_files import atomic_write, locked_folder
+from flukeseg.atomic_files import atomic_write, locked_folder, require_inside
 from flukeseg.errors import InputError
 from flukeseg.images.photo_search import STATE
 from flukeseg.prediction.inputs import match_moved, photo_key, stamp
@@ -52,7 +52,7 @@ class PredictionFolder:
         self.has_lost_lines = False
         with self._writing(self.folder):
             self.state.mkdir(parents=True, exist_ok=True)
-        self._check_inside(self.state)
+        require_inside(self.state, self.folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -66,7 +66,7 @@ class PredictionFolder:
             try:
                 with self._writing(self.state):
                     for path in self.state.iterdir():
-                        self._check_inside(path)
+                        require_inside(path, self.folder)
                     shutil.rmtree(self._partial, ignore_errors=True)
                     self._partial.mkdir()
                     end_last_line(self._journal)
@@ -210,14 +210,9 @@ class PredictionFolder:
         with self._lock:
             self._number += 1
             partial = self._partial / f"{self._number}"
-        self._check_inside(path.parent)
+        require_inside(path.parent, self.folder)
         with atomic_write(path, partial, sync) as given:
             yield given
-
-    def _check_inside(self, path: Path) -> None:
-        """Check that no link leads out of the folder, which may be somebody else's."""
-        if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise InputError(f"{path} leads out of output={self.folder}; choose another output")
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[None]:

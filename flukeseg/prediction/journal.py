@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from flukeseg.atomic_files import require_inside
 from flukeseg.errors import InputError
 from flukeseg.images.reading import read_for_network
 from flukeseg.images.rgbm import read_rgbm_photo
@@ -58,7 +59,7 @@ class JournalRows:
         numbers, starts = array("i"), array("q")
         folders: set[str] = set()
         for number, journal in enumerate(journals):
-            _check_inside(journal, journal)
+            require_inside(journal, journal.parent.parent)
             with journal.open("rb") as file:
                 start = 0
                 for count, line in enumerate(file, start=1):
@@ -237,14 +238,7 @@ def _check_links(journal: Path, row: Mapping[str, Any], folders: set[str]) -> No
     for name in {row.get("mask") or row["name"], *row["files"]}:
         folder = os.path.dirname(name)
         if folder not in folders:
-            _check_inside(journal, Path(root, folder))
+            require_inside(Path(root, folder), Path(root))
             folders.add(folder)
         if os.path.islink(path := os.path.join(root, name)):
-            _check_inside(journal, Path(path))
-
-
-def _check_inside(journal: Path, path: Path) -> None:
-    if not path.resolve().is_relative_to(journal.parent.parent.resolve()):
-        raise InputError(
-            f"{path} leads out of {journal.parent.parent}; remove this link, or choose another"
-        )
+            require_inside(Path(path), Path(root))

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
+from flukeseg.atomic_files import require_inside
 from flukeseg.csv_cells import escape_cell, restore_bytes, unescape_rows
 from flukeseg.errors import InputError
 from flukeseg.images.decoding import is_undamaged
+from flukeseg.images.reading import MAX_PIXELS
 from flukeseg.prediction.inputs import stamp
 
 log = logging.getLogger(__name__)
@@ -77,7 +79,9 @@ class Verdicts:
 
         Raises:
             OSError: there is no room for it, or the file may not be written.
+            InputError: it is a link that leads out of the folder, which may be somebody else's.
         """
+        require_inside(self.path, self.path.parent)
         is_new = not self.path.exists()
         with self.path.open("a+b") as file:
             # a line that was being written when a program was killed is none
@@ -116,8 +120,12 @@ class Verdicts:
 
 def hash_file(path: Path) -> str | None:
     """Return the SHA-256 of a file's bytes in hexadecimal digits; None where there is no file."""
+    digest = hashlib.sha256()
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
     except FileNotFoundError:
         return None
 
@@ -167,7 +175,7 @@ class KeptMasks:
         written, digest = row.get("mask_sha256"), self._hash_if_touched(path, row)
         if written is None or digest in (None, written):
             return False
-        return digest == row.get("made_from_sha256") or is_undamaged(path)
+        return digest == row.get("made_from_sha256") or is_undamaged(path, MAX_PIXELS)
 
     def is_damaged(self, row: Mapping[str, Any]) -> bool:
         """Tell whether the mask of a line of the journal is there, but is no image any more."""
@@ -175,7 +183,7 @@ class KeptMasks:
         digest = self._hash_if_touched(path, row)
         if "mask" not in row or digest is None or digest == row.get("mask_sha256"):
             return False
-        return not is_undamaged(path)
+        return not is_undamaged(path, MAX_PIXELS)
 
     def is_kept(self, row: Mapping[str, Any]) -> bool:
         """Tell whether the mask of a line of the journal stays, whatever else is asked for."""

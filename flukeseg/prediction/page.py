@@ -115,7 +115,8 @@ def read_thumbnail(folder: Path, state: Path, row: Mapping[str, Any]) -> bytes |
     """
     path, mask = thumbnail_path(state, row["name"]), folder / mask_name(row["name"])
     try:
-        if path.stat().st_mtime_ns >= mask.stat().st_mtime_ns:
+        # a link may lead to any picture of this machine; it is replaced below
+        if not path.is_symlink() and path.stat().st_mtime_ns >= mask.stat().st_mtime_ns:
             return path.read_bytes()
     except OSError:  # there is no such thumbnail, or no mask
         pass

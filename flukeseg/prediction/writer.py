@@ -14,6 +14,7 @@ from tqdm import tqdm
 from flukeseg.data.workers import available_processors
 from flukeseg.errors import InputError
 from flukeseg.images.decoding import is_undamaged
+from flukeseg.images.reading import MAX_PIXELS
 from flukeseg.masks.drawing import draw_thumbnail
 from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.probability import PhotoProbability
@@ -216,7 +217,9 @@ class ProductWriter:
             # as a correction is
             is_unknown = self.folder.has_lost_lines and not is_known
             if not is_kept and not (
-                is_unknown and hash_file(path) not in (None, digest) and is_undamaged(path)
+                is_unknown
+                and hash_file(path) not in (None, digest)
+                and is_undamaged(path, MAX_PIXELS)
             ):
                 self.folder.kept.take_back(row, digest)
                 self.folder.write(path, content)

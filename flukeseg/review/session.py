@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from flukeseg.atomic_files import atomic_write
+from flukeseg.atomic_files import atomic_write, refuse_links
 from flukeseg.errors import InputError
 from flukeseg.images.reading import IMAGE_SUFFIXES, MAX_PIXELS
 from flukeseg.prediction.folder import PredictionFolder
@@ -33,7 +33,7 @@ class ReviewSession:
         predict_options: further options of `flukeseg.predict`.
 
     Raises:
-        InputError: the folder cannot be written to.
+        InputError: the folder cannot be written to, or a link leads out of it.
     """
 
     def __init__(
@@ -46,6 +46,9 @@ class ReviewSession:
         self.folder, self.checkpoint = folder, checkpoint
         self.predict_options = predict_options or []
         self.predictions = PredictionFolder(folder)
+        state, added = self.predictions.state, folder / "added"
+        own = [self.predictions.kept.verdicts.path, *state.iterdir(), *added.glob("*")]
+        refuse_links(folder, own)
         self.queue, self.store = ReviewQueue(folder), MaskStore(folder)
         self.learning = Learning(folder, train_options or [])
         self.work: Work | None = None
