@@ -27,6 +27,7 @@ from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.products import ProductSettings
 from flukeseg.prediction.table import gather
 from flukeseg.prediction.writer import ProductWriter
+from flukeseg.review.learning import Learning
 from flukeseg.review.looked_at import read_looked_at
 
 SIZE = (40, 60)
@@ -85,6 +86,14 @@ def test_a_correction_waits_for_a_photo_that_is_away(predicted, caplog):
     away.rename(photos)
     row = follow(predicted)["a"]
     assert (row["status"], row["width"], row["box_x"]) == ("corrected", 60, 12)
+
+
+def test_a_network_learns_without_photos_that_are_away(predicted, tmp_path):
+    for name in "ab":
+        draw(predicted, name, square(30))
+    (predicted.parent / "photos/b.png").unlink()
+    Learning(predicted, [])._collect(tmp_path, [])
+    assert [path.name for path in (tmp_path / "pairs/masks").iterdir()] == ["a.png"]
 
 
 def test_a_row_that_an_older_version_gave_up_is_made_again(predicted):

@@ -171,8 +171,12 @@ class Learning:
         """Write pairs; training validates on those held out, or else on the first with a fluke."""
         with_fluke: list[str] = []
 
+        there = {row["name"] for row in self._kept_rows()}
+
         def looked_at() -> Iterator[tuple[PredictedPhoto, np.ndarray]]:
             for photo, mask in read_looked_at(self.predictions.folder):
+                if photo.name not in there:  # it is away
+                    continue
                 if mask.any():
                     with_fluke.append(photo.name)
                 yield photo, mask
