@@ -667,16 +667,52 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_is(predict_sea, cap
 
 
 def test_products_asked_for_later_are_added(predict_sea, capsys):
-    predict_sea("output=out", "products=[cutout]")
-    before = files("out")
-    predict_sea("output=out", "products=[overlay,coco]")
+    predict_sea("output=out", "products=[cutout,edge,coco]")
+    before, tips = files("out"), [row["left_tip_x"] for row in table("out").values()]
+    assert any(tips)
+    predict_sea("output=out", "products=[overlay]")
     later = files("out")
     assert len(list(Path("out/overlay").rglob("*.jpg"))) == 9
     del before["index.html"]  # which links to the products
     assert {name: later[name] for name in before} == before
+    # what was made first follows a correction too
+    name, row = next((path, row) for path, row in table("out").items() if row["left_tip_x"])
+    mask = Path("out", row["mask"])
+    Image.fromarray(np.zeros_like(np.asarray(Image.open(mask)))).save(mask)
+    predict_sea("output=out", "products=[overlay]")
+    assert table("out")[name]["status"] == "corrected"
+    assert [r["left_tip_x"] for path, r in table("out").items() if path != name] == [
+        tip for path, tip in zip(table("out"), tips, strict=True) if path != name
+    ]
+    stem = row["mask"].removeprefix("mask/").removesuffix(".png")
+    assert not Path(f"out/edge/{stem}.edge.csv").exists()
+    assert not Path(f"out/cutout/{stem}.png").exists()
+    coco = COCO("out/coco.json")
+    drawn = {coco.imgs[one["image_id"]]["file_name"] for one in coco.anns.values()}
+    assert drawn
+    assert not any(Path(name).name == Path(picture).name for picture in drawn)
+    mask.unlink()
     predict_sea("output=out", EVERY)
     predict_sea("output=whole", EVERY)
     assert files("out") == files("whole")
+
+
+def test_what_was_made_of_photos_that_are_away_stays(run_predict, tiny_runs, sea, capsys):
+    for name in ("a.jpg", "b.jpg"):
+        Path("in").mkdir(exist_ok=True)
+        shutil.copy(sea / "0.jpg", f"in/{name}")
+    Path("list.txt").write_text("in/a.jpg\nin/b.jpg\n")
+    settings = [f"checkpoint={tiny_runs[0]}", "source=list.txt", "output=out"]
+    run_predict(*settings)
+    before = files("out")
+    Path("in/a.jpg").rename("a.jpg")
+    run_predict(*settings, "products=[overlay]")
+    assert "1 photos are away" in "".join(capsys.readouterr())
+    after = table("out")
+    assert after["in/a.jpg"]["status"] == "ok"
+    assert after["in/a.jpg"]["box_width"]
+    assert files("out")["mask/a.png"] == before["mask/a.png"]
+    assert Path("out/overlay/b.jpg").exists()
 
 
 def test_photos_that_come_later_join_the_table(run_predict, tiny_runs, sea):

@@ -6,7 +6,6 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -126,9 +125,7 @@ def _follow(
 ) -> None:
     path = folder.folder / mask_name(row["name"])
     photo = InputPhoto(row["path"], row["name"])
-    wanted = replace(
-        settings, products=tuple(sorted({*settings.products, *row["products"]} - {"mask"}))
-    )
+    wanted = settings.including(row["products"])
     with folder.kept.locked():  # not while the mask is being replaced by another correction
         digest = hash_file(path)
         problem, prediction = "", None

@@ -127,9 +127,10 @@ class PredictionFolder:
         """Return those of some photos that need the network.
 
         The others have these products, or their masks are a person's. Damaged lines and masks are
-        reported, and their photos are missing. Photos that were moved keep their lines.
+        reported, and their photos are missing. Photos that were moved keep their lines, and those
+        that are away, on a disk that is not connected say.
         """
-        missing = []
+        missing, away = [], []
         self._follow_moves(paths)
         rows = self._before = self.rows()
         self.has_lost_lines = bool(rows.damaged)
@@ -144,7 +145,12 @@ class PredictionFolder:
                     log.warning("%s is damaged and made again", mask)
                 elif self.is_done(row, products):
                     continue
+                elif "width" in row and stamp(row["key"]) is None:
+                    away.append(path)
+                    continue
             missing.append(path)
+        if away:
+            log.warning("%d photos are away (first: %s); their masks stay", len(away), away[0])
         return missing
 
     def _follow_moves(self, paths: Sequence[str]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,6 +59,15 @@ class ProductSettings:
     def with_anatomy(self) -> bool:
         """Whether tips, notch and trailing edges are wanted."""
         return bool(NEED_ANATOMY & {*self.products})
+
+    @property
+    def needs_photo(self) -> bool:
+        """Whether the photo's own pixels are."""
+        return bool(NEED_PHOTO & {*self.products})
+
+    def including(self, others: Iterable[str]) -> ProductSettings:
+        """Return the same with other products too, such as those that a photo has already."""
+        return replace(self, products=tuple(sorted({*self.products, *others} - {"mask"})))
 
 
 def encode_products(

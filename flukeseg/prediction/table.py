@@ -113,6 +113,7 @@ def gather(
     """Write `predictions.csv` and `index.html`, and where wanted what is in `SUMMARY_PLACES`.
 
     It can be done again at any time; nothing but the journal, the masks and the photos is read.
+    What an earlier call wrote of these is brought up to date.
 
     Args:
         folder: the output.
@@ -123,6 +124,7 @@ def gather(
     Memory does not grow with the rows, but for where each stands.
     """
     rows = folder.rows()
+    products = {*products, *_outdated(folder, rows.journals)}
     ranks = review_ranks(rows)
     kinds, to_review, unreadable = Counter(), 0, []
     with (
@@ -150,6 +152,17 @@ def gather(
         masked = (row for row in rows.in_order(ranks) if "width" in row)
         _write_gallery(folder, masked, max_pixels)
     return Tally(kinds, to_review, unreadable, write_pages(folder, ranks))
+
+
+def _outdated(folder: PredictionFolder, journals: Sequence[Path]) -> list[str]:
+    """Return which of `SUMMARY_PLACES` are there, and older than the journals."""
+    newest = max((path.stat().st_mtime_ns for path in journals), default=0)
+    there = {product: folder.folder / place for product, place in SUMMARY_PLACES.items()}
+    return [
+        product
+        for product, path in there.items()
+        if path.exists() and path.stat().st_mtime_ns < newest
+    ]
 
 
 def _write_gallery(folder: PredictionFolder, rows: Iterator[Row], max_pixels: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
 from typing import Any
@@ -25,7 +25,7 @@ from flukeseg.prediction.kept_masks import hash_file, mask_name
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.page import thumbnail_path
 from flukeseg.prediction.prediction import make_prediction
-from flukeseg.prediction.products import NEED_PHOTO, ProductSettings, encode_products
+from flukeseg.prediction.products import ProductSettings, encode_products
 from flukeseg.prediction.table import describe
 
 THREADS = min(max(2, available_processors() // 2), 8)
@@ -55,7 +55,6 @@ class ProductWriter:
     ) -> None:
         self.folder, self.masks, self.products = folder, masks, products
         self.constants, self.max_pixels, self.total = constants, max_pixels, total
-        self.photo_is_needed = bool(NEED_PHOTO & set(products.products))
         self.threads: ThreadPoolExecutor | None = None
         self.problem: BaseException | None = None
 
@@ -146,7 +145,10 @@ class ProductWriter:
     ) -> None:
         started = time.perf_counter()
         photo = prediction = None
-        if coarse is not None and self.photo_is_needed:
+        before = self.folder.row_before(file.photo.key) or {}
+        # those of an earlier call too: they would be of another mask than the row
+        wanted = self.products.including(before.get("products", ()))
+        if coarse is not None and wanted.needs_photo:
             try:
                 # read again: photos kept until the network is done would fill the memory
                 line = {"key": file.photo.path, "stamp": file.stamp, **self.constants}
@@ -154,13 +156,12 @@ class ProductWriter:
             except InputError as error:  # it was there a moment ago
                 file, coarse = file._replace(problem=str(error)), None
         row: dict[str, Any] = {"key": file.photo.key, "name": file.photo.name}
-        before = self.folder.row_before(file.photo.key) or {}
         row |= {key: before[key] for key in ("mask_sha256",) if key in before}
         names: list[str] = []
         sizes: list[int] = []
         if coarse is not None:
             prediction = make_prediction(coarse, file.size, self.masks, photo)
-            for name, content in encode_products(prediction, file.photo.name, self.products):
+            for name, content in encode_products(prediction, file.photo.name, wanted):
                 if not names and not self._write_mask(name, content, row):
                     return  # a person changed it since the run began
                 if names:
@@ -169,35 +170,17 @@ class ProductWriter:
                 sizes.append(len(content))
             path = thumbnail_path(self.folder.state, file.photo.name)
             self.folder.write(path, draw_thumbnail(coarse.image, prediction.mask))
-        row |= describe(file, prediction, self.products.with_anatomy) | self.constants
+        row |= describe(file, prediction, wanted.with_anatomy) | self.constants
         if names:
             row["mask"] = names[0]
         row["seconds"] = round(file.seconds + seconds + time.perf_counter() - started, 3)
-        products = {"mask", *self.products.products}
-        left = [n for n in before.get("files", ()) if n not in (*names, mask_name(row["name"]))]
-        if not (names and self._is_as_before(row, file, before)):
-            for name in left:  # of flukes that are gone, or of another mask
-                (self.folder.folder / name).unlink(missing_ok=True)
-        elif self.folder.has_files(before):
-            names += left
-            sizes += [(stamp(self.folder.folder / name) or [0])[0] for name in left]
-            products |= {*before["products"]}
+        for name in {*before.get("files", ())} - {*names, mask_name(row["name"])}:
+            (self.folder.folder / name).unlink(missing_ok=True)  # of flukes that are gone
         self.folder.add_row(
             row
             | {"generation": self.folder.generation}
-            | {"files": names, "sizes": sizes, "products": sorted(products)}
+            | {"files": names, "sizes": sizes, "products": sorted({"mask", *wanted.products})}
             | {"stamp": file.stamp, "written": time.time()}
-        )
-
-    def _is_as_before(
-        self, row: dict[str, Any], file: PhotoFile, before: Mapping[str, Any]
-    ) -> bool:
-        """Tell whether mask, photo and settings are those of a photo's former line."""
-        return (
-            before.get("mask_sha256") == row["mask_sha256"]
-            and "made_from_sha256" not in before
-            and before.get("stamp") == file.stamp
-            and before.get("generation", 0) == self.folder.generation
         )
 
     def _write_mask(self, name: str, content: bytes, row: dict[str, Any]) -> bool:
