@@ -156,8 +156,7 @@ class PredictionFolder:
     def _follow_moves(self, paths: Sequence[str]) -> None:
         """Give photos that were moved, or whose folder was renamed, the lines that they had."""
         rows = self.rows()
-        found = zip(paths, rows.find(map(photo_key, paths)), strict=True)
-        new = [path for path, row in found if row is None]
+        new = [path for path in paths if not rows.has(photo_key(path))]
         gone = (row for row in rows if stamp(row["key"]) is None)
         moved = match_moved(new, gone if new else ())
         for path, row in zip(moved, rows.find(moved.values()), strict=True):

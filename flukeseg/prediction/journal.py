@@ -102,6 +102,10 @@ class JournalRows:
         """Give the line of each key; None where there is none."""
         return self._read(map(self._place, keys))
 
+    def has(self, key: str) -> bool:
+        """Tell whether there is a line of a key, without reading it."""
+        return self._place(key) is not None
+
     def _place(self, key: str) -> int | None:
         digest = _digest(key)
         index = np.searchsorted(self._digests, digest)
