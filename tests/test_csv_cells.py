@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from flukeseg import evaluate
 from flukeseg.csv_cells import escape_cell, unescape_cell
 from flukeseg.data.splits import SplitPhoto
+from flukeseg.errors import InputError
+from flukeseg.exchange.curvrank import read_trailing_edge
 from flukeseg.prediction.inputs import find_inputs
 from flukeseg.prediction.kept_masks import Verdict, Verdicts
 from flukeseg.rendering import render
@@ -81,3 +83,11 @@ def test_a_split_of_such_photos(tmp_path):
     write_split(photos, tmp_path)
     assert not list(filter(is_formula, cells(tmp_path / "split.csv")))
     refuse_changed_photos(photos, tmp_path)
+
+
+def test_a_trailing_edge_with_an_endless_cell_is_refused(tmp_path):
+    path = tmp_path / "edge/a.edge.csv"
+    path.parent.mkdir()
+    path.write_text(f"fluke,x,y,occluded\n1,{'9' * 200_000},1,0\n")
+    with pytest.raises(InputError, match=r"a\.edge\.csv is no trailing edge"):
+        read_trailing_edge(tmp_path, "a")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import filecmp
 import json
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -271,6 +272,7 @@ def test_a_thumbnail_that_is_a_link_is_not_shown(here):  # noqa: F811
     thumbnail = predicted / ".flukeseg/thumbnails/m000.jpg"
     thumbnail.parent.mkdir()
     link(thumbnail, "secret.png")
+    os.utime(predicted / "mask/m000.png", (0, 0))  # older, or the thumbnail is made anew anyway
     folder = PredictionFolder(predicted)
     row = next(row for row in folder.rows() if row["name"] == "m000")
     assert read_thumbnail(predicted, folder.state, row)[:2] == b"\xff\xd8"
