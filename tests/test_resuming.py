@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import yaml
 from conftest import ROOT, TINY, read_metrics
 from hydra import compose, initialize_config_dir
@@ -35,6 +36,34 @@ def test_a_moved_run_keeps_its_best_checkpoint(train_few):
     assert result["checkpoint"] == f"checkpoints/{first.name}"
     assert {path.name for path in Path("there/checkpoints").iterdir()} == {first.name, "last.ckpt"}
     assert not Path("here").exists()
+
+
+class BreakOff(pl.Callback):
+    """Ends the run at a step, as a kill would."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            raise InputError("broken off")
+
+
+def test_a_run_that_validates_twice_an_epoch_resumes_as_unbroken(train_few):
+    """It ends at step 7 of four steps an epoch: after the validation amid the second."""
+    settings = ["+trainer.val_check_interval=0.5", "trainer.max_epochs=3", "data.batch_size=2",
+                "model.schedule=null"]  # fmt: skip
+    stop = ["+callbacks.stop._target_=test_resuming.BreakOff", "+callbacks.stop.step=7"]
+    train_few(*settings, "hydra.run.dir=unbroken")
+    with pytest.raises(SystemExit):
+        train_few(*settings, *stop, "hydra.run.dir=broken")
+    train_few(*settings, "hydra.run.dir=broken", "ckpt_path=last")
+    tables, results = [], []
+    for folder in (Path("broken"), Path("unbroken")):
+        tables.append(read_metrics(folder))
+        results.append(json.loads((folder / "result.json").read_text()))
+    assert tables[0] == tables[1]
+    assert results[0] == results[1]
 
 
 MODEL = """
