@@ -70,6 +70,20 @@ def test_two_processes_learn_as_one_in_one_folder(run_train, shared_pairs, tmp_p
     assert {path.name for path in folder.iterdir()} == {path.name for path in one.iterdir()}
 
 
+@pytest.mark.slow
+def test_two_processes_validate_one_average(shared_pairs, tmp_path):
+    """What an epoch logged is what its checkpoint comes to when it is judged again at the end."""
+    settings = [
+        *folder_data(shared_pairs), *TINY, "data.batch_size=2", "callbacks=ema",
+        "callbacks.ema.decay=0.5", "trainer.precision=32-true", "callbacks.best.monitor=epoch",
+    ]  # fmt: skip
+    run("train", *settings, *TWO, "hydra.run.dir=ema", folder=tmp_path)
+    figures = json.loads((tmp_path / "ema/result.json").read_text())["figures"]
+    last = read_metrics(tmp_path / "ema")[-1]
+    for name in ("val/score", "val/loss", "val/soft_dice"):
+        assert figures[name] == pytest.approx(last[name], abs=1e-6)
+
+
 @pytest.mark.slow  # two starts of two processes
 def test_processes_started_by_torchrun_share_a_folder(shared_pairs, tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]

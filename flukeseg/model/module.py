@@ -180,10 +180,14 @@ class SegmentationModule(pl.LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_validation_start(self) -> None:
-        """Validate with the same running statistics of BatchNorm in every process."""
+        """Give every process the same running statistics of BatchNorm."""
         if self.trainer.world_size > 1:
             for buffer in self.network.buffers():
                 torch.distributed.broadcast(buffer, 0)
+
+    def on_validation_epoch_start(self) -> None:
+        """Do so again: `callbacks=ema` has put averages in their place, each process its own."""
+        self.on_validation_start()
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the epoch and step the plateau schedule.
