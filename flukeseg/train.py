@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def _train(cfg: DictConfig) -> dict[str, float]:
         write_split(datamodule.split, folder)
         (folder / "result.json").unlink(missing_ok=True)
     module = build_module(cfg)
-    check_network_runs(module)
+    check_network_runs(module, datamodule.start.sizes if datamodule.start else ())
     callbacks = [hydra.utils.instantiate(c, _convert_="all") for c in cfg.callbacks.values() if c]
     callbacks += [ResumableEpochs(cfg.seed), StopOnDivergence(folder), CheckPaths()]
     trainer = make_trainer(cfg.trainer, callbacks=callbacks, logger=logger)
@@ -121,6 +122,10 @@ def check_numbers(cfg: DictConfig) -> None:
     """
     require_int("seed", cfg.seed, least=0, most=2**32 - 1)
     require_int("trainer.max_epochs", cfg.trainer.max_epochs, least=0)
+    steps = "trainer.accumulate_grad_batches"
+    require_int(steps, OmegaConf.select(cfg, steps, default=1))
+    patience = "callbacks.early_stopping.patience"
+    require_int(patience, OmegaConf.select(cfg, patience, default=0), least=0)
     for key in ("augmentation.strength", "model.optimizer.lr"):
         value = OmegaConf.select(cfg, key, default=0.0)  # other optimisers have none
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -148,11 +153,17 @@ def last_checkpoint(cfg: DictConfig, folder: Path) -> str | None:
     return str(path)
 
 
-def check_network_runs(module: SegmentationModule) -> None:
+def check_network_runs(
+    module: SegmentationModule, other_sizes: Sequence[tuple[int, int]] = ()
+) -> None:
     """Run network and loss on an empty photo.
 
+    Args:
+        module: what is to be trained.
+        other_sizes: (height, width) of `data.start`, which the network has to process, too.
+
     Raises:
-        InputError: it cannot process photos of its size, or the loss takes no logits and targets.
+        InputError: it cannot process photos of its sizes, or the loss takes no logits and targets.
     """
     module.eval()
     try:
@@ -166,6 +177,14 @@ def check_network_runs(module: SegmentationModule) -> None:
             f"{module.network.description} cannot process photos of "
             f"data.size={list(module.size)}: {error}{instead}"
         ) from error
+    for size in other_sizes:
+        try:
+            _run_at(module, size)
+        except SIZE_ERRORS as error:
+            raise InputError(
+                f"{module.network.description} cannot process photos of {list(size)}, a size of "
+                f"data.start: {error}; of data.size={list(module.size)} it can"
+            ) from error
     try:
         trial = copy.deepcopy(module.loss)  # one that counts its steps must not count this one
         compute_loss(trial, logits.clone().requires_grad_(), torch.zeros_like(logits))

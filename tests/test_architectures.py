@@ -155,6 +155,13 @@ def test_size_that_a_network_does_not_take_names_one_that_it_does(options, sente
         check_network_runs(module)
 
 
+def test_sizes_of_the_first_epochs_are_tried_too():
+    module = SegmentationModule("test_resnet", architecture="pan", size=(128, 128))
+    check_network_runs(module, [(128, 256)])
+    with pytest.raises(InputError, match=r"\[60, 100\], a size of data\.start: "):
+        check_network_runs(module, [(128, 256), (60, 100)])
+
+
 @pytest.mark.parametrize(
     ("options", "size", "tta", "sentence"),
     [

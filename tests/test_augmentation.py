@@ -184,3 +184,15 @@ def test_further_transform_with_a_typo_is_an_error():
         Augmentation(1, [A.CLAHE(clip_limits=3)])
     with pytest.raises(InputError, match=r"augmentation\.extra"):
         Augmentation(1, ["CLAHE"])
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+@pytest.mark.parametrize("transform", [A.RandomRotate90(p=1), A.RandomCrop(16, 32)], ids=str)
+def test_a_transform_that_changes_the_size_is_refused(transform, processes):
+    data = RenderedDataModule(
+        train_count=4, val_count=2, test_count=1, size=(32, 64), batch_size=4, seed=2,
+        num_workers=processes, augmentation=Augmentation(0, [transform]),
+    )  # fmt: skip
+    data.setup()
+    with pytest.raises(InputError, match=r"^augmentation\.extra returns photos of .* 64 × 32"):
+        list(data.train_dataloader())

@@ -423,6 +423,9 @@ ERRORS = {
     "no weights": (["model.start_from=gone.ckpt"], "model.start_from=gone.ckpt does not exist"),
     "seed": (["seed=-1"], "seed=-1"),
     "epochs": (["trainer.max_epochs=abc"], "trainer.max_epochs=abc"),
+    "parts": (["+trainer.accumulate_grad_batches=0"], "trainer.accumulate_grad_batches=0 must be"),
+    "patience": (["callbacks.early_stopping.patience=abc"], "early_stopping.patience=abc must be"),
+    "a batch of none": (["data.total_batch_size=0"], "data.total_batch_size=0 must be"),
     "folds": (["data=folder", "data.root=.", "data.folds=two", "data.fold=0"], "data.folds=two"),
     "threshold": (["+data.mask_threshold=300"], "data.mask_threshold=300"),
     "size too small": (

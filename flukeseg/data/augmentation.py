@@ -49,6 +49,9 @@ class Augmentation:
 
         The mask is 0, 1 or `UNKNOWN`. A fourth channel of the photo, a mask of 0 and 255, is moved
         as the mask is.
+
+        Raises:
+            InputError: a further transform changed the size.
         """
         if self.transform is None:
             return photo, mask
@@ -65,6 +68,13 @@ class Augmentation:
             image=np.ascontiguousarray(photo[..., :3]),
             mask=planes[0] if len(planes) == 1 else np.dstack(planes),
         )
+        (height, width), given = augmented["image"].shape[:2], photo.shape[:2]
+        if (height, width) != given:
+            raise InputError(
+                f"augmentation.extra returns photos of {width} × {height} pixels where it is given "
+                f"{given[1]} × {given[0]}; leave out what crops or turns them, or end with "
+                "albumentations.Resize"
+            )
         photo, levels = augmented["image"], np.atleast_3d(augmented["mask"])
         # the mask was warped as grey levels; half covered is fluke, as in resizing
         half = levels > 127

@@ -64,9 +64,9 @@ class FlukeDataModule(pl.LightningDataModule):
         super().__init__()
         self.size = require_size("data.size", size)
         self.batch_size = require_int("data.batch_size", batch_size)
-        self.total_batch_size = total_batch_size and require_int(
-            "data.total_batch_size", total_batch_size
-        )
+        if total_batch_size is not None:
+            require_int("data.total_batch_size", total_batch_size)
+        self.total_batch_size = total_batch_size
         self.num_workers = loading_processes("data.num_workers", num_workers)
         self.seed = seed
         self.augmentation = augmentation
@@ -125,7 +125,7 @@ class FlukeDataModule(pl.LightningDataModule):
 
     def _batch_size(self) -> int:
         _, ranks = self._rank()
-        if not self.total_batch_size:
+        if self.total_batch_size is None:
             return self.batch_size
         if self.total_batch_size % ranks:
             raise InputError(

@@ -52,6 +52,8 @@ class WatchedLoader(DataLoader[Batch]):
                 batch = next(batches)
             except StopIteration:
                 return
+            except InputError as error:  # torch puts the traceback of its process before it
+                raise InputError(str(error).rpartition("InputError: ")[2].strip()) from None
             except RuntimeError as error:  # the only class torch has for it
                 waited += self.timeout
                 if "timed out" not in str(error) or waited >= self.patience:
