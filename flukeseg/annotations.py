@@ -80,7 +80,8 @@ def import_annotations(cfg: DictConfig) -> Counter[str]:
         "via": via.read_project,
         "coco": coco_files.read_instances,
     }[cfg.format]
-    counts = write_corrections(Path(cfg.output), read(source, finder, cfg.label))
+    origin = f"annotations of {Path(cfg.predictions).resolve()}"
+    counts = write_corrections(Path(cfg.output), read(source, finder, cfg.label), origin)
     if not counts["unchanged"] + counts["changed"]:
         raise InputError(f"source={source} has no photo that anybody went through; export it again")
     log.info(

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from flukeseg import command_line
 from flukeseg.errors import InputError
 from flukeseg.exchange.corrections import write_corrections
+from flukeseg.exchange.predicted_photos import Predictions
 from flukeseg.installation import CONF
 from flukeseg.review.looked_at import read_looked_at
 
@@ -20,13 +21,21 @@ log = logging.getLogger(__name__)
 def collect(cfg: DictConfig) -> int:
     """Write pairs of the masks in `cfg.predictions` that people corrected or approved.
 
+    Pairs of masks whose verdict or correction was taken back since are deleted.
+
     Returns:
         How many there are.
 
     Raises:
-        InputError: the folder is no prediction's, or has no such mask.
+        InputError: the folder is no prediction's, or has no such mask; or another's pair is in the
+            way of one.
     """
-    counts = write_corrections(Path(cfg.output), read_looked_at(cfg.predictions, cfg.photos))
+    counts = write_corrections(
+        Path(cfg.output),
+        read_looked_at(cfg.predictions, cfg.photos),
+        f"masks of {Path(cfg.predictions).resolve()}",
+        Predictions(cfg.predictions, cfg.photos),
+    )
     count = counts["unchanged"] + counts["changed"]  # since the mask's file was written
     if not count:
         raise InputError(
