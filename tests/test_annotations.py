@@ -442,6 +442,25 @@ def test_labelme_files_that_were_moved_are_known_by_their_names(predicted, tmp_p
     assert {photo.name for photo, _ in found} == photos_of(predicted).keys()
 
 
+def test_labelme_files_that_were_edited_are_not_exported_again(tmp_path, caplog):
+    predicted = write_predictions(tmp_path, {name: MASKS["full"] for name in "abcd"})
+    out = tmp_path / "labelme"
+    (out / "d.json").parent.mkdir()
+    (out / "d.json").write_text("another tool's")
+    labelme.write_files(out, Predictions(predicted), "fluke")
+    edited = json.loads((out / "a.json").read_text())
+    edited["shapes"][0] |= {"shape_type": "polygon", "points": [[2, 1], [9, 1], [9, 5]]}
+    (out / "a.json").write_text(json.dumps(edited))
+    (predicted / "mask/b.png").write_bytes(encode_png(np.zeros((31, 57), np.uint8)))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    caplog.clear()
+    labelme.write_files(out, Predictions(predicted), "fluke")
+    after = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert [name for name in sorted(before) if before[name] != after[name]] == ["b.json"]
+    assert json.loads(after["b.json"])["shapes"] == []  # it follows its mask
+    assert "2 files are not as they were exported and stay, say" in caplog.text
+
+
 def test_labelme_polygons_are_read(one, tmp_path):
     def change(content):
         points = [[2, 1], [9, 1], [9, 5], [2, 5]]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -27,20 +29,31 @@ from flukeseg.exchange.shapes import Outline, paint_edges
 from flukeseg.images.encoding import encode_png
 from flukeseg.masks.geometry import tight_box
 
+log = logging.getLogger(__name__)
+
 VERSION = "5.5.0"
 """Of LabelMe's files; 5.2 and later have masks."""
+
+OWN = "flukeseg_sha256"
+"""Key of a file's hash as it was exported; LabelMe keeps keys that it does not know."""
 
 
 def write_files(output: Path, photos: Iterable[PredictedPhoto], label: str) -> None:
     """Write `NAME.json` for each photo; it points at the photo where it lies.
+
+    LabelMe edits files in place: one that is not as it was exported stays, and is counted.
 
     Args:
         output: folder of the files.
         photos: of the prediction.
         label: of the shapes.
     """
+    others = []
     for photo in photos:
         path = (output / f"{photo.name}.json").absolute()
+        if path.exists() and not _is_as_exported(path):
+            others.append(path)
+            continue
         height, width = photo.size
         content = {
             "version": VERSION,
@@ -51,8 +64,30 @@ def write_files(output: Path, photos: Iterable[PredictedPhoto], label: str) -> N
             "imageHeight": height,
             "imageWidth": width,
         }
+        content[OWN] = _hash(content)
         with atomic_write(path) as partial:
             partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    if others:
+        log.warning(
+            "%d files are not as they were exported and stay, say %s; delete those that are to be "
+            "exported again",
+            len(others),
+            others[0],
+        )
+
+
+def _is_as_exported(path: Path) -> bool:
+    try:
+        content = read_json(path)
+    except InputError:
+        return False
+    return isinstance(content, dict) and content.get(OWN) == _hash(content)
+
+
+def _hash(content: dict[str, Any]) -> str:
+    """Return the SHA-256 of a file's content without the hash that is in it."""
+    text = json.dumps({key: content[key] for key in content if key != OWN}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_files(
