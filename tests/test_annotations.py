@@ -357,6 +357,36 @@ def test_label_studio_photos_are_known_by_the_end_of_their_url(one, tmp_path):
     assert photo.name == "whale"
 
 
+def test_a_date_in_a_name_is_no_prefix_of_an_upload(tmp_path):
+    predicted = write_predictions(
+        tmp_path, {name: MASKS["full"] for name in ("20190804-001", "001")}
+    )
+
+    def change(tasks):
+        for task in tasks:
+            del task["data"]["photo"]
+        tasks[1]["data"]["image"] = "/data/upload/1/0a1b2c3d-20190804-001.png"
+        return tasks
+
+    found = edit_tasks(predicted, tmp_path, change)
+    assert [photo.name for photo, _ in found] == ["001", "20190804-001"]
+
+
+def test_urls_without_folders_do_not_name_the_photo_at_the_top(tmp_path):
+    predicted = write_predictions(tmp_path, {"a": MASKS["full"], "sub/a": MASKS["full"]})
+    change = lambda tasks: tasks[1]["data"].pop("photo") and None  # noqa: E731
+    with pytest.raises(InputError, match=r"names a.png, which is several photos"):
+        edit_tasks(predicted, tmp_path, change)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "cvat_masks"])
+def test_a_photo_of_the_name_of_one_in_a_folder_comes_back(kind, tmp_path):
+    predicted = write_predictions(tmp_path, {"a": MASKS["m003"], "sub/a": MASKS["m004"]})
+    back = {photo.name: mask for photo, mask in export(kind, predicted, tmp_path)}
+    np.testing.assert_array_equal(back["a"], MASKS["m003"])
+    np.testing.assert_array_equal(back["sub/a"], MASKS["m004"])
+
+
 def set_value(**value):
     def change(tasks):
         tasks[0]["annotations"][0]["result"][0]["value"].update(value)

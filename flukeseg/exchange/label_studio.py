@@ -89,11 +89,11 @@ def read_tasks(
         if not isinstance(tasks, list):
             raise ValueError("it is no list of tasks; choose JSON as export format")
         for task in tasks:
-            name, annotations = _name(task["data"]), task["annotations"]
+            data, annotations = task["data"], task["annotations"]
             done = [one for one in annotations if not one.get("was_cancelled")]
             if not done:
                 continue
-            photo = finder.find(path, name)
+            photo = _find(path, data, finder)
             with explained(f"{path}: {photo.relative}"):
                 if len(done) > 1:
                     raise ValueError(f"it has {len(done)} annotations, keep one")
@@ -116,12 +116,14 @@ def _polygon_regions(photo: PredictedPhoto, label: str) -> Iterator[dict[str, An
         yield {"type": "polygonlabels", "value": value}
 
 
-def _name(data: dict[str, Any]) -> str:
-    """Return the photo's name in a task's data: ours, or the end of the URL."""
+def _find(path: Path, data: dict[str, Any], finder: PhotoFinder) -> PredictedPhoto:
+    """Return the photo of a task's data, by its name there, ours, or by the end of its URL."""
     if "photo" in data:
-        return data["photo"]
+        return finder.find(path, data["photo"])
     last = unquote(re.split(r"[/=\\]", data["image"])[-1], errors="surrogateescape")
-    return re.sub(r"^[0-9a-f]{8}-", "", last)  # which an upload puts before it
+    if not finder.knows(last):  # a date looks the same
+        last = re.sub(r"^[0-9a-f]{8}-", "", last)  # which an upload puts before it
+    return finder.find_by_any_name(path, last)
 
 
 def _mask(result: Sequence[Any], photo: PredictedPhoto, label: str) -> np.ndarray:

@@ -125,7 +125,7 @@ def _find(path: Path, folder: Path, named: str, finder: PhotoFinder) -> Predicte
         return finder.find(path, beside)
     # the files were moved: they are called as they were written
     own = path.name if path == folder else path.relative_to(folder).as_posix()
-    photo = finder.find(path, own.removesuffix(".json"))
+    photo = finder.find_by_any_name(path, own.removesuffix(".json"))
     if re.split(r"[/\\]", named)[-1] != photo.path.name:
         raise ValueError(f"its imagePath {named[:200]!r} is not {photo.path.name}")
     return photo

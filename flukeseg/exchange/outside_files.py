@@ -160,15 +160,18 @@ class PhotoFinder:
 
     def __init__(self, photos: Iterable[PredictedPhoto]) -> None:
         self._found: dict[str, PredictedPhoto | None] = {}
+        self._exact: dict[str, PredictedPhoto] = {}
         for photo in photos:
             own = (str(photo.path), photo.given, photo.relative, photo.name, photo.path.name)
-            for name in {re.sub(r"[/\\]+", "/", text) for text in (*own, photo.path.stem)}:
+            for name in {_with_slashes(text) for text in (*own, photo.path.stem)}:
                 # None: several photos are called so
                 self._found[name] = None if name in self._found else photo
+            for text in (str(photo.path), photo.relative):
+                self._exact[_with_slashes(text)] = photo
 
-    def knows(self, path: str) -> bool:
-        """Tell whether a photo is called exactly so."""
-        return self._found.get(re.sub(r"[/\\]+", "/", path)) is not None
+    def knows(self, name: str) -> bool:
+        """Tell whether a photo is called so, or several are."""
+        return _with_slashes(name) in self._found
 
     def find(self, file: Path, name: Any) -> PredictedPhoto:
         """Return the photo of a name: its path, its path inside the folder, or its file name.
@@ -180,7 +183,15 @@ class PhotoFinder:
         Raises:
             InputError: no photo, or more than one, is called so.
         """
-        text = re.sub(r"[/\\]+", "/", name).removeprefix("./") if isinstance(name, str) else ""
+        text = _with_slashes(name).removeprefix("./") if isinstance(name, str) else ""
+        return self._exact.get(text) or self.find_by_any_name(file, text or name)
+
+    def find_by_any_name(self, file: Path, name: Any) -> PredictedPhoto:
+        """Return the photo of a name that may have lost its folder, as `find`.
+
+        A path inside the folder that is also the file name of another photo is refused.
+        """
+        text = _with_slashes(name) if isinstance(name, str) else ""
         if text in self._found:
             photo = self._found[text]
             if photo is None:
@@ -194,3 +205,7 @@ class PhotoFinder:
             f"{file} names the photo {str(name)[:200]!r}, which the prediction does not have; name "
             "the prediction that was exported"
         )
+
+
+def _with_slashes(name: str) -> str:
+    return re.sub(r"[/\\]+", "/", name)
