@@ -22,6 +22,7 @@ from flukeseg.images import decoding
 from flukeseg.images.file_names import collision_key, portable_name
 from flukeseg.images.reading import (
     IMAGE_SUFFIXES,
+    convert_picture,
     find_photos,
     photo_size,
     read_for_network,
@@ -100,6 +101,15 @@ STORED = {  # how a photo of each EXIF orientation lies in its file
 }
 
 
+def check_picture(path, expected):
+    """A picture that PIL opened is the same photo as its file, decoded already or not."""
+    for is_loaded in (False, True):
+        with Image.open(path) as picture:
+            if is_loaded:
+                picture.load()
+            np.testing.assert_array_equal(convert_picture(picture), expected)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "late PNG", "TIFF", "LZW TIFF", "WEBP", "AVIF"])
 @pytest.mark.parametrize("orientation", STORED)
 def test_all_orientations_come_upright(photo, orientation, kind):
@@ -118,6 +128,7 @@ def test_all_orientations_come_upright(photo, orientation, kind):
     image = read_photo(photo(content))
     assert image.shape == SCENE.shape
     assert photo_size(photo(content)) == (HEIGHT, WIDTH)
+    check_picture(photo(content), image)
     assert np.abs(image.astype(int) - SCENE)[4, 4].max() < 8  # corners, away from blurred borders
     assert np.abs(image.astype(int) - SCENE).mean() < 12
 
@@ -225,6 +236,7 @@ def test_lossless_files_are_exact(photo, content, expected):
     assert image.flags.writeable
     assert image.flags.c_contiguous
     np.testing.assert_array_equal(image, expected)
+    check_picture(photo(content), expected)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
@@ -260,6 +272,7 @@ def test_transparent_parts_are_white(photo, mode):
     else:
         content = encoded(cut_out.convert(mode), "PNG")
     image = read_photo(photo(content))
+    check_picture(photo(content), image)
     assert (image[:8, :8] == 255).all()
     assert (image[8:, 8:] != 255).any()
 
@@ -284,6 +297,8 @@ def test_floats_that_are_no_brightness_do_no_harm(photo, value):
 def test_values_without_a_known_white_are_refused(photo):
     with pytest.raises(InputError, match="32-bit"):
         read_photo(photo(encoded(np.full((4, 4), 7, np.int32), "TIFF")))
+    with pytest.raises(InputError, match="the picture has 32-bit"):
+        convert_picture(Image.new("I", (4, 4), 7))
     with pytest.raises(InputError, match="values up to 4095"):
         read_photo(photo(encoded(np.full((4, 4), 4095, np.float32), "TIFF")))
 

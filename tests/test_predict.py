@@ -1031,6 +1031,13 @@ def test_segmenter_takes_paths_pictures_and_arrays(tiny_runs, tmp_path):
     for same in (tmp_path / "photo.png", str(tmp_path / "photo.png"), Image.fromarray(photo)):
         np.testing.assert_array_equal(segmenter(same).probability, expected.probability)
     grey = photo[..., 0]
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    clear = np.dstack([photo, np.where(photo[..., :1] > 90, 255, 0).astype(np.uint8)])
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    for path in (tmp_path / "deep.png", tmp_path / "clear.png"):
+        with Image.open(path) as picture:
+            probability = segmenter(picture).probability
+        np.testing.assert_array_equal(probability, segmenter(path).probability)
     np.testing.assert_array_equal(
         segmenter(grey).probability, segmenter(np.dstack([grey] * 3)).probability
     )

@@ -78,12 +78,19 @@ def read_for_network(
         smaller = max(1, round(image.width * share)), max(1, round(image.height * share))
         if share <= 0.5 and image.format in ("JPEG", "MPO") and image.draft(None, smaller):
             shown = image.size[::-1] if turn < 5 else image.size
-        if _is_deep(image):
-            values = _decode(path, image, np.asarray)
-            colours = np.stack([_to_8_bit(path, image, values)] * 3, axis=-1)
-        else:
-            colours = _to_array(_flatten(_decode(path, image, _colours), "white"))
-        return _upright(path, colours, turn, shown), stated, own
+        return _upright(path, _to_rgb(path, image), turn, shown), stated, own
+
+
+def convert_picture(picture: Image.Image) -> np.ndarray:
+    """Return a picture of PIL as `read_photo` reads its file: H×W×3 uint8 RGB, upright.
+
+    Raises:
+        InputError: it is damaged, or holds values whose white is not known.
+    """
+    path = getattr(picture, "filename", "") or "the picture"
+    colours = _to_rgb(path, picture)
+    turn = 1 if picture.format == "TIFF" else exif_orientation(picture)  # TIFFs decode upright
+    return _upright(path, colours, turn, colours.shape[:2] if turn < 5 else colours.shape[1::-1])
 
 
 def read_mask(
@@ -174,6 +181,12 @@ def _is_deep(image: Image.Image) -> bool:
 def _decode(path: str | Path, image: Image.Image, how: Callable[[Image.Image], Decoded]) -> Decoded:
     with decoding_errors(path):
         return how(image)
+
+
+def _to_rgb(path: str | Path, image: Image.Image) -> np.ndarray:
+    if _is_deep(image):
+        return np.stack([_to_8_bit(path, image, _decode(path, image, np.asarray))] * 3, axis=-1)
+    return _to_array(_flatten(_decode(path, image, _colours), "white"))
 
 
 def _to_8_bit(path: str | Path, image: Image.Image, values: np.ndarray) -> np.ndarray:

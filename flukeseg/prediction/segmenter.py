@@ -14,7 +14,7 @@ from PIL.Image import Image
 from PIL.ImageOps import exif_transpose
 
 from flukeseg.errors import InputError
-from flukeseg.images.reading import read_photo
+from flukeseg.images.reading import convert_picture, read_photo
 from flukeseg.images.resizing import resize_photo
 from flukeseg.images.rgbm import read_rgbm
 from flukeseg.masks.probability import PhotoProbability
@@ -107,8 +107,8 @@ class Segmenter:
         """Segment a photo of any size, or a list of photos in batches of `batch_size`.
 
         Args:
-            photo: a file; a picture of PIL, which is set upright as its EXIF says; an upright
-                array, H×W×3 RGB or H×W grey, uint8; or a tensor, 3×H×W, 1×H×W or H×W, uint8 or
+            photo: a file; a picture of PIL, which is taken as its file would be; an upright array,
+                H×W×3 RGB or H×W grey, uint8; or a tensor, 3×H×W, 1×H×W or H×W, uint8 or
                 float in 0..1. For a network of four channels, a file of `rgbm`, an RGBA picture,
                 an array H×W×4 or a tensor 4×H×W.
 
@@ -162,7 +162,7 @@ class Segmenter:
             return read_rgbm(photo, None, most) if channels == 4 else read_photo(photo, most)
         if isinstance(photo, Image):
             kept = channels == 4 and photo.mode == "RGBA"
-            photo = np.asarray(exif_transpose(photo).convert("RGBA" if kept else "RGB"))
+            photo = np.asarray(exif_transpose(photo)) if kept else convert_picture(photo)
         # whoever has a tensor has imported torch
         if (torch := sys.modules.get("torch")) and isinstance(photo, torch.Tensor):
             photo = _tensor_to_array(photo)
