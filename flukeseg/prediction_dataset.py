@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -42,7 +42,8 @@ class PredictionDataset(Dataset[PredictedSample]):
         transform: from H×W×4 uint8 to the same, such as an augmentation or `MaskDropout`.
 
     Raises:
-        InputError: it is no such folder, or size or margin are out of range.
+        InputError: it is no such folder, or size or margin are out of range; or flukes are wanted
+            of a mask that was changed and cannot be read.
     """
 
     def __init__(
@@ -58,8 +59,12 @@ class PredictionDataset(Dataset[PredictedSample]):
         self.transform = transform
         kept = ("key", "path", "name", "mask", "in_channels", "stamp")
         self.items: list[tuple[dict[str, Any], int]] = []
-        for row in Predictions(folder).rows():
-            flukes = range(1, row["flukes"] + 1) if margin is not None else [0]
+        predictions = Predictions(folder)
+        for photo, row in zip(predictions, predictions.rows(), strict=True):
+            flukes: Iterable[int] = [0]
+            if margin is not None:
+                count = row["flukes"] if photo.is_followed else len(photo.flukes)
+                flukes = range(1, count + 1)
             self.items += [({k: row[k] for k in kept if k in row}, i) for i in flukes]
 
     def __len__(self) -> int:

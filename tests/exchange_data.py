@@ -12,6 +12,7 @@ from flukeseg.exchange.predicted_photos import PredictedPhoto, Predictions
 from flukeseg.images.encoding import encode_png
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import stamp
+from flukeseg.prediction.kept_masks import hash_file
 
 
 def random_mask(rng: np.random.Generator) -> np.ndarray:
@@ -59,6 +60,14 @@ def row_of(photo: Path, name: str, mask: np.ndarray) -> dict[str, object]:
         "mask": f"mask/{name}.png", "key": str(photo), "name": name, "files": [f"mask/{name}.png"],
         "products": ["mask"], "stamp": stamp(photo),
     }  # fmt: skip
+
+
+def note_hashes(predicted: Path) -> None:
+    """Note in the journal what the masks are now, as a run does: changes are seen from here on."""
+    folder = PredictionFolder(predicted)
+    with folder.locked():
+        for row in list(folder.rows()):
+            folder.add_row({**row, "mask_sha256": hash_file(predicted / row["mask"])})
 
 
 def photos_of(predicted: Path) -> dict[str, PredictedPhoto]:

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_rgb
+from exchange_data import note_hashes, write_predictions
 from torch.utils.data import DataLoader
 
 import flukeseg
 from flukeseg.errors import InputError
+from flukeseg.images.encoding import encode_png
 from flukeseg.images.rgbm import read_rgbm
 from flukeseg.masks.coco import edge_polygons
 from flukeseg.masks.drawing import rotated_rgbm
@@ -175,6 +177,18 @@ def test_folder_is_a_dataset(predicted):
     assert not dropped[0]["rgbm"][3].any()
     with pytest.raises(InputError, match="is not a folder that"):
         flukeseg.PredictionDataset(predicted / "photos")
+
+
+def test_flukes_of_a_dataset_are_those_of_the_masks_as_they_are_now(tmp_path):
+    none, two = np.zeros_like(bar(0)), bar(0)
+    two[5:15, 10:40] = 1
+    predicted = write_predictions(tmp_path, {"drawn": none, "emptied": bar(0), "same": bar(0)})
+    note_hashes(predicted)
+    (predicted / "mask/drawn.png").write_bytes(encode_png(255 * two))
+    (predicted / "mask/emptied.png").write_bytes(encode_png(none))
+    flukes = flukeseg.PredictionDataset(predicted, margin=0.05)
+    found = [(sample["name"], sample["fluke"]) for sample in flukes]
+    assert found == [("drawn", 1), ("drawn", 2), ("same", 1)]
 
 
 def test_wrong_settings_from_python_are_errors(predicted):

@@ -31,6 +31,7 @@ from flukeseg.review.learning import Learning  # noqa: E402
 from flukeseg.review.looked_at import read_looked_at  # noqa: E402
 from flukeseg.review.server import make_app  # noqa: E402
 from flukeseg.review.session import ReviewSession  # noqa: E402
+from flukeseg.review.zip_archive import zip_chunks  # noqa: E402
 
 RAW = {"Content-Type": "application/octet-stream"}
 
@@ -194,6 +195,18 @@ def test_a_download_holds_masks_as_they_are_now(client, out):
     png = np.frombuffer(archive.read(f"cutout/{photo['name']}.png"), np.uint8)
     assert cv2.imdecode(png, cv2.IMREAD_UNCHANGED).shape == (10, 20, 4)
     assert b",corrected," in archive.read("predictions.csv")
+
+
+def test_crops_of_a_download_have_the_folders_margin(out):
+    settings = json.loads((out / ".flukeseg/settings.json").read_text())
+    (out / ".flukeseg/settings.json").write_text(json.dumps(settings | {"crop_margin": 0.5}))
+    name = next(iter(PredictionFolder(out).rows()))["name"]
+    square = np.zeros(read(out / f"mask/{name}.png").shape, np.uint8)
+    square[10:20, 5:25] = 255
+    cv2.imwrite(str(out / f"mask/{name}.png"), square)
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(zip_chunks(PredictionFolder(out)))))
+    png = np.frombuffer(archive.read(f"crop/{name}.png"), np.uint8)
+    assert cv2.imdecode(png, cv2.IMREAD_UNCHANGED).shape[:2] == (20, 35)
 
 
 def test_pairs_hold_what_was_corrected_and_approved(client, out, tmp_path):

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import run_job, write_pairs
-from exchange_data import photos_of, row_of, write_predictions
+from exchange_data import note_hashes, photos_of, row_of, write_predictions
 from PIL import ExifTags, Image
 from pycocotools import mask as coco_mask
 
@@ -295,6 +295,15 @@ def test_curvrank_contours_need_no_pickle(predicted, tmp_path, caplog):
         back = arrays["row_column"] + (y, x)
         np.testing.assert_array_equal(back, points.round())
         assert arrays["row_column"].dtype.kind == "i"
+
+
+def test_curvrank_leaves_out_edges_of_masks_that_were_changed(predicted, tmp_path, caplog):
+    note_hashes(predicted)
+    (predicted / "mask/a/tilted.png").write_bytes(encode_png(255 * bar(0)))
+    edge = TrailingEdge(np.array([[50.0, 40.0], [60.0, 80.0]]), np.array([0, 0]))
+    fill(curvrank_table(tmp_path, Individuals(None), lambda _: edge), Predictions(predicted))
+    assert [row["Name"] for row in rows_of(tmp_path / "curvrank.csv")] == ["unknown b/two"]
+    assert "1 photos left out, whose masks were changed" in caplog.text
 
 
 def test_a_fifth_of_the_individuals_is_for_validation():

@@ -49,18 +49,22 @@ def curvrank_table(
     in the frame of `crop` (x, y, width, height). `Train` is 0 for all photos of a fifth of the
     individuals.
 
-    Photos without a trailing edge are left out and counted in the log.
+    Photos without a trailing edge, and those whose mask was changed since it was looked for, are
+    left out and counted in the log.
 
     Args:
         output: folder of the table.
         individuals: who is on the photos; who is not named gets a name of its own.
         trailing_edge: of a photo's largest fluke; None where it is not known.
     """
-    written = left_out = 0
+    written = left_out = changed = 0
     with csv_table(output / "curvrank.csv", COLUMNS) as write:
 
         def add(photo: PredictedPhoto) -> None:
-            nonlocal written, left_out
+            nonlocal written, left_out, changed
+            if not photo.is_followed:
+                changed += 1
+                return
             edge, flukes = trailing_edge(photo), photo.flukes
             if edge is None or not flukes:
                 left_out += 1
@@ -76,6 +80,12 @@ def curvrank_table(
 
         yield add
     log.info("curvrank: %d photos, %d left out, having no trailing edge", written, left_out)
+    if changed:
+        log.warning(
+            "curvrank: %d photos left out, whose masks were changed since their edges were made; "
+            "run flukeseg.predict again with products=[edge]",
+            changed,
+        )
 
 
 def contour_arrays(edge: TrailingEdge, fluke: np.ndarray) -> dict[str, np.ndarray]:

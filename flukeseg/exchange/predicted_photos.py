@@ -20,6 +20,7 @@ from flukeseg.images.reading import photo_size, read_mask
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.journal import require_same_photo
+from flukeseg.prediction.kept_masks import hash_file
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class PredictedPhoto:
         mask_path: the mask's file.
         stamp: of the photo when it was predicted on, see `flukeseg.prediction.inputs.stamp`.
         folder: where the user says the photos lie, or None.
+        made_from: SHA-256 of the mask that products and columns were made from; None in old ones.
     """
 
     path: Path
@@ -49,6 +51,12 @@ class PredictedPhoto:
     mask_path: Path
     stamp: list[int] | None = None
     folder: Path | None = None
+    made_from: str | None = None
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether products and columns were made from the mask as it is now, as far as is known."""
+        return self.made_from in (None, hash_file(self.mask_path))
 
     def require_photo(self) -> Path:
         """Return the photo's path, to be read: the journal may be somebody else's.
@@ -148,6 +156,7 @@ class Predictions:
             mask_path=self.folder / row["mask"],
             stamp=row.get("stamp"),
             folder=self.photos,
+            made_from=row.get("made_from_sha256", row.get("mask_sha256")),
         )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from flukeseg.errors import InputError
 from flukeseg.images.encoding import encode_png
@@ -41,7 +42,7 @@ def bring_up_to_date(folder: PredictionFolder) -> None:
         }
         made = ProductSettings(
             products=(),
-            crop_margin=settings.get("crop_margin", 0.05),
+            crop_margin=_crop_margin(settings),
             probability_bits=settings.get("probability_bits", 8),
             **{"rgbm_size": None, **sizes},
         )
@@ -52,7 +53,7 @@ def bring_up_to_date(folder: PredictionFolder) -> None:
 
 def zip_chunks(folder: PredictionFolder) -> Iterator[bytes]:
     """Give a zip file part by part: masks, crops and cut-outs of each photo, and the tables."""
-    sink = _Sink()
+    sink, margin = _Sink(), _crop_margin(read_settings(folder.state / "settings.json"))
     # PNG and JPEG do not get smaller, and a table is nothing beside them
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         for name in TABLES:
@@ -62,13 +63,17 @@ def zip_chunks(folder: PredictionFolder) -> Iterator[bytes]:
         for row in folder.rows():
             if "width" not in row:
                 continue
-            for name, content in _files(folder, row):
+            for name, content in _files(folder, row, margin):
                 archive.writestr(name.encode(errors="replace").decode(), content)
                 yield sink.take()
     yield sink.take()
 
 
-def _files(folder: PredictionFolder, row: dict) -> Iterator[tuple[str, bytes]]:
+def _crop_margin(settings: Mapping[str, Any]) -> float:
+    return settings.get("crop_margin", ProductSettings.crop_margin)
+
+
+def _files(folder: PredictionFolder, row: dict, margin: float) -> Iterator[tuple[str, bytes]]:
     name, path = row["name"], folder.folder / mask_name(row["name"])
     try:
         mask = read_mask(path)
@@ -80,7 +85,7 @@ def _files(folder: PredictionFolder, row: dict) -> Iterator[tuple[str, bytes]]:
         return
     for index in range(len(prediction.areas)):
         own = name if index == 0 else f"{name}.fluke{index + 1}"
-        yield f"crop/{own}.png", encode_png(prediction.crop(index))
+        yield f"crop/{own}.png", encode_png(prediction.crop(index, margin))
         yield f"cutout/{own}.png", encode_png(prediction.cutout(index))
 
 
