@@ -343,6 +343,16 @@ def test_shapes_that_all_have_another_label_do_not_empty_a_mask(one, tmp_path, k
     assert mask.any()
 
 
+def test_instances_that_all_have_another_category_do_not_empty_a_mask(one, tmp_path):
+    content = coco_content(photos_of(one)["whale"], [[4, 3, 20, 3, 20, 9, 4, 9]])
+    del content["annotations"][0]
+    with pytest.raises(InputError, match=r"whale.png cannot be read: its shapes are labelled boat"):
+        read_coco(content, one, tmp_path)
+    del content["annotations"][0]  # deleted: no fluke
+    ((_, mask),) = read_coco(content, one, tmp_path)
+    assert not mask.any()
+
+
 def test_a_category_that_is_not_listed_is_refused(one, tmp_path):
     photo = photos_of(one)["whale"]
     content = coco_content(photo, [[4, 3, 20, 3, 20, 9, 4, 9]])

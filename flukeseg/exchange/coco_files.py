@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from flukeseg.atomic_files import atomic_write
-from flukeseg.exchange.outside_files import PhotoFinder, check_size, explained, read_json
+from flukeseg.exchange.outside_files import (
+    PhotoFinder,
+    check_labels,
+    check_size,
+    explained,
+    read_json,
+)
 from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.exchange.shapes import Outline, expand_runs, mask_of_runs, paint_edges
 from flukeseg.masks.coco import coco_annotations, coco_file
@@ -58,17 +64,20 @@ def masks_of_instances(
         if not wanted:
             names = ", ".join(str(one["name"]) for one in content["categories"])[:200]
             raise ValueError(f"it has no category {label}, only {names or 'none'}; give label=")
-        known = {one["id"] for one in content["categories"]}
+        known = {one["id"]: str(one["name"]) for one in content["categories"]}
         found: dict[Any, list[Any]] = {image["id"]: [] for image in content["images"]}
+        labels: dict[Any, set[str]] = {number: set() for number in found}
         for one in content["annotations"]:
             if one["category_id"] not in known:
                 raise ValueError(f"an annotation is of category {one['category_id']}, not listed")
+            labels[one["image_id"]].add(known[one["category_id"]])
             if one["category_id"] in wanted:
                 found[one["image_id"]].append(one["segmentation"])
         for image in content["images"]:
             photo = finder.find(path, image["file_name"])
             with explained(f"{path}: {photo.relative}"):
                 check_size(image["width"], image["height"], photo)
+                check_labels(labels[image["id"]], label)
                 mask = np.zeros(photo.size, np.uint8)
                 for segmentation in found[image["id"]]:
                     mask |= _mask(segmentation, photo.size)
