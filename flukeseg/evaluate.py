@@ -24,6 +24,7 @@ from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.predict import read_settings, report
 from flukeseg.prediction.run import predict_photos
 from flukeseg.prediction.settings import PredictionSettings
+from flukeseg.pretrained import NETWORKS
 from flukeseg.sweeps.jobs import refuse_ddp
 from flukeseg.training.trainer import make_trainer, quiet_lightning
 
@@ -96,9 +97,10 @@ def evaluate_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], li
     }
     if require_bool("stress", cfg.stress) and any(len(values) > 1 for values in variants.values()):
         raise InputError("stress=true takes one size, one look, one tta and one threshold")
+    several = command_line.several(cfg.checkpoint)
     truths = labelled_photos(
         hydra.utils.instantiate(cfg.data, augmentation=None, _convert_="all"),
-        runs=[find_checkpoint(path).parent.parent for path in command_line.several(cfg.checkpoint)],
+        runs=[find_checkpoint(path).parent.parent for path in several if str(path) not in NETWORKS],
         subset=cfg.subset,
         photo_size=require_size("photo_size", cfg.photo_size),
         rendered=output / "rendered",

@@ -13,6 +13,20 @@ from flukeseg.data.splits import SplitPhoto
 from flukeseg.images.resizing import resize_photo
 
 
+def digests(photo: np.ndarray, mask: np.ndarray) -> tuple[str, str]:
+    """Return hashes of photo and mask, and of the photo alone, as `SplitPhoto` has them.
+
+    Args:
+        photo: H×W×3 uint8 at the network's size, or H×W×4, of which the second hash leaves out the
+            fourth channel.
+        mask: H×W uint8.
+    """
+    alone = hashlib.blake2b(np.ascontiguousarray(photo[..., :3]), digest_size=8)
+    both = hashlib.blake2b(photo, digest_size=8)
+    both.update(mask)
+    return both.hexdigest(), alone.hexdigest()
+
+
 class CachedPhotos:
     """Photos and masks as tensors, which loading processes share rather than copy.
 
@@ -44,12 +58,10 @@ class CachedPhotos:
 
     def split(self, use: str, source: str = "") -> list[SplitPhoto]:
         """See `PhotoSet`."""
-        found = []
-        for i, name in enumerate(self.names):
-            digest = hashlib.blake2b(self.photos[i].numpy(), digest_size=8)
-            digest.update(self.masks[i].numpy())
-            found.append(SplitPhoto(source, use, name, digest.hexdigest()))
-        return found
+        return [
+            SplitPhoto(source, use, name, *digests(photo.numpy(), mask.numpy()))
+            for name, photo, mask in zip(self.names, self.photos, self.masks, strict=True)
+        ]
 
     def __len__(self) -> int:
         return len(self.names)

@@ -26,13 +26,16 @@ unrelated photos differ in about half of their bits."""
 
 
 class SplitPhoto(NamedTuple):
-    """A photo of a split: its source in a mixture, or none; `use` is train or val; its name, and a
-    hash of the photo and mask that the network sees."""
+    """A photo of a split: its source in a mixture, or none; `use` is train or val; its name, a hash
+    of the photo and mask that the network sees, and one of the photo alone.
+
+    Records of earlier versions lack the last one."""
 
     source: str
     use: str
     name: str
     hash: str
+    photo: str = ""
 
 
 def clusters(

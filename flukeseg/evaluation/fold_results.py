@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,13 @@ from flukeseg.evaluation.pairing import (
 from flukeseg.evaluation.results import Result, Table, judge_pairs
 from flukeseg.evaluation.run_data import is_finished, read_run_data
 from flukeseg.evaluation.statistics import choose_threshold
+from flukeseg.evaluation.trained_photos import find_run_photos, name_some
 from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.masks.metrics import dice
 from flukeseg.prediction.settings import PredictionSettings
+
+log = logging.getLogger(__name__)
 
 THRESHOLDS = np.linspace(0.1, 0.9, 17)
 
@@ -32,6 +36,8 @@ def judge_folds(
     predict: Predict, settings: PredictionSettings, runs: Path, output: Path
 ) -> tuple[Result, Table]:
     """Judge each photo by the run whose validation fold it was in.
+
+    Photos that lay in no fold, since they came later, are left out, which is logged.
 
     Args:
         predict: runs a prediction.
@@ -51,16 +57,22 @@ def judge_folds(
     products = replace(settings.products, products=("mask", "probability"))
     truths: dict[str, TrueMask] = {}
     pairs: MatchedMasks = {}
+    trained: set[str] = set()
     fold_of: dict[str, int] = {}
     for folder in folders:
         data = read_run_data(folder)
-        if data is None or data.fold is None:
+        if data is None or data.root is None or data.fold is None:
             raise InputError(f"{folder} is not a run of one fold; train it with data.fold=")
         if not is_finished(folder):
             raise InputError(f"{folder} is not finished; resume the sweep with ckpt_path=last")
-        truths |= find_true_masks(data.root, data.mask_threshold, "data.root", data.in_channels)
-        names = data.validation_names()
-        if twice := sorted(set(names) & pairs.keys()):
+        own = find_true_masks(data.root, data.mask_threshold, "data.root", data.in_channels)
+        photos = find_run_photos(folder, Path(data.root), own)
+        truths |= own
+        trained |= photos.train
+        names = sorted(photos.val)
+        if not names:
+            raise InputError(f"{data.root} holds no photo that {folder} validated on; restore them")
+        if twice := sorted(photos.val & pairs.keys()):
             raise InputError(
                 f"{twice[0]} is in two folds; {runs} must hold each fold once, of one seed"
             )
@@ -71,7 +83,9 @@ def judge_folds(
             output / "predictions" / f"fold_{data.fold}",
         )
         fold_of |= dict.fromkeys(names, data.fold)
-    if missing := sorted(truths.keys() - pairs.keys()):
+    if new := sorted(truths.keys() - pairs.keys() - trained):
+        log.warning("%d photos came after the folds, left out: %s", len(new), name_some(new))
+    if missing := sorted(trained - pairs.keys()):
         raise InputError(
             f"{len(missing)} photos are in no fold of {runs} (for example {missing[0]}); train "
             "the missing folds"

@@ -18,7 +18,8 @@ from flukeseg.data.rendered import RenderedDataModule
 from flukeseg.errors import InputError
 from flukeseg.evaluation import stress
 from flukeseg.evaluation.pairing import TrueMask, find_true_masks
-from flukeseg.evaluation.run_data import read_run_data, validation_names
+from flukeseg.evaluation.run_data import validation_names
+from flukeseg.evaluation.trained_photos import find_run_photos, name_some
 from flukeseg.images.encoding import encode_png
 from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.prediction.inputs import stamp
@@ -37,8 +38,9 @@ def labelled_photos(
 ) -> dict[str, TrueMask]:
     """Return the photos of a data module that are to be judged, with their true masks.
 
-    Of the folder of pairs that a run was trained on, these are the photos it validated on, since
-    it has learned from the others.
+    Of a folder that holds photos a run validated on, these are they, since it may have learned
+    from the others; of another one its own validation photos. With `all`, those that a run was
+    trained on are judged too, which is logged.
 
     Args:
         data: of a folder of pairs, or of renderings.
@@ -49,8 +51,8 @@ def labelled_photos(
         seed: of renderings.
 
     Raises:
-        InputError: the data is of another kind or has a problem, or the runs did not validate on
-            the same photos.
+        InputError: the data is of another kind or has a problem, the runs did not validate on
+            the same photos, or one was trained on a photo that is to validate.
     """
     if subset not in ("val", "all"):
         raise InputError(f"subset={subset} must be val or all")
@@ -65,15 +67,19 @@ def labelled_photos(
             "data=synthetic"
         )
     truths = find_true_masks(data.root, data.mask_threshold, "data.root", data.in_channels)
+    known = [find_run_photos(run, data.root, truths) for run in runs]
+    trained = frozenset[str]().union(*(photos.train for photos in known))
     if subset == "all":
+        if seen := sorted(trained):
+            log.warning(
+                "of the %d photos judged, %d were trained on, so that metrics will be too good: %s",
+                *(len(truths), len(seen), name_some(seen)),
+            )
         return truths
-    root = data.root.absolute()
-    trained = [own for own in map(read_run_data, runs) if own is not None]
-    trained = [own for own in trained if Path(own.root).absolute() == root]
-    validated = [own.validation_names() for own in trained]
-    if not trained:
+    validated = [photos.val for photos in known if photos.val]
+    if not validated:
         try:
-            validated = [validation_names(data)]
+            validated = [frozenset(validation_names(data))]
         except InputError as error:  # such as fewer photos than are held out by default
             raise InputError(f"{error}; to judge all photos, add subset=all") from error
     first, *others = validated
@@ -82,9 +88,15 @@ def labelled_photos(
             "checkpoint= gives runs that did not validate on the same photos; judge "
             "cross-validation with runs=SWEEP"
         )
-    if trained:
+    if seen := sorted(trained & first):
+        raise InputError(
+            f"checkpoint= was trained on {len(seen)} of the {len(first)} validation photos of "
+            f"data.root={data.root} ({name_some(seen)}); give photos that it was not trained on, "
+            "or subset=all to judge it on all the same"
+        )
+    if any(photos.val for photos in known):
         log.info("judging the %d photos that the run validated on", len(first))
-    return {name: truths[name] for name in first}
+    return {name: truths[name] for name in sorted(first)}
 
 
 def render_pairs(

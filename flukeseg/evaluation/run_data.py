@@ -1,4 +1,4 @@
-"""Which photos a run validated on, from the plain values in its `config.yaml`.
+"""What data a run was trained on, from the plain values in its `config.yaml`.
 
 A run's folder may be somebody else's. Its configuration names classes and may hold interpolations,
 so it is read as YAML of plain types, and of it only the values below, each checked: nothing in it
@@ -26,13 +26,14 @@ LARGEST = 1_000_000
 
 @dataclass(frozen=True)
 class RunData:
-    """The pairs that a run was trained and validated on; see `FolderDataModule`.
+    """How a run read its photos, and the pairs that it was trained and validated on, of which
+    `root` is the folder; see `FolderDataModule`. Rendered flukes and mixtures have no `root`.
 
     Raises:
         InputError: a value is of another type or out of range.
     """
 
-    root: str
+    root: str | None = None
     size: tuple[int, int] = (192, 384)
     mask_threshold: int = MASK_THRESHOLD
     val_count: int = 50
@@ -42,7 +43,8 @@ class RunData:
     in_channels: int = 3
 
     def __post_init__(self) -> None:
-        if not isinstance(self.root, str) or not self.root or "\0" in self.root:
+        root = self.root
+        if root is not None and (not isinstance(root, str) or not root or "\0" in root):
             raise InputError(f"data.root={self.root!r} must be the path of a folder")
         object.__setattr__(self, "size", require_size("data.size", self.size))
         require_int("data.mask_threshold", self.mask_threshold, least=0, most=254)
@@ -55,14 +57,14 @@ class RunData:
             require_int("data.fold", self.fold, least=0)
 
     def validation_names(self) -> list[str]:
-        """Return the names of the photos that the run validated on.
+        """Draw the split again from what lies in the folder today; return the validation names.
 
         Raises:
             InputError: the folder of pairs is missing, or has a problem.
         """
         return validation_names(
             FolderDataModule(
-                self.root,
+                self.root,  # type: ignore[arg-type]  # None is refused there
                 val_count=self.val_count,
                 folds=self.folds,
                 fold=self.fold,
@@ -82,7 +84,7 @@ def validation_names(data: FlukeDataModule) -> list[str]:
 
 
 def read_run_data(run: Path) -> RunData | None:
-    """Read which pairs a run was trained on; None where it was not trained on a folder of pairs.
+    """Read what data a run was trained on; None where its folder has no configuration of data.
 
     Args:
         run: the run's folder, of any version of flukeseg.
@@ -94,7 +96,7 @@ def read_run_data(run: Path) -> RunData | None:
     if not path.is_file():
         return None
     data = _read(path).get("data")
-    if not isinstance(data, Mapping) or data.get("root") is None:
+    if not isinstance(data, Mapping):
         return None
     known = {name: data[name] for name in RunData.__dataclass_fields__ if name in data}
     try:

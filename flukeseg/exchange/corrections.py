@@ -19,7 +19,7 @@ from flukeseg.exchange.outside_files import explained, read_json
 from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.images.decoding import is_undamaged
 from flukeseg.images.encoding import encode_png
-from flukeseg.images.reading import find_photos
+from flukeseg.images.reading import MAX_PIXELS, find_photos
 from flukeseg.prediction.kept_masks import hash_file
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class _Pairs:
             image = self.output / "images" / mask.name
             files |= dict.fromkeys(self._files(image), known.get("photo"))
         as_written = {**files, photo.path: known.get("photo")}
-        if not is_undamaged(photo.mask_path) or any(
+        if not is_undamaged(photo.mask_path, MAX_PIXELS) or any(
             hash_file(path) != digest for path, digest in as_written.items()
         ):
             log.warning("%s stays, changed or not to be made again; delete it if wrong", mask)

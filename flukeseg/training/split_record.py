@@ -1,4 +1,4 @@
-"""The record of a run's split, by which a resumed run notices that its photos were changed."""
+"""The record of a run's split: which photos it was trained on, and with which it may be resumed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMED = 10
 
 
 def write_split(photos: Sequence[SplitPhoto], folder: Path) -> None:
-    """Write `split.csv`: source, use, name and hash of each photo that is read from a file."""
+    """Write `split.csv`: the `SplitPhoto` of each photo that is read from a file."""
     with (
         atomic_write(folder / "split.csv") as partial,
         partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
@@ -24,6 +24,23 @@ def write_split(photos: Sequence[SplitPhoto], folder: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(SplitPhoto._fields)
         writer.writerows(map(escape_cell, photo) for photo in sorted(photos))
+
+
+def read_split(folder: Path) -> list[SplitPhoto] | None:
+    """Read a run's `split.csv`; None where the run is of a version that wrote none.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    path = folder / "split.csv"
+    if not path.is_file():
+        return None
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        try:
+            rows = list(csv.reader(file, strict=True))[1:]
+            return [SplitPhoto(*map(unescape_cell, row)) for row in rows]
+        except (csv.Error, TypeError) as error:
+            raise InputError(f"{path} is damaged; restore it, or train the run anew") from error
 
 
 def refuse_changed_photos(photos: Sequence[SplitPhoto], folder: Path) -> None:
@@ -35,20 +52,11 @@ def refuse_changed_photos(photos: Sequence[SplitPhoto], folder: Path) -> None:
     Raises:
         InputError: a photo is missing, new, changed or on the other side; names them.
     """
-    path = folder / "split.csv"
-    if not path.is_file():
+    record = read_split(folder)
+    if record is None:
         return
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        try:
-            before = {
-                SplitPhoto(*map(unescape_cell, row))
-                for row in list(csv.reader(file, strict=True))[1:]
-            }
-        except (csv.Error, TypeError) as error:
-            raise InputError(
-                f"{path} is damaged; leave ckpt_path=last out to start anew"
-            ) from error
-    now = set(photos)
+    # without what records of earlier versions lack
+    before, now = ({photo._replace(photo="") for photo in side} for side in (record, photos))
     changed = {(photo.source, photo.name) for photo in before ^ now}
     if not changed:
         return
