@@ -68,7 +68,7 @@ def _train(cfg: DictConfig) -> dict[str, float]:
     resume_from = last_checkpoint(cfg, folder)
     logger = make_logger(cfg.get("logger"))
     if rank_zero_only.rank == 0:
-        write_provenance(cfg, folder)
+        write_provenance(cfg, folder, is_resumed=resume_from is not None)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule = hydra.utils.instantiate(cfg.data, _convert_="all")
     datamodule.setup()  # a problem in the data is reported before a network is built

@@ -8,9 +8,10 @@ import pytorch_lightning as pl
 import yaml
 from conftest import ROOT, TINY, read_metrics
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from flukeseg.errors import InputError
-from flukeseg.training.provenance import refuse_changes
+from flukeseg.training.provenance import refuse_changes, write_provenance
 
 FEW = [
     *TINY, "data=folder", "data.val_count=4", "callbacks.progress=null", "callbacks.sheets=null",
@@ -138,3 +139,21 @@ def test_the_first_runs_of_each_kind_can_be_resumed(tmp_path, options):
     refuse_changes(now, tmp_path)
     with pytest.raises(InputError, match="dice_over=batch \\(now photo"):
         refuse_changes(other, tmp_path)
+
+
+def test_a_resumed_run_says_what_its_first_part_was_made_with(tmp_path):
+    cfg, path = OmegaConf.create({"seed": 1}), tmp_path / "provenance.json"
+    write_provenance(cfg, tmp_path)
+    now = json.loads(path.read_text())
+    write_provenance(cfg, tmp_path, is_resumed=True)
+    assert json.loads(path.read_text()) == now
+    old = {**now, "git_revision": "abc", "packages": {"torch": "1.0"}}
+    path.write_text(json.dumps(old))
+    for _ in range(2):
+        write_provenance(cfg, tmp_path, is_resumed=True)
+        assert json.loads(path.read_text()) == {**now, "before": [old]}
+    write_provenance(cfg, tmp_path)  # anew
+    assert json.loads(path.read_text()) == now
+    path.write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        write_provenance(cfg, tmp_path, is_resumed=True)

@@ -70,11 +70,19 @@ WITHOUT_EFFECT = (".extra", ".extra_first", ".keep", ".not_flukes", ".then", ".w
 """Ends of keys that some runs lack, and that do nothing where they are empty or zero."""
 
 
-def write_provenance(cfg: DictConfig, folder: Path) -> None:
-    """Write `config.yaml`, resolved, and `provenance.json` to a run's folder."""
+def write_provenance(cfg: DictConfig, folder: Path, is_resumed: bool = False) -> None:
+    """Write `config.yaml`, resolved, and `provenance.json` to a run's folder.
+
+    Of a resumed run, `before` lists what its earlier parts were made with, where that differs.
+
+    Raises:
+        InputError: the `provenance.json` of a resumed run is damaged.
+    """
+    path = folder / "provenance.json"
+    before = _earlier(path) if is_resumed and path.is_file() else []
     with atomic_write(folder / "config.yaml") as partial:  # other processes may be reading it
         OmegaConf.save(cfg, partial, resolve=True)
-    record = {
+    record: dict[str, Any] = {
         "flukeseg": flukeseg.__version__,
         "git_revision": git_revision(),
         "seed": cfg.seed,
@@ -84,8 +92,21 @@ def write_provenance(cfg: DictConfig, folder: Path) -> None:
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "packages": {package: version(package) for package in PACKAGES},
     }
-    with atomic_write(folder / "provenance.json") as partial:
+    if before and before[-1] == record:
+        before.pop()
+    if before:
+        record["before"] = before
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _earlier(path: Path) -> list[dict[str, Any]]:
+    """Return the records in a run's file, the oldest first."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return [*record.pop("before", []), record]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is damaged; delete it to go on without it") from error
 
 
 def refuse_changes(
