@@ -255,6 +255,43 @@ def test_wildbook_takes_no_encounter_without_date_and_place(
     assert not list(tmp_path.rglob("*.partial"))
 
 
+def test_a_shorter_wildbook_import_leaves_nothing_of_the_longer_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("flukeseg.exchange.wildbook.MOST", 2)
+    masks = {name: bar(0) for name in "abcde"}
+    predicted, book = write_predictions(tmp_path, masks), tmp_path / "wildbook"
+
+    def write():
+        table = wildbook_table(tmp_path, Individuals(None), HUMPBACK, "Tonga", 2020, None)
+        fill(table, Predictions(predicted))
+        return sorted(str(path.relative_to(book)) for path in book.rglob("*.png"))
+
+    assert write()[-2:] == ["002/photos/d.png", "003/photos/e.png"]
+    (book / "002/photos/mine.png").write_bytes(b"mine")
+    for name in "ac":
+        (predicted / f"mask/{name}.png").write_bytes(encode_png(np.zeros((120, 160), np.uint8)))
+    mine = "002/photos/mine.png"
+    assert write() == ["001/photos/b.png", "001/photos/d.png", "002/photos/e.png", mine]
+    assert not (book / "003").exists()
+    (predicted / "mask/b.png").write_bytes(encode_png(np.zeros((120, 160), np.uint8)))
+    assert write() == ["001/photos/d.png", "001/photos/e.png", mine]
+    assert not (book / "002/encounters.csv").exists()
+
+
+def test_names_of_a_stranger_delete_nothing_elsewhere(tmp_path):
+    predicted = write_predictions(tmp_path, {"a": bar(0)})
+    (tmp_path / "elsewhere/photos").mkdir(parents=True)
+    own = [tmp_path / "elsewhere/encounters.csv", tmp_path / "elsewhere/photos/b.png"]
+    for path in own:
+        path.write_bytes(b"")
+    (tmp_path / "wildbook").mkdir()
+    (tmp_path / "wildbook/002").symlink_to(tmp_path / "elsewhere")
+    names = "import,name,photo\n002,b.png,b\n../elsewhere,b.png,b\n002,../encounters.csv,b\n"
+    (tmp_path / "wildbook/names.csv").write_text(names)
+    table = wildbook_table(tmp_path, Individuals(None), HUMPBACK, "Tonga", 2020, None)
+    fill(table, Predictions(predicted))
+    assert all(path.exists() for path in own)
+
+
 def test_wildbook_names_have_letters_digits_periods_and_spaces_alone():
     used: set[str] = set()
     given = [

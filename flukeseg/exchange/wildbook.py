@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -37,7 +38,8 @@ def wildbook_table(
     Photos without a fluke are left out. Photos are copied under names of letters, digits, periods
     and spaces alone, since Wildbook removes everything else; `wildbook/names.csv` says which was
     which. Columns are those of Wildbook's documentation of its bulk import; those that are empty
-    for everybody are left out, as it asks.
+    for everybody are left out, as it asks. What an earlier run wrote, as `names.csv` says, and this
+    one does not is deleted, so that nothing is imported twice.
 
     Args:
         output: folder of the table.
@@ -72,6 +74,8 @@ def wildbook_table(
     if individuals.path is not None:
         columns.append("MarkedIndividual.individualID")
     used: set[str] = set()
+    written: set[tuple[str, str]] = set()
+    before = _read_names(output / "wildbook")
     count, write = 0, None
     with ExitStack() as whole_run, ExitStack() as one_import:
         note = whole_run.enter_context(
@@ -97,9 +101,43 @@ def wildbook_table(
                 shutil.copyfile(photo.path, partial)
             write(row)
             note({"import": number, "name": name, "photo": photo.path})
+            written.add((number, name))
             count += 1
 
         yield add
+    _delete(output / "wildbook", before - written, {number for number, _ in written})
+
+
+def _read_names(folder: Path) -> set[tuple[str, str]]:
+    """Return import and file name of what an earlier run wrote; the folder may be a stranger's."""
+    path = folder / "names.csv"
+    if not path.is_file():
+        return set()
+    try:
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            named = {(row["import"], row["name"]) for row in csv.DictReader(file)}
+    except (KeyError, csv.Error) as error:
+        raise InputError(f"{path} is not what was written there; delete {folder}") from error
+    return {
+        (number, name)
+        for number, name in named
+        if re.fullmatch(r"[0-9]{3,}", number or "") and re.fullmatch(r"[A-Za-z0-9. ]+", name or "")
+    }
+
+
+def _delete(folder: Path, old: set[tuple[str, str]], kept: set[str]) -> None:
+    """Delete photos of an earlier run, and imports that none are left of; no file of others."""
+    for number, name in old:
+        photo = folder / number / "photos" / name
+        if photo.parent.resolve() == folder.resolve() / number / "photos" and photo.is_file():
+            photo.unlink()
+    for number in {number for number, _ in old} - kept:
+        one_import = folder / number
+        if not one_import.is_symlink():
+            (one_import / "encounters.csv").unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else's files are in it
+                (one_import / "photos").rmdir()
+                one_import.rmdir()
 
 
 def safe_name(relative: str, used: set[str]) -> str:
