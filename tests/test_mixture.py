@@ -107,6 +107,55 @@ def write_labels(root: Path, uses: list[str]) -> Path:
     return root / "labels.csv"
 
 
+def test_what_validates_is_not_trained_on_from_another_source(pairs, tmp_path, caplog):
+    """Such as masks by hand of some photos of a folder, and pseudo-labels of all of them."""
+    photos = sorted((pairs / "images").iterdir())
+    resized = tmp_path / "sea"
+    for photo in photos[:6]:
+        picture = read_photo(photo)
+        write_rgb(resized / f"{photo.stem}.png", resize_photo(picture, (50, 98)))
+    labels = write_labels(tmp_path / "labels", ["train"])
+    with labels.open("a", encoding="utf-8") as file:
+        for photo in photos:
+            shutil.copy(pairs / f"masks/{photo.stem}.png", labels.parent / "masks")
+            file.write(f"{photo.resolve()},masks/{photo.stem}.png,train\n")
+    caplog.set_level("INFO")
+    data = mixed(
+        {
+            "own": LabelledSource(1, root=pairs),
+            "taught": PseudoLabelledSource(1, labels=labels),
+            "none": NoFlukeSource(1, folders=[resized]),
+        }
+    )
+    used = {
+        name: {Path(p.name).stem for p in data.split if (p.source, p.use) == (name, "train")}
+        for name in ("own", "taught", "none")
+    }
+    assert {Path(p.name).stem for p in data.split if p.use == "val"} == {"fluke_02", "fluke_04"}
+    assert used["own"] == {photo.stem for photo in photos} - {"fluke_02", "fluke_04"}
+    assert used["taught"] == used["own"] | {"taught_00"}
+    assert used["none"] == {photo.stem for photo in photos[:6]} - {"fluke_02", "fluke_04"}
+    assert "taught: 2 photos are validated on, and not trained on" in caplog.text
+    with pytest.raises(InputError, match=r"data.sources.none has only photos that validation"):
+        mixed(
+            {"own": LabelledSource(1, root=pairs), "none": NoFlukeSource(1, folders=[only(pairs)])}
+        )
+
+
+def only(pairs: Path) -> Path:
+    """A folder of the photos that a folder of pairs validates on."""
+    folder = pairs.parent / "only"
+    folder.mkdir()
+    for stem in ("fluke_02", "fluke_04"):
+        shutil.copy(next((pairs / "images").glob(f"{stem}.*")), folder)
+    return folder
+
+
+def test_a_test_set_that_was_trained_on_is_told(pairs, caplog):
+    mixed({"own": LabelledSource(1, root=pairs)}, test_root=pairs)
+    assert "of the 12 photos of data.test_root, 12 are trained or validated on too" in caplog.text
+
+
 # Shares
 
 

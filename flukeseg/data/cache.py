@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -54,6 +54,13 @@ class CachedPhotos:
             [name for one in several for name in one.names],
             np.concatenate([one.photos.numpy() for one in several]),
             np.concatenate([one.masks.numpy() for one in several]),
+        )
+
+    def without(self, places: Collection[int]) -> CachedPhotos:
+        """Return a cache of the other photos."""
+        kept = [i for i in range(len(self)) if i not in places]
+        return CachedPhotos(
+            [self.names[i] for i in kept], self.photos.numpy()[kept], self.masks.numpy()[kept]
         )
 
     def split(self, use: str, source: str = "") -> list[SplitPhoto]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +22,8 @@ from flukeseg.data.start_size import StartSize
 from flukeseg.data.workers import loading_processes, one_thread, workers_that_fit
 from flukeseg.errors import InputError, require_int, require_size
 from flukeseg.images.reading import MASK_THRESHOLD
+
+log = logging.getLogger(__name__)
 
 
 class FlukeDataModule(pl.LightningDataModule):
@@ -116,7 +119,15 @@ class FlukeDataModule(pl.LightningDataModule):
         if self.test_root is None:
             return None
         pairs = load_pairs(self.test_root, self.size, self.mask_threshold, self.in_channels)
-        return FlukeDataset(cached(pairs, range(len(pairs.stems))))
+        photos = cached(pairs, range(len(pairs.stems)))
+        known = {one.photo for one in self.split}
+        if seen := [one.name for one in photos.split("test") if one.photo in known]:
+            log.warning(
+                "of the %d photos of data.test_root, %d are trained or validated on too (first: "
+                "%s), so that its figures will be too good",
+                *(len(photos), len(seen), seen[0]),
+            )
+        return FlukeDataset(photos)
 
     def _rank(self) -> tuple[int, int]:
         """Return the number of this process, and how many there are."""

@@ -12,6 +12,7 @@ from flukeseg.data.cache import CachedPhotos
 from flukeseg.data.datamodule import FlukeDataModule
 from flukeseg.data.dataset import FlukeDataset, Sample
 from flukeseg.data.mixture_sources import MixtureSource
+from flukeseg.data.pairs import find_copies
 from flukeseg.data.sampling import seed_of
 from flukeseg.data.start_size import StartSize
 from flukeseg.errors import InputError, require_int
@@ -90,22 +91,50 @@ class MixedDataModule(FlukeDataModule):
         if not self.sources:
             raise InputError(f"data.sources has {NO_REAL}")
         counts = shares({name: part.share for name, part in self.sources.items()}, self.train_count)
+        loaded = {
+            name: part.load(self.size, self.seed, counts[number], number)
+            for number, (name, part) in enumerate(self.sources.items())
+        }
+        validating = {name: val for name, (_, val) in loaded.items() if val is not None}
+        by_hand = {n: val for n, val in validating.items() if self.sources[n].drawn_by_hand}
+        used = by_hand or validating
+        if not used:
+            raise InputError(f"data.sources has {NO_REAL}")
         parts: list[FlukeDataset] = []
-        by_hand: list[CachedPhotos] = []
-        pseudo: list[CachedPhotos] = []
         for number, (name, part) in enumerate(self.sources.items()):
-            train, val = part.load(self.size, self.seed, counts[number], number)
+            train, val = loaded[name]
+            if isinstance(train, CachedPhotos):
+                # a folder of pairs was split so that there are none of its own, but for its val.txt
+                others = [own for n, own in used.items() if n != name or n not in by_hand]
+                train = _without_copies(train, others, name)
             parts.append(FlukeDataset(train, part.augmentation, seed_of(self.seed, number)))
-            if val is not None:
-                (by_hand if part.drawn_by_hand else pseudo).append(val)
             for use, photos in (("train", train), ("val", val)):
                 self.split += photos.split(use, name) if photos is not None else []
             log.info("%s: %d of each epoch's photos, from %d", name, counts[number], len(train))
-        if not (by_hand or pseudo):
-            raise InputError(f"data.sources has {NO_REAL}")
         self.train_set = MixedDataset(parts, counts, self.seed, self.start)
-        self.val_set = self._validation_set(CachedPhotos.joined(by_hand or pseudo))
+        self.val_set = self._validation_set(CachedPhotos.joined([*used.values()]))
         self.test_set = self._real_test_set()
+
+
+def _without_copies(
+    train: CachedPhotos, validating: Sequence[CachedPhotos], name: str
+) -> CachedPhotos:
+    """Leave out what validation photos show, which other sources may have, such as pseudo-labels.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    copies = {
+        i for val in validating for i in find_copies(train.photos.numpy(), val.photos.numpy())
+    }
+    if len(copies) == len(train):
+        raise InputError(
+            f"data.sources.{name} has only photos that validation photos of data.sources show too; "
+            "give others, or leave the source out"
+        )
+    if copies:
+        log.info("%s: %d photos are validated on, and not trained on", name, len(copies))
+    return train.without(copies) if copies else train
 
 
 def shares(wanted: Mapping[str, float], total: int) -> list[int]:

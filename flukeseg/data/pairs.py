@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from flukeseg.data.cache import CachedPhotos
+from flukeseg.data.splits import near_identical
 from flukeseg.data.workers import available_processors
 from flukeseg.errors import InputError
 from flukeseg.images.reading import MASK_THRESHOLD, find_photos, read_mask, read_photo
@@ -138,6 +139,21 @@ def photo_hash(photo: np.ndarray) -> np.ndarray:
     side = 8 * HASH_SIDE
     small = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
     return imagehash.phash(Image.fromarray(small), hash_size=HASH_SIDE).hash.ravel()
+
+
+def find_copies(photos: np.ndarray, others: np.ndarray) -> list[int]:
+    """Return the numbers of the photos that are near-identical to one of the others.
+
+    Args:
+        photos: N×H×W×3 uint8.
+        others: M×H×W×3 uint8 of the same size, or N×H×W×4, of which the fourth channel does not
+            count.
+    """
+    if not len(photos) or not len(others):
+        return []
+    hashes = np.stack([photo_hash(photo[..., :3]) for photo in (*others, *photos)])
+    pairs = near_identical(hashes, first=len(others))
+    return sorted({j - len(others) for _, j in pairs if j >= len(others)})
 
 
 @dataclass(frozen=True)

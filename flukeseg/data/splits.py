@@ -66,11 +66,17 @@ def clusters(
     return sorted(sorted(cluster) for cluster in members.values())
 
 
-def near_identical(hashes: np.ndarray, bits: int = NEAR_IDENTICAL_BITS) -> list[tuple[int, int]]:
-    """Index pairs i < j of hashes (N×B bool) that differ in at most `bits` bits."""
+def near_identical(
+    hashes: np.ndarray, bits: int = NEAR_IDENTICAL_BITS, first: int | None = None
+) -> list[tuple[int, int]]:
+    """Index pairs i < j of hashes (N×B bool) that differ in at most `bits` bits.
+
+    Of `first` hashes alone, each is compared with all after it; None is of all.
+    """
     signs = hashes.astype(np.float32) * 2 - 1  # dot product = B - 2 × differing bits
     pairs = []
-    for i in range(len(signs) - 1):  # row by row: memory stays at N, not N²
+    rows = len(signs) - 1 if first is None else first
+    for i in range(rows):  # row by row: memory stays at N, not N²
         differing = (signs.shape[1] - signs[i + 1 :] @ signs[i]) / 2
         pairs += [(i, i + 1 + int(j)) for j in np.flatnonzero(differing <= bits)]
     return pairs
