@@ -23,7 +23,7 @@ from flukeseg.evaluation.trained_photos import find_run_photos, name_some
 from flukeseg.images.encoding import encode_png
 from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.prediction.inputs import stamp
-from flukeseg.rendering import FRAMING, SPECIES, Rendering, render
+from flukeseg.rendering import FRAMING, SPECIES, Rendering, render, render_not_fluke
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,8 @@ def labelled_photos(
         raise InputError(f"subset={subset} must be val or all")
     if isinstance(data, RenderedDataModule):  # written to files, so that they are read as photos
         folder = render_pairs(
-            rendered, data.test_count, photo_size, seed, data.species, data.framing
+            *(rendered, data.test_count, photo_size, seed, data.species, data.framing),
+            data.not_flukes,
         )
         return find_true_masks(folder)
     if not isinstance(data, FolderDataModule):
@@ -106,6 +107,7 @@ def render_pairs(
     seed: int,
     species: Mapping[str, float] = SPECIES,
     framing: Mapping[str, float] = FRAMING,
+    not_flukes: float = 0.0,
 ) -> Path:
     """Write rendered photos of (height, width) pixels, with exact masks and trailing edges.
 
@@ -116,14 +118,20 @@ def render_pairs(
         seed: of all.
         species: shares of the species of whales, of a sum of 1.
         framing: shares of the crops, of a sum of 1.
+        not_flukes: share of fins, backs, breaches and boats, whose masks are empty.
     """
     shares = {"species": dict(species), "framing": dict(framing)}
     settings = {"count": count, "size": list(size), "seed": seed, **shares}
+    if not_flukes:
+        settings["not_flukes"] = not_flukes
     if _is_done(folder, settings):
         return folder
     for number in tqdm(range(count), unit="photo", desc="rendering", leave=False):
-        # far from the seeds of training
-        picture = render((seed, 0xE7A1, number), size, **shares)
+        key = (seed, 0xE7A1, number)  # far from the seeds of training
+        if np.random.default_rng(key).uniform() < not_flukes:
+            picture = render_not_fluke(key, size, framing)
+        else:
+            picture = render(key, size, **shares)
         write_rendering(folder, f"rendered_{number:04d}", picture)
     return _done(folder, settings)
 
