@@ -47,6 +47,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
             + (f", not {' and '.join(forms)}" if forms else "")
         )
     refuse_parts(cfg, "flukeseg.evaluate")
+    refuse_unread(cfg, forms[0])
     output = Path(cfg.output)
     tables: list[Table] = []
     if cfg.predictions is not None:
@@ -72,6 +73,31 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         log.info("%s", "\n".join("  ".join(f"{cell:>13}" for cell in row) for row in rows))
     log.info("report: %s", output / "report.html")
     return summary
+
+
+def refuse_unread(cfg: DictConfig, form: str) -> None:
+    """Check that no option is given that a form of this job does not read, which would mislead.
+
+    Args:
+        cfg: of the job.
+        form: `predictions`, `checkpoint` or `runs`.
+
+    Raises:
+        InputError: one is.
+    """
+    unread = {
+        "truth": form != "predictions" and cfg.truth is not None,
+        "data": form != "checkpoint" and cfg.get("data") is not None,
+        "subset": form != "checkpoint" and cfg.subset != "val",
+        "sizes": form != "checkpoint" and cfg.sizes is not None,
+        "stress": form != "checkpoint" and cfg.stress is not False,
+    }
+    for key in ("look", "tta", "threshold"):
+        unread[f"several values of {key}"] = form != "checkpoint" and OmegaConf.is_list(cfg[key])
+    for option, given in unread.items():
+        if given:
+            goes_with = "predictions=" if option == "truth" else "checkpoint="
+            raise InputError(f"{option} goes with {goes_with}, not with {form}=; leave it out")
 
 
 def evaluate_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], list[Table]]:

@@ -176,6 +176,32 @@ def test_it_is_one_job(run_evaluate, masks, capsys, option, told):
     assert told in capsys.readouterr().err
 
 
+def test_a_checkpoint_is_judged_on_fins_and_boats(run_evaluate, tiny_runs):
+    given = f"checkpoint={tiny_runs[0]}", "data=synthetic", "data.test_count=6", *FEW
+    run_evaluate(*given, "photo_size=[64,128]", "data.not_flukes=1", "output=e")
+    masks = [cv2.imread(str(path), 0) for path in Path("e/rendered/masks").iterdir()]
+    assert len(masks) == 6
+    assert not any(mask.any() for mask in masks)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("predictions=a", "truth=b", "stress=true"), "stress goes with checkpoint=, not with"),
+        (("predictions=a", "truth=b", "sizes=[[1,2]]"), "sizes goes with checkpoint=, not with"),
+        (("predictions=a", "truth=b", "subset=all"), "subset goes with checkpoint=, not with"),
+        (("predictions=a", "truth=b", "tta=[none,flip]"), "several values of tta goes with"),
+        (("runs=a", "data=folder", "data.root=b"), "data goes with checkpoint=, not with runs="),
+        (("runs=a", "truth=b"), "truth goes with predictions=, not with runs="),
+        (("checkpoint=rendered", "truth=b", "data=folder", "data.root=c"), "not with checkpoint="),
+    ],
+)
+def test_what_a_form_does_not_read_is_refused(run_evaluate, capsys, given, said):
+    with pytest.raises(SystemExit):
+        run_evaluate(*given, "output=e")
+    assert said in capsys.readouterr().err
+
+
 def test_a_checkpoint_is_judged_on_rendered_photos_and_under_stress(run_evaluate, tiny_runs):
     run_evaluate(f"checkpoint={tiny_runs[0]}", "data=synthetic", "data.test_count=3",
                  "photo_size=[60,120]", "stress=true", "output=e", *FEW)  # fmt: skip
