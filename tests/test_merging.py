@@ -94,7 +94,7 @@ def test_journals_are_checked_again_only_where_one_changed(tmp_path):
 
 def test_a_mask_that_cannot_be_read_leaves_no_half_table(tmp_path):
     folder = PredictionFolder(write_folder(tmp_path, [("all", line(i)) for i in range(COUNT)]))
-    with folder.locked(), pytest.raises(InputError, match="photo & .*max_pixels"):
+    with folder.locked(), pytest.raises(InputError, match=r"photo & .*max_pixels"):
         gather(folder, SUMMARIES, max_pixels=10)
     assert not {"coco.json", "coco_polygons.json", "flukes.csv"} & {
         path.name for path in tmp_path.iterdir()
