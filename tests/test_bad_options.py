@@ -333,6 +333,8 @@ def test_a_bad_option_ends_in_a_sentence(
             option = option.replace("{" + name + "}", value)
         key, _, value = option.partition("=")
         OmegaConf.update(cfg, key, yaml.safe_load(value), merge=False)
+    if job == "evaluate" and "checkpoint=" not in line:  # the only form that judges on data
+        cfg.data = None
     with (
         pytest.raises(SystemExit) as ended,
         command_line.report_user_errors(),
