@@ -124,9 +124,8 @@ def _without_copies(
     Raises:
         InputError: nothing is left.
     """
-    copies = {
-        i for val in validating for i in find_copies(train.photos.numpy(), val.photos.numpy())
-    }
+    shown = CachedPhotos.joined(validating).photos.numpy() if validating else []
+    copies = find_copies(train.photos.numpy(), shown)
     if len(copies) == len(train):
         raise InputError(
             f"data.sources.{name} has only photos that validation photos of data.sources show too; "

@@ -141,15 +141,14 @@ def photo_hash(photo: np.ndarray) -> np.ndarray:
     return imagehash.phash(Image.fromarray(small), hash_size=HASH_SIDE).hash.ravel()
 
 
-def find_copies(photos: np.ndarray, others: np.ndarray) -> list[int]:
+def find_copies(photos: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> list[int]:
     """Return the numbers of the photos that are near-identical to one of the others.
 
     Args:
-        photos: N×H×W×3 uint8.
-        others: M×H×W×3 uint8 of the same size, or N×H×W×4, of which the fourth channel does not
-            count.
+        photos: H×W×3 uint8 each, or H×W×4, of which the fourth channel does not count.
+        others: as `photos`, of any size.
     """
-    if not len(photos) or not len(others):
+    if not len(others):
         return []
     hashes = np.stack([photo_hash(photo[..., :3]) for photo in (*others, *photos)])
     pairs = near_identical(hashes, first=len(others))

@@ -156,7 +156,8 @@ class ProductWriter:
             except InputError as error:  # it was there a moment ago
                 file, coarse = file._replace(problem=str(error)), None
         row: dict[str, Any] = {"key": file.photo.key, "name": file.photo.name}
-        row |= {key: before[key] for key in ("mask_sha256",) if key in before}
+        if "mask_sha256" in before:
+            row["mask_sha256"] = before["mask_sha256"]
         names: list[str] = []
         sizes: list[int] = []
         if coarse is not None:
