@@ -186,7 +186,7 @@ def service(cfg: DictConfig, paths: Sequence[str]) -> Report:
 
 def options_of(cfg: DictConfig, job: str) -> list[str]:
     """Return how photos are predicted, as options of another job's command line."""
-    keys = ["checkpoint", "tta", "size", "look", "threshold", "runtime", "batch_size"]
+    keys = ["checkpoint", "tta", "size", "look", "refine", "threshold", "runtime", "batch_size"]
     keys += ["num_workers"] if job == "predict" else []
     plain = OmegaConf.to_container(cfg)
     values = {key: "null" if plain[key] is None else plain[key] for key in keys}

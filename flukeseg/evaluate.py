@@ -30,6 +30,9 @@ from flukeseg.training.trainer import make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
 
+SEVERAL = ("look", "refine", "tta", "threshold")
+"""Options of prediction of which a checkpoint is judged with each of a list of values."""
+
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """Judge masks and write `per_photo.csv`, `summary.json` and `report.html` to `cfg.output`.
@@ -92,7 +95,7 @@ def refuse_unread(cfg: DictConfig, form: str) -> None:
         "sizes": form != "checkpoint" and cfg.sizes is not None,
         "stress": form != "checkpoint" and cfg.stress is not False,
     }
-    for key in ("look", "tta", "threshold"):
+    for key in SEVERAL:
         unread[f"several values of {key}"] = form != "checkpoint" and OmegaConf.is_list(cfg[key])
     for option, given in unread.items():
         if given:
@@ -115,6 +118,10 @@ def evaluate_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], li
     variants = {
         "size": {f"{size[1]} × {size[0]}" if size else "": size for size in sizes},
         "look": {f"look {look}": look for look in command_line.several(cfg.look)},
+        "refine": {
+            "refined" if require_bool("refine", one) else "not refined": one
+            for one in command_line.several(cfg.refine)
+        },
         "tta": {str(views): views for views in command_line.several(cfg.tta)},
         "masks": {
             f"threshold {t}": replace(masks, threshold=t)
@@ -122,7 +129,7 @@ def evaluate_checkpoint(cfg: DictConfig, output: Path) -> tuple[list[Result], li
         },
     }
     if require_bool("stress", cfg.stress) and any(len(values) > 1 for values in variants.values()):
-        raise InputError("stress=true takes one size, one look, one tta and one threshold")
+        raise InputError("stress=true takes one size, and one value each of " + ", ".join(SEVERAL))
     several = command_line.several(cfg.checkpoint)
     truths = labelled_photos(
         hydra.utils.instantiate(cfg.data, augmentation=None, _convert_="all"),
@@ -158,7 +165,7 @@ def mask_settings(cfg: DictConfig) -> PredictionSettings:
 
     Of several values of an option, the first; of folds, the checkpoint is each run's own.
     """
-    first = {key: command_line.several(cfg[key])[0] for key in ("look", "tta", "threshold")}
+    first = {key: command_line.several(cfg[key])[0] for key in SEVERAL}
     checkpoint = cfg.checkpoint if cfg.checkpoint is not None else cfg.get("runs")
     own = OmegaConf.merge(cfg, first, {"products": ["mask"], "checkpoint": checkpoint})
     return read_settings(own)

@@ -88,6 +88,7 @@ def read_settings(cfg: DictConfig) -> PredictionSettings:
         tta=cfg.tta,
         size=None if cfg.size is None else require_size("size", cfg.size),
         look=cfg.look,
+        refine=cfg.refine,
         masks=read_mask_settings(cfg),
         runtime=cfg.runtime,
         batch_size=cfg.batch_size,

@@ -259,7 +259,7 @@ def test_several_checkpoints_are_averaged(run_predict, tiny_runs, sea, tta):
     both = f"checkpoint=['{one}','{two}']"
     for name, which in (("one", f"checkpoint={one}"), ("two", f"checkpoint={two}"), ("both", both)):
         run_predict(which, f"source={sea}", f"output={name}", "products=[probability]",
-                    "probability_bits=16", f"tta={tta}",
+                    "probability_bits=16", f"tta={tta}", "refine=false",
                     "trainer.precision=32-true")  # fmt: skip
     for path in Path("one/probability").rglob("*.png"):
         of_one, of_two, of_both = (

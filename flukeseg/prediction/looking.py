@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from flukeseg.masks.cleaning import clean
 from flukeseg.masks.geometry import Box
 from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.probability import PhotoProbability, SecondLook
+from flukeseg.masks.refinement import refined
 from flukeseg.model.checkpoints import AnyPredictor
 from flukeseg.model.runtimes import RuntimePredictor
 from flukeseg.model.tta import Images, average_looks
@@ -26,7 +27,9 @@ from flukeseg.prediction.loader import Cut, PhotoFile, cut_file
 log = logging.getLogger(__name__)
 
 THREADS = 2
-"""Photos of a batch that are decoded again at the same time."""
+"""Photos of a batch that are decoded again, or refined, at the same time."""
+
+Look = TypeVar("Look", PhotoProbability, SecondLook)
 
 
 class _Part(NamedTuple):
@@ -46,6 +49,7 @@ class Looker:
         second_size: (height, width) of the network's input in a second look; an overview is half.
         twice: whether there are second looks, and, unless those are of the predictor's size too,
             small photos are also seen as small as an overview.
+        refine: whether edges follow the photo's colours, see `flukeseg.masks.refinement`.
         max_pixels: photos with more are not decoded.
         together: parts of photos that a second look computes in one batch. Fewer are filled up, as
             how a library adds up depends on a batch's size.
@@ -57,11 +61,12 @@ class Looker:
         masks: MaskSettings,
         second_size: tuple[int, int],
         twice: bool = True,
+        refine: bool = True,
         max_pixels: int = MAX_PIXELS,
         together: int = 1,
     ) -> None:
         self.predictor, self.masks = predictor, masks
-        self.second_size, self.twice = second_size, twice
+        self.second_size, self.twice, self.refine = second_size, twice, refine
         self.overview_size = second_look.overview_size(second_size)
         self.max_pixels, self.together = max_pixels, together
 
@@ -124,13 +129,26 @@ class Looker:
     ) -> list[PhotoProbability]:
         """Add second looks where a fluke is small in the frame and the photo has the pixels.
 
+        Then edges are refined, as what is compared until then is what the network saw.
+
         Args:
             first: what the first look saw of each photo.
             sizes: (height, width) of each upright photo.
             cuts: what gives the pixels of its parts.
         """
-        if not self.twice:
-            return list(first)
+        if self.twice:
+            second = self._second_looks(first, sizes, cuts)
+            first = [one._replace(second=own) for one, own in zip(first, second, strict=True)]
+        with ThreadPoolExecutor(THREADS) as threads:
+            return list(threads.map(self._with_edge, first, [one.image for one in first]))
+
+    def _second_looks(
+        self,
+        first: Sequence[PhotoProbability],
+        sizes: Sequence[tuple[int, int]],
+        cuts: Sequence[Cut],
+    ) -> list[tuple[SecondLook, ...]]:
+        """Return the second looks at each photo; arguments as in `look_again`."""
         boxes = [self._boxes(one, size) for one, size in zip(first, sizes, strict=True)]
         with ThreadPoolExecutor(THREADS) as threads:
             pixels = list(threads.map(_cut, cuts, boxes))
@@ -143,7 +161,7 @@ class Looker:
         for part, look in zip(parts, self._look_at_parts(first, sizes, parts), strict=True):
             image = resize_photo(part.pixels, self.overview_size)
             looks[part.photo].append(look._replace(image=image))
-        return [one._replace(second=tuple(own)) for one, own in zip(first, looks, strict=True)]
+        return [tuple(own) for own in looks]
 
     def _look_at_parts(
         self,
@@ -178,7 +196,13 @@ class Looker:
             sharp = second_look.with_edge(small.probability, seen.probability)
             both = average_looks(seen, PhotoProbability(sharp, small.spread, small.disagreement))
             looks[number] = _second_look(small.box, both, kept)
-        return looks
+        with ThreadPoolExecutor(THREADS) as threads:
+            return list(threads.map(self._with_edge, looks, [part.pixels for part in parts]))
+
+    def _with_edge(self, look: Look, pixels: np.ndarray | None) -> Look:
+        if not self.refine or pixels is None:
+            return look
+        return look._replace(probability=refined(look.probability, pixels))
 
     def _boxes(self, first: PhotoProbability, size: tuple[int, int]) -> list[Box]:
         mask = (first.probability > self.masks.threshold).view(np.uint8)

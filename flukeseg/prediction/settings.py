@@ -9,7 +9,7 @@ from typing import Any
 
 from flukeseg.anatomy.alignment import SIZE
 from flukeseg.data.workers import loading_processes
-from flukeseg.errors import InputError, require_int, require_size
+from flukeseg.errors import InputError, require_bool, require_int, require_size
 from flukeseg.images.reading import MAX_PIXELS
 from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.second_look import LOOKS, second_size
@@ -34,6 +34,7 @@ class PredictionSettings:
         tta: a name of `flukeseg.model.tta.TTA`.
         size: (height, width) that photos are resized to; None is the size of training.
         look: `auto` looks again at flukes that are small in the frame, `once` does not.
+        refine: whether the edges of masks follow the photo's colours.
         masks: how masks are made of probabilities.
         products: which files each photo has.
         summaries: names of `SUMMARY_PLACES`.
@@ -53,6 +54,7 @@ class PredictionSettings:
     tta: str = "flip"
     size: tuple[int, int] | None = None
     look: str = "auto"
+    refine: bool = True
     masks: MaskSettings = field(default_factory=MaskSettings)
     products: ProductSettings = field(default_factory=ProductSettings)
     summaries: tuple[str, ...] = ()
@@ -74,6 +76,7 @@ class PredictionSettings:
             require_size("size", self.size)
         if self.look not in LOOKS:
             raise InputError(f"look={self.look} must be one of {', '.join(LOOKS)}")
+        require_bool("refine", self.refine)
         if self.runtime not in RUNTIMES:
             raise InputError(f"runtime={self.runtime} must be one of {', '.join(RUNTIMES)}")
         require_int("batch_size", self.batch_size)
@@ -104,7 +107,8 @@ class PredictionSettings:
         second = self.size or second_size(predictor.size)
         # a photo with a mask as its fourth channel has been looked at already
         twice = self.look == "auto" and predictor.in_channels == 3
-        return Looker(predictor, self.masks, second, twice, self.max_pixels, together)
+        refine, most = self.refine, self.max_pixels
+        return Looker(predictor, self.masks, second, twice, refine, most, together)
 
     def recorded(self) -> dict[str, Any]:
         """Return what all masks of one output folder share, by the option's name."""
@@ -129,6 +133,7 @@ class PredictionSettings:
                 else {"aligned_size": self.products.aligned_size}
             ),
             **({} if self.look == "once" else {"look": self.look}),
+            **({"refine": True} if self.refine else {}),
             **(
                 {}
                 if not self.masks.recognition.is_on

@@ -35,7 +35,7 @@ HELD_OUT = 4
 
 SETTINGS = (
     "runtime", "size", "tta", "threshold", "cleaning", "review", "crop_margin", "probability_bits",
-    "rgbm_size", "aligned_size", "look", "recognition",
+    "rgbm_size", "aligned_size", "look", "refine", "recognition",
 )  # fmt: skip
 """Keys of `settings.json` that are options of a prediction."""
 
@@ -116,8 +116,8 @@ class Learning:
         path = self.predictions.state / "settings.json"
         if not path.exists():
             return []
-        # folders of single looks, without recognition or `unsure` do not record it
-        off = {"look": "once", "recognition": {"remove": 0, "doubt": 0}}
+        # folders of single looks, without refined edges, recognition or `unsure` do not record it
+        off = {"look": "once", "refine": False, "recognition": {"remove": 0, "doubt": 0}}
         settings = off | read_settings(path)
         if isinstance(settings.get("review"), dict):
             settings["review"] = {"unsure": 0} | settings["review"]
