@@ -198,7 +198,7 @@ def test_settings_name_no_code_and_no_network_outside(here):  # noqa: F811
     settings = {"network": "os.mkdir", "hydra.run.dir": "canary", "cleaning": code}
     (predicted / ".flukeseg/settings.json").write_text(json.dumps(settings))
     options = Learning(predicted, []).settings()
-    off = ["look=once", "recognition.doubt=0", "recognition.remove=0"]
+    off = ["look=once", "recognition.doubt=0", "recognition.remove=0", "refine=false"]
     assert sorted(options) == ["cleaning.hole_share=0.1", *off]
     (predicted / ".flukeseg/network.txt").write_text(str(here.parent / "outside/text"))
     with pytest.raises(InputError, match="outside the folder"):

@@ -188,7 +188,7 @@ def test_what_is_done_is_not_done_again(wild, tiny_runs):
 def once(tmp_path_factory, tiny_runs) -> Callable[..., Path]:
     """One round on a folder, that can be started again where it is."""
     root = tmp_path_factory.mktemp("once")
-    write_photos(root / "photos", 8)
+    write_photos(root / "photos", 12)
 
     def start(*more: str) -> Path:
         given = [f"checkpoint={tiny_runs[0]}", "source=photos", "output=out", *FEW, *more]
@@ -374,7 +374,7 @@ def test_a_mistake_is_one_sentence(teach, capsys, overrides, expected):
 
 
 def test_a_gate_that_took_nothing_can_be_opened(teach):
-    write_photos(Path("photos"), 8)
+    write_photos(Path("photos"), 12)
     with pytest.raises(SystemExit):
         teach("source=photos", "gate.disagreement=0")
     teach("source=photos")
