@@ -42,7 +42,7 @@ def refined(probability: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """
     sides = zip(probability.shape, photo.shape[:2], strict=True)
     size = tuple(max(side, min(DETAIL * side, own)) for side, own in sides)
-    fine = resize_photo(np.ascontiguousarray(photo[..., :3]), size)
+    fine = np.ascontiguousarray(resize_photo(photo, size)[..., :3])
     *slopes, offset = _fit_strips(resize_photo(fine, probability.shape), probability)
     values = resize_map(offset, size)
     for channel, slope in enumerate(slopes):
