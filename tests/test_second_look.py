@@ -326,6 +326,28 @@ def test_looks_at_all_of_a_photo_that_contradict_each_other_disagree():
     np.testing.assert_allclose(contradicting.spread, 0.45, atol=1e-6)
 
 
+def test_a_prediction_leaves_what_was_seen_as_it_is(wide):
+    looked = look_twice(wide)
+    # edges may be refined at the photo's own pixels
+    sizes = [(look.box.height, look.box.width) for look in looked.second]
+    looked = looked._replace(
+        probability=resize_map(looked.probability, wide.shape[:2]),
+        spread=resize_map(looked.spread, wide.shape[:2]),
+        second=tuple(
+            look._replace(probability=resize_map(look.probability, size))
+            for look, size in zip(looked.second, sizes, strict=True)
+        ),
+    )
+    before = [looked.probability.copy(), *(look.probability.copy() for look in looked.second)]
+    first, again = (make_prediction(looked, wide.shape[:2], MaskSettings()) for _ in range(2))
+    np.testing.assert_array_equal(first.mask, again.mask)
+    np.testing.assert_array_equal(first.probability, again.probability)
+    assert first.uncertainty.shape == wide.shape[:2]
+    after = [looked.probability, *(look.probability for look in looked.second)]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_parts_of_photos_share_a_batch(wide):
     for one, two in zip(look_twice(wide).second, look_twice(wide, together=3).second, strict=True):
         np.testing.assert_allclose(one.probability, two.probability, atol=1e-6)

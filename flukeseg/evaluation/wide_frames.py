@@ -150,11 +150,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=66)
     parser.add_argument("--checkpoint", default="rendered")
     parser.add_argument("--tta", default="flip")
+    parser.add_argument("--refine", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--output", type=Path, required=True, help="folder of the frames")
     asked = parser.parse_args()
     if asked.count:
         render_wide(asked.output, asked.count, tuple(asked.size), asked.seed)
-    segmenter = Segmenter.from_checkpoint(asked.checkpoint, tta=asked.tta)
+    segmenter = Segmenter.from_checkpoint(asked.checkpoint, tta=asked.tta, refine=asked.refine)
     truths = find_true_masks(asked.output)
     figures = {
         name: judge_looks(truth, segmenter)

@@ -24,8 +24,12 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize_map(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize H×W float32 to (height, width): by area where it shrinks, linearly where it grows."""
-    return _resize(values, size, cv2.INTER_LINEAR)
+    """Resize H×W float32 to (height, width): by area where it shrinks, linearly where it grows.
+
+    Returns a new array, even of the same size: what is enlarged is changed in place.
+    """
+    resized = _resize(values, size, cv2.INTER_LINEAR)
+    return resized.copy() if resized is values else resized
 
 
 def _resize(image: np.ndarray, size: tuple[int, int], growing: int) -> np.ndarray:
