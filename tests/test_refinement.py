@@ -118,13 +118,17 @@ def test_edges_of_both_looks_are_refined_and_refine_false_leaves_them(dark_netwo
     assert after.believed
     assert before.probability.shape == (64, 128)
     np.testing.assert_array_equal(plain.coarse.image, fine.coarse.image)
+    for one in (before, plain.coarse):
+        assert one.refined is None
+    np.testing.assert_array_equal(plain.coarse.probability, fine.coarse.probability)
     np.testing.assert_allclose(
-        fine.coarse.probability, refined(plain.coarse.probability, plain.coarse.image), atol=1e-6
+        fine.coarse.refined, refined(plain.coarse.probability, plain.coarse.image), atol=1e-6
     )
     box = after.box
     np.testing.assert_allclose(
-        after.probability, refined(before.probability, box.cut(photo)), atol=1e-6
+        after.refined, refined(before.probability, box.cut(photo)), atol=1e-6
     )
+    np.testing.assert_array_equal(fine.probability > 0.5, fine.mask > 0)
     assert (plain.mask != fine.mask).any()
 
 

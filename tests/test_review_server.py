@@ -248,7 +248,7 @@ def test_predictions_of_learning_keep_the_folders_settings(out):
 def test_a_folder_without_the_limit_of_confidence_goes_on_without_it(out):
     path = out / ".flukeseg/settings.json"
     settings = json.loads(path.read_text())
-    assert settings["review"].pop("unsure") == 0.92
+    assert settings["review"].pop("unsure") == 0.94
     path.write_text(json.dumps(settings))
     assert "review.unsure=0" in Learning(out, []).settings()
     masks = MaskSettings(review=Review(unsure=0))

@@ -331,19 +331,18 @@ def test_a_prediction_leaves_what_was_seen_as_it_is(wide):
     # edges may be refined at the photo's own pixels
     sizes = [(look.box.height, look.box.width) for look in looked.second]
     looked = looked._replace(
-        probability=resize_map(looked.probability, wide.shape[:2]),
-        spread=resize_map(looked.spread, wide.shape[:2]),
+        refined=resize_map(looked.probability, wide.shape[:2]),
         second=tuple(
-            look._replace(probability=resize_map(look.probability, size))
+            look._replace(refined=resize_map(look.probability, size))
             for look, size in zip(looked.second, sizes, strict=True)
         ),
     )
-    before = [looked.probability.copy(), *(look.probability.copy() for look in looked.second)]
+    before = [looked.refined.copy(), *(look.refined.copy() for look in looked.second)]
     first, again = (make_prediction(looked, wide.shape[:2], MaskSettings()) for _ in range(2))
     np.testing.assert_array_equal(first.mask, again.mask)
     np.testing.assert_array_equal(first.probability, again.probability)
     assert first.uncertainty.shape == wide.shape[:2]
-    after = [looked.probability, *(look.probability for look in looked.second)]
+    after = [looked.refined, *(look.refined for look in looked.second)]
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -12,10 +12,12 @@ from flukeseg.masks.geometry import Box
 class PhotoProbability(NamedTuple):
     """Probabilities of one photo, at the network's size.
 
-    `probability`: h×w float32 in 0..1. `spread`: h×w float32 in 0..0.5, the standard deviation
-    between views, and `disagreement`, 0..1, between their masks; both NaN after a single view.
+    `probability`: h×w float32 in 0..1, the network's. `spread`: h×w float32 in 0..0.5, the standard
+    deviation between views, and `disagreement`, 0..1, between their masks; both NaN after a single
+    view.
     `second`: second looks at parts of the photo, which do not overlap. `image`: the pixels that the
-    network saw, h×w×3 uint8 RGB, or None.
+    network saw, h×w×3 uint8 RGB, or None. `refined`: the probabilities that make a mask, of any
+    size, see `flukeseg.masks.refinement`; None where they are those of the network.
     """
 
     probability: np.ndarray
@@ -23,6 +25,7 @@ class PhotoProbability(NamedTuple):
     disagreement: float
     second: tuple[SecondLook, ...] = ()
     image: np.ndarray | None = None
+    refined: np.ndarray | None = None
 
 
 class SecondLook(NamedTuple):
@@ -37,3 +40,4 @@ class SecondLook(NamedTuple):
     disagreement: float
     believed: bool
     image: np.ndarray | None = None
+    refined: np.ndarray | None = None

@@ -30,7 +30,7 @@ class Review:
 
     islands: float = 0.02
     disagreement: float = 0.1
-    unsure: float = 0.92
+    unsure: float = 0.94
     frame: float = 0.02
     tiny: float = 0.005
     large: float = 0.6

@@ -129,8 +129,6 @@ class Looker:
     ) -> list[PhotoProbability]:
         """Add second looks where a fluke is small in the frame and the photo has the pixels.
 
-        Then edges are refined, as what is compared until then is what the network saw.
-
         Args:
             first: what the first look saw of each photo.
             sizes: (height, width) of each upright photo.
@@ -202,7 +200,7 @@ class Looker:
     def _with_edge(self, look: Look, pixels: np.ndarray | None) -> Look:
         if not self.refine or pixels is None:
             return look
-        return look._replace(probability=refined(look.probability, pixels))
+        return look._replace(refined=refined(look.probability, pixels))
 
     def _boxes(self, first: PhotoProbability, size: tuple[int, int]) -> list[Box]:
         mask = (first.probability > self.masks.threshold).view(np.uint8)

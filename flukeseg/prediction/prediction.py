@@ -24,9 +24,6 @@ from flukeseg.masks.recognition import fluke_probabilities, keep_flukes
 from flukeseg.masks.review import confidence
 from flukeseg.masks.second_look import lay_over
 
-LARGE = 2**25
-"""Pixels of photos whose probabilities are enlarged twice rather than kept meanwhile."""
-
 
 @dataclass(frozen=True)
 class Prediction:
@@ -59,8 +56,11 @@ class Prediction:
 
     @property
     def probability(self) -> np.ndarray:
-        """H×W float32 in 0..1; enlarged anew each time, as of large photos it fills the memory."""
-        return _enlarge(self.coarse, self.size)
+        """H×W float32 in 0..1; enlarged anew each time, as of large photos it fills the memory.
+
+        Its edge is that of the mask, where that was not drawn.
+        """
+        return _enlarge(_refined(self.coarse), self.size)
 
     @cached_property
     def mask(self) -> np.ndarray:
@@ -182,7 +182,8 @@ def make_prediction(
     """Resize probabilities to the photo's size, threshold them there, and clean the mask.
 
     An enlarged binary mask has steps as large as the network's pixels; probabilities say where
-    between two pixels the edge is.
+    between two pixels the edge is. Refined ones make the mask and the network's own judge it: they
+    were fitted to what is fluke, the others to the photo's colours.
 
     Args:
         coarse: probabilities at the network's size.
@@ -193,13 +194,9 @@ def make_prediction(
     Raises:
         InputError: recognition is on, and `coarse` has no pixels.
     """
-    probability: np.ndarray | None = _enlarge(coarse, size)
-    thresholded = [(probability > settings.threshold).view(np.uint8)]
-    if size[0] * size[1] > LARGE:  # cleaning takes as much memory
-        probability = None
+    thresholded = [(_enlarge(_refined(coarse), size) > settings.threshold).view(np.uint8)]
     cleaned = clean(thresholded.pop(), settings.cleaning)
-    if probability is None:
-        probability = _enlarge(coarse, size)
+    probability = _enlarge(coarse, size)  # not kept meanwhile: cleaning takes as much memory
     recognition, found, likely = settings.recognition, (), ()
     if recognition.is_on:
         found = fluke_probabilities(cleaned.labels, len(cleaned.areas), probability, coarse)
@@ -228,6 +225,16 @@ def _enlarge(coarse: PhotoProbability, size: tuple[int, int]) -> np.ndarray:
     for look in _believed(coarse):
         lay_over(probability, look.probability, look.box)
     return probability
+
+
+def _refined(coarse: PhotoProbability) -> PhotoProbability:
+    """Return the probabilities that make the mask."""
+    second = tuple(
+        look if look.refined is None else look._replace(probability=look.refined)
+        for look in coarse.second
+    )
+    probability = coarse.probability if coarse.refined is None else coarse.refined
+    return coarse._replace(probability=probability, second=second)
 
 
 def _believed(coarse: PhotoProbability) -> list[SecondLook]:
