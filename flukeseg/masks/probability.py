@@ -14,10 +14,9 @@ class PhotoProbability(NamedTuple):
 
     `probability`: h×w float32 in 0..1, the network's. `spread`: h×w float32 in 0..0.5, the standard
     deviation between views, and `disagreement`, 0..1, between their masks; both NaN after a single
-    view.
-    `second`: second looks at parts of the photo, which do not overlap. `image`: the pixels that the
-    network saw, h×w×3 uint8 RGB, or None. `refined`: the probabilities that make a mask, of any
-    size, see `flukeseg.masks.refinement`; None where they are those of the network.
+    view. `second`: second looks at parts of the photo, which do not overlap. `image`: the pixels
+    that the network saw, h×w×3 uint8 RGB, or None. `refined`: the probabilities that make a mask,
+    of any size, see `flukeseg.masks.refinement`; None where they are those of the network.
     """
 
     probability: np.ndarray

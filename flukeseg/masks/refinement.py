@@ -65,22 +65,19 @@ def _fit_strips(photo: np.ndarray, probability: np.ndarray) -> np.ndarray:
 
 def _fit(colours: np.ndarray, values: np.ndarray) -> list[np.ndarray]:
     """Fit values h×w by colours h×w×3 in 0..255 about each pixel: three slopes and an offset."""
-    means, mean = cv2.split(_average(colours)), _average(values)
-    red, green, blue = cv2.split(colours)
-    a, b, c = means
+    red, green, blue = channels = cv2.split(colours)
+    means, mean = [_average(channel) for channel in channels], _average(values)
     with_value = [
         _average(channel * values) - own * mean
-        for channel, own in zip((red, green, blue), means, strict=True)
+        for channel, own in zip(channels, means, strict=True)
     ]
     rr, gg, bb = (
         _average(channel * channel) - own * own + np.float32(NOISE)
-        for channel, own in zip((red, green, blue), means, strict=True)
+        for channel, own in zip(channels, means, strict=True)
     )
-    rg, rb, gb = (
-        _average(red * green) - a * b,
-        _average(red * blue) - a * c,
-        _average(green * blue) - b * c,
-    )
+    rg = _average(red * green) - means[0] * means[1]
+    rb = _average(red * blue) - means[0] * means[2]
+    gb = _average(green * blue) - means[1] * means[2]
     # Cramer's rule for the symmetric 3×3 of each pixel, far faster than a solver of many
     inverse = [
         [gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb],

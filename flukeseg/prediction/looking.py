@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 THREADS = 2
 """Photos of a batch that are decoded again, or refined, at the same time."""
 
-Look = TypeVar("Look", PhotoProbability, SecondLook)
+_Look = TypeVar("_Look", PhotoProbability, SecondLook)
 
 
 class _Part(NamedTuple):
@@ -197,7 +197,7 @@ class Looker:
         with ThreadPoolExecutor(THREADS) as threads:
             return list(threads.map(self._with_edge, looks, [part.pixels for part in parts]))
 
-    def _with_edge(self, look: Look, pixels: np.ndarray | None) -> Look:
+    def _with_edge(self, look: _Look, pixels: np.ndarray | None) -> _Look:
         if not self.refine or pixels is None:
             return look
         return look._replace(refined=refined(look.probability, pixels))

@@ -194,9 +194,11 @@ def make_prediction(
     Raises:
         InputError: recognition is on, and `coarse` has no pixels.
     """
-    thresholded = [(_enlarge(_refined(coarse), size) > settings.threshold).view(np.uint8)]
-    cleaned = clean(thresholded.pop(), settings.cleaning)
-    probability = _enlarge(coarse, size)  # not kept meanwhile: cleaning takes as much memory
+    # neither these probabilities nor their mask are kept: cleaning takes as much memory
+    cleaned = clean(
+        (_enlarge(_refined(coarse), size) > settings.threshold).view(np.uint8), settings.cleaning
+    )
+    probability = _enlarge(coarse, size)
     recognition, found, likely = settings.recognition, (), ()
     if recognition.is_on:
         found = fluke_probabilities(cleaned.labels, len(cleaned.areas), probability, coarse)
