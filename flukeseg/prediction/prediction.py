@@ -29,7 +29,7 @@ from flukeseg.masks.second_look import lay_over
 class Prediction:
     """The flukes of one photo, upright and at its own size.
 
-    `coarse`: probabilities at the network's size. `labels`: H×W uint8, 0 where there is no fluke, 1
+    `coarse`: what the network saw. `labels`: H×W uint8, 0 where there is no fluke, 1
     the largest, 2 the next, …. `areas`: their pixels. `confidence`: the expected Dice, 0..1.
     `reasons`: why a person should look at it, if any. `photo`: H×W×3 uint8 RGB, for pictures; None
     where none are made. `drawn`: H×W uint8, 0 or 1, where a person drew the mask, which then has
@@ -56,10 +56,7 @@ class Prediction:
 
     @property
     def probability(self) -> np.ndarray:
-        """H×W float32 in 0..1; enlarged anew each time, as of large photos it fills the memory.
-
-        Its edge is that of the mask, where that was not drawn.
-        """
+        """H×W float32 in 0..1; enlarged anew each time, as of large photos it fills the memory."""
         return _enlarge(_refined(self.coarse), self.size)
 
     @cached_property
