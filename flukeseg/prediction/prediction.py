@@ -29,12 +29,12 @@ from flukeseg.masks.second_look import lay_over
 class Prediction:
     """The flukes of one photo, upright and at its own size.
 
-    `coarse`: what the network saw. `labels`: H×W uint8, 0 where there is no fluke, 1
-    the largest, 2 the next, …. `areas`: their pixels. `confidence`: the expected Dice, 0..1.
-    `reasons`: why a person should look at it, if any. `photo`: H×W×3 uint8 RGB, for pictures; None
-    where none are made. `drawn`: H×W uint8, 0 or 1, where a person drew the mask, which then has
-    components too small for a fluke too. `threshold`: of the probabilities. `fluke_probabilities`:
-    how likely each of them is a fluke, 0..1. `fluke_probability`: the highest of the photo's
+    `coarse`: what the network saw. `labels`: H×W uint8, 0 where there is no fluke, 1 the largest,
+    2 the next, …. `areas`: their pixels. `confidence`: the expected Dice, 0..1. `reasons`: why a
+    person should look at it, if any. `photo`: H×W×3 uint8 RGB, for pictures; None where none are
+    made. `drawn`: H×W uint8, 0 or 1, where a person drew the mask, which then has components too
+    small for a fluke too. `threshold`: of the probabilities. `fluke_probabilities`: how likely each
+    of them is a fluke, 0..1. `fluke_probability`: the highest of the photo's
     components, also of those that were removed; NaN where there was none or recognition is off.
     """
 
