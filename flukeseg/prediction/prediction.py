@@ -57,7 +57,7 @@ class Prediction:
     @property
     def probability(self) -> np.ndarray:
         """H×W float32 in 0..1; enlarged anew each time, as of large photos it fills the memory."""
-        return _enlarge(_refined(self.coarse), self.size)
+        return enlarge(_refined(self.coarse), self.size)
 
     @cached_property
     def mask(self) -> np.ndarray:
@@ -193,9 +193,9 @@ def make_prediction(
     """
     # neither these probabilities nor their mask are kept: cleaning takes as much memory
     cleaned = clean(
-        (_enlarge(_refined(coarse), size) > settings.threshold).view(np.uint8), settings.cleaning
+        (enlarge(_refined(coarse), size) > settings.threshold).view(np.uint8), settings.cleaning
     )
-    probability = _enlarge(coarse, size)
+    probability = enlarge(coarse, size)
     recognition, found, likely = settings.recognition, (), ()
     if recognition.is_on:
         found = fluke_probabilities(cleaned.labels, len(cleaned.areas), probability, coarse)
@@ -219,7 +219,8 @@ def make_prediction(
     )
 
 
-def _enlarge(coarse: PhotoProbability, size: tuple[int, int]) -> np.ndarray:
+def enlarge(coarse: PhotoProbability, size: tuple[int, int]) -> np.ndarray:
+    """Return the network's own probabilities, which judge a mask, at a photo's (height, width)."""
     probability = resize_map(coarse.probability, size)
     for look in _believed(coarse):
         lay_over(probability, look.probability, look.box)

@@ -20,7 +20,7 @@ from flukeseg.masks.coco import run_lengths
 from flukeseg.masks.probability import PhotoProbability
 from flukeseg.masks.review import confidence
 from flukeseg.prediction.loader import Cut, cut_file
-from flukeseg.prediction.prediction import Prediction, make_prediction
+from flukeseg.prediction.prediction import Prediction, enlarge, make_prediction
 from flukeseg.prediction.segmenter import Segmenter
 from flukeseg.serving.batching import Batcher
 from flukeseg.serving.photo_sources import NamedPhoto, PhotoSources
@@ -122,7 +122,8 @@ def describe_flukes(
 def _score(prediction: Prediction, fluke: np.ndarray) -> float:
     """Return the expected Dice of one fluke, without what the other flukes of the photo add."""
     others = (prediction.labels > 0) & (fluke == 0)
-    return confidence(np.where(others, np.float32(0), prediction.probability), fluke)
+    probability = enlarge(prediction.coarse, prediction.size)
+    return confidence(np.where(others, np.float32(0), probability), fluke)
 
 
 def _as_rle(fluke: np.ndarray) -> dict[str, Any]:
