@@ -150,7 +150,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=66)
     parser.add_argument("--checkpoint", default="rendered")
     parser.add_argument("--tta", default="flip")
-    parser.add_argument("--refine", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument(
+        "--refine",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether edges follow the photo's colours",
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder of the frames")
     asked = parser.parse_args()
     if asked.count:

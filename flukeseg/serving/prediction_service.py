@@ -104,7 +104,8 @@ def describe_flukes(
         `bboxes`, `scores`, `thetas`, `class_names`, `class_ids`, `reasons`, and maybe `masks`.
     """
     flukes = [prediction.fluke(index) for index in range(len(prediction.areas))]
-    scores = [_score(prediction, fluke) for fluke in flukes]
+    probability = enlarge(prediction.coarse, prediction.size)
+    scores = [_score(probability, prediction.labels, fluke) for fluke in flukes]
     kept = [index for index, score in enumerate(scores) if score >= least]
     found: dict[str, Any] = {
         "bboxes": [list(prediction.boxes[index]) for index in kept],
@@ -119,10 +120,9 @@ def describe_flukes(
     return found
 
 
-def _score(prediction: Prediction, fluke: np.ndarray) -> float:
+def _score(probability: np.ndarray, labels: np.ndarray, fluke: np.ndarray) -> float:
     """Return the expected Dice of one fluke, without what the other flukes of the photo add."""
-    others = (prediction.labels > 0) & (fluke == 0)
-    probability = enlarge(prediction.coarse, prediction.size)
+    others = (labels > 0) & (fluke == 0)
     return confidence(np.where(others, np.float32(0), probability), fluke)
 
 
