@@ -732,7 +732,8 @@ def test_photos_that_come_later_join_the_table(run_predict, tiny_runs, sea):
     ("option", "told"),
     [("threshold=0.4", "threshold=0.5 (now 0.4)"), ("tta=none", "tta=flip (now none)"),
      ("cleaning.hole_share=0", "'hole_share': 0.05"),
-     ("rgbm_size=null", "rgbm_size=[256, 512] (now None)")],
+     ("rgbm_size=null", "rgbm_size=[256, 512] (now None)"),
+     ("refine=false", "refine=True (now not set)")],
 )  # fmt: skip
 def test_an_output_keeps_its_settings(predict_sea, capsys, option, told):
     predict_sea("output=out")

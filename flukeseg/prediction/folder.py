@@ -99,7 +99,7 @@ class PredictionFolder:
             )
         now = json.loads(json.dumps(settings))
         changed = [
-            f"{key}={before.get(key)} (now {now.get(key)})"
+            f"{key}={before.get(key, 'not set')} (now {now.get(key, 'not set')})"
             for key in {**before, **now}
             if before.get(key) != now.get(key)
         ]
