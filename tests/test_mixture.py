@@ -290,6 +290,19 @@ def test_what_does_not_validate_does_not_train_on_its_val_list_either(pairs):
     assert len(train) == 12
 
 
+def test_inside_the_masks_of_entire_animals_nothing_is_known(shared_pairs):
+    given = {"root": shared_pairs, "validates": False}
+    plain, _ = LabelledSource(1, **given).load(SMALL, 0, 1)
+    entire, val = LabelledSource(1, entire_animals=True, **given).load(SMALL, 0, 1)
+    assert val is None
+    for i in range(len(plain)):
+        (_, photo, mask), (_, same, known) = plain.get(i, 0), entire.get(i, 0)
+        np.testing.assert_array_equal(photo, same)
+        np.testing.assert_array_equal(known, np.where(mask == 1, UNKNOWN, 0))
+    with pytest.raises(InputError, match="entire_animals=true needs validates=false"):
+        LabelledSource(1, root=shared_pairs, entire_animals=True).load(SMALL, 0, 1)
+
+
 def test_without_a_val_list_some_are_drawn(shared_pairs):
     part = LabelledSource(1, root=shared_pairs, val_count=3, leave_out=["fluke_01"])
     train, val = part.load(SMALL, 0, 1)

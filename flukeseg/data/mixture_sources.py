@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -17,7 +17,7 @@ from flukeseg.data.cache import CachedPhotos
 from flukeseg.data.dataset import PhotoSet
 from flukeseg.data.pair_folder import groups_of, held_out
 from flukeseg.data.pairs import cached, load_pairs
-from flukeseg.data.pseudo_labels import load_label, read_labels
+from flukeseg.data.pseudo_labels import UNKNOWN, load_label, read_labels
 from flukeseg.data.rendered_pictures import RenderedFlukes
 from flukeseg.data.sampling import seed_of
 from flukeseg.data.splits import read_stems
@@ -108,6 +108,8 @@ class LabelledSource(MixtureSource):
         validates: whether to validate on them; if not, those of val.txt are still not trained on.
         leave_out: stems that are neither trained nor validated on, nor is the rest of their
             clusters, see `groups_of`: kept to measure on later.
+        entire_animals: masks show entire animals, so that what is outside them is no fluke, and
+            inside them it is unknown which part is; never for validation.
         mask_threshold: grey above it is fluke.
     """
 
@@ -117,6 +119,7 @@ class LabelledSource(MixtureSource):
     val_count: int = 50
     validates: bool = True
     leave_out: Sequence[str] = ()
+    entire_animals: bool = False
     mask_threshold: int = MASK_THRESHOLD
 
     def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
@@ -125,7 +128,13 @@ class LabelledSource(MixtureSource):
         Raises:
             InputError: the folder, a pair or the split has a problem.
         """
+        if require_bool("entire_animals", self.entire_animals) and self.validates:
+            raise InputError(
+                "entire_animals=true needs validates=false: such masks do not tell what is fluke"
+            )
         pairs = load_pairs(self.root, size, self.mask_threshold)
+        if self.entire_animals:
+            pairs = replace(pairs, masks=pairs.masks * np.uint8(UNKNOWN))
         if unknown := set(self.leave_out) - set(pairs.stems):
             raise InputError(f"leave_out={min(unknown)} is not in {self.root}")
         root = Path(self.root)
