@@ -562,7 +562,6 @@ def test_the_experiment_wild_composes_and_opens_with_its_command():
     assert sum(source.share for source in data.sources.values()) == pytest.approx(1)
     assert all(source.augmentation for source in data.sources.values())
     assert str(data.sources["labelled"].root) == "some/where/sea-animals"
-    assert data.sources["labelled"].entire_animals
     assert not data.sources["labelled"].validates
     assert np.less(data.start.at(0), data.size).all()
     assert data.start.at(cfg.trainer.max_epochs - 1) is None
