@@ -34,7 +34,7 @@ class Pairs:
     Attributes:
         stems: N names, sorted.
         photos: N×H×W×3 uint8 RGB, or N×H×W×4 with a mask of 0 and 255.
-        masks: N×H×W uint8, 0 or 1.
+        masks: N×H×W uint8, 0 or 1; of entire animals, `LabelledSource` replaces 1 by `UNKNOWN`.
         hashes: N×256 bool, perceptual hash of each photo at its own size.
         unpaired: stems of photos without a mask, which are ignored.
     """
