@@ -37,7 +37,7 @@ from flukeseg.training.loggers import make_logger
 from flukeseg.training.provenance import refuse_changes, write_provenance
 from flukeseg.training.resume_paths import CheckPaths
 from flukeseg.training.run_folder import write_result
-from flukeseg.training.split_record import refuse_changed_photos, write_split
+from flukeseg.training.split_record import refuse_changed_photos, write_split, write_starts
 from flukeseg.training.trainer import make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
@@ -75,6 +75,8 @@ def _train(cfg: DictConfig) -> dict[str, float]:
     if rank_zero_only.rank == 0:
         if resume_from:
             refuse_changed_photos(datamodule.split, folder)
+        elif cfg.model.start_from:
+            write_starts(str(cfg.model.start_from), folder)
         write_split(datamodule.split, folder)
         (folder / "result.json").unlink(missing_ok=True)
     module = build_module(cfg)

@@ -46,7 +46,7 @@ from flukeseg.images.resizing import resize_photo
 from flukeseg.model.losses import BCEDiceLoss
 from flukeseg.rendering import FRAMING, PARTS, SPECIES, check_shares, render, render_not_fluke
 from flukeseg.rendering.outline import draw_outline
-from flukeseg.training.split_record import refuse_changed_photos, write_split
+from flukeseg.training.split_record import read_split, refuse_changed_photos, write_split
 
 SMALL = (32, 64)
 quick = settings(max_examples=40)
@@ -653,6 +653,7 @@ def test_a_network_learns_on_from_a_few_masks(run_train, pairs, tiny_runs):
     assert kept.name.startswith("epoch=001")  # the last: one mask is too few to choose by
     told = (folder / "train.log").read_text(encoding="utf-8")
     assert "own: 4 of each epoch's photos, from 10" in told
+    assert read_split(folder / "start_from/0") == read_split(tiny_runs[0])
 
 
 MISTAKES = {

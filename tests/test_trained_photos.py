@@ -14,8 +14,9 @@ from flukeseg.data.mixture_sources import LabelledSource, NoFlukeSource
 from flukeseg.data.pair_folder import FolderDataModule
 from flukeseg.errors import InputError
 from flukeseg.evaluation.labelled import labelled_photos
+from flukeseg.pretrained import FOLDER
 from flukeseg.training.run_folder import write_result
-from flukeseg.training.split_record import write_split
+from flukeseg.training.split_record import starts_of, write_split, write_starts
 
 READ = {"size": (32, 64), "num_workers": 0}
 
@@ -171,6 +172,48 @@ def test_several_runs_must_keep_off_the_same_photos(pairs, run, tmp_path):
         judged(pairs, run, tmp_path / "third")
 
 
+def test_what_a_network_started_from_has_seen_is_not_judged(pairs, run, split, tmp_path, caplog):
+    """A run goes on from one that goes on from one that was trained on these photos."""
+    train, val = split
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints/last.ckpt").touch()
+    start = run / "checkpoints/last.ckpt"
+    for name, size in (("second", [16, 32]), ("third", [48, 96])):
+        write_pairs(tmp_path / f"of {name}", 6, seed=len(name))
+        data = FolderDataModule(tmp_path / f"of {name}", val_count=2, size=size, num_workers=0)
+        record(tmp_path / name, data, root=str(data.root), size=size)
+        write_starts(str(start), tmp_path / name)
+        start = tmp_path / name / "checkpoints/last.ckpt"
+        start.parent.mkdir()
+        start.touch()
+    assert len(starts_of(tmp_path / "third")) == 2
+    shutil.rmtree(run)  # whose record was copied
+    caplog.clear()
+    (pairs / "val.txt").write_text("\n".join(train[:3]))
+    with pytest.raises(InputError, match=f"trained on 3 of the 3 validation photos.*{train[0]}"):
+        judged(pairs, tmp_path / "third")
+    (pairs / "val.txt").write_text("\n".join(val))
+    assert judged(pairs, tmp_path / "third") == {*val}
+    assert len(judged(pairs, tmp_path / "third", subset="all")) == 10
+    assert "of the 10 photos judged, 6 were trained on" in caplog.text
+
+
+def test_a_start_without_a_record_is_said_and_the_shipped_network_has_seen_none(
+    pairs, tmp_path, caplog
+):
+    for start in ("rendered", str(FOLDER / "rendered.ckpt")):
+        write_starts(start, tmp_path / "run")
+        assert not starts_of(tmp_path / "run")
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare/a.ckpt").touch()
+    write_pairs(tmp_path / "own", 6, seed=8)
+    own = FolderDataModule(tmp_path / "own", val_count=2, **READ)
+    record(tmp_path / "run", own, root=str(own.root))
+    write_starts(str(tmp_path / "bare/a.ckpt"), tmp_path / "run")
+    assert len(judged(pairs, tmp_path / "run")) == 4
+    assert f"{tmp_path}/run/start_from/0 does not record" in caplog.text
+
+
 def test_where_nothing_is_recorded_it_is_said(pairs, run, split, tmp_path, caplog):
     _, val = split
     assert len(judged(pairs, tmp_path)) == 4
@@ -183,7 +226,9 @@ def test_where_nothing_is_recorded_it_is_said(pairs, run, split, tmp_path, caplo
     assert f"{run} has no split.csv: its split is drawn again" in caplog.text
 
 
-def test_a_photo_that_came_after_the_folds_moves_none(run_evaluate, tiny_runs, pairs, capsys):
+@pytest.fixture
+def folds(run_evaluate, tiny_runs, pairs) -> list[set[str]]:
+    """Two runs, `folds/0` and `folds/1`; the names that each validates on."""
     val = []
     for fold in (0, 1):
         config = {"root": str(pairs), "folds": 2, "fold": fold}
@@ -192,12 +237,27 @@ def test_a_photo_that_came_after_the_folds_moves_none(run_evaluate, tiny_runs, p
         val.append(record(run, FolderDataModule(**config, **READ), **config)[1])
         shutil.copytree(tiny_runs[0] / "checkpoints", run / "checkpoints")
         write_result(run, {"figures": {}, "checkpoint": None})
+    return val
+
+
+def test_a_photo_that_came_after_the_folds_moves_none(run_evaluate, pairs, folds, capsys):
     for folder, suffix in (("images", "jpg"), ("masks", "png")):
         shutil.copy(pairs / folder / f"fluke_00.{suffix}", pairs / folder / f"aaa.{suffix}")
     image = pairs / "images/aaa.jpg"
     write_rgb(image, 255 - cv2.imread(str(image)))
     run_evaluate("runs=folds", "output=e", "num_workers=0", "trainer.accelerator=cpu")
     assert "1 photos came after the folds, left out: aaa" in capsys.readouterr().out
-    for fold in (0, 1):
+    for fold, names in enumerate(folds):
         listed = Path(f"e/predictions/fold_{fold}/photos.txt").read_text().splitlines()
-        assert {Path(line).stem for line in listed} == val[fold]
+        assert {Path(line).stem for line in listed} == names
+
+
+def test_folds_that_started_from_a_network_of_their_photos_are_refused(
+    run_evaluate, run, folds, capsys
+):
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints/epoch=1.ckpt").touch()
+    write_starts(str(run), Path("folds/0"))
+    with pytest.raises(SystemExit):
+        run_evaluate("runs=folds", "output=e", "num_workers=0", "trainer.accelerator=cpu")
+    assert "folds/0 started from a network that was trained on" in capsys.readouterr().err

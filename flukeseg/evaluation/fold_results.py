@@ -49,7 +49,8 @@ def judge_folds(
         The result over all folds, and a table of thresholds.
 
     Raises:
-        InputError: a fold is missing, unfinished or there twice.
+        InputError: a fold is missing, unfinished or there twice, or started from a network that
+            was trained on its photos.
     """
     folders = sorted(path.parent for path in runs.glob("*/config.yaml"))
     if not folders:
@@ -75,6 +76,11 @@ def judge_folds(
         if twice := sorted(photos.val & pairs.keys()):
             raise InputError(
                 f"{twice[0]} is in two folds; {runs} must hold each fold once, of one seed"
+            )
+        if seen := sorted(photos.val & photos.before):
+            raise InputError(
+                f"{folder} started from a network that was trained on {len(seen)} of the photos it "
+                f"validated on ({name_some(seen)}); start folds from one that was not"
             )
         pairs |= predict_and_pair(
             predict,

@@ -52,7 +52,8 @@ def labelled_photos(
 
     Raises:
         InputError: the data is of another kind or has a problem, the runs did not validate on
-            the same photos, or one was trained on a photo that is to validate.
+            the same photos, or one or what it started from was trained on a photo that is to
+            validate.
     """
     if subset not in ("val", "all"):
         raise InputError(f"subset={subset} must be val or all")
@@ -69,7 +70,7 @@ def labelled_photos(
         )
     truths = find_true_masks(data.root, data.mask_threshold, "data.root", data.in_channels)
     known = [find_run_photos(run, data.root, truths) for run in runs]
-    trained = frozenset[str]().union(*(photos.train for photos in known))
+    trained = frozenset[str]().union(*(photos.train | photos.before for photos in known))
     if subset == "all":
         if seen := sorted(trained):
             log.warning(
@@ -91,9 +92,9 @@ def labelled_photos(
         )
     if seen := sorted(trained & first):
         raise InputError(
-            f"checkpoint= was trained on {len(seen)} of the {len(first)} validation photos of "
-            f"data.root={data.root} ({name_some(seen)}); give photos that it was not trained on, "
-            "or subset=all to judge it on all the same"
+            f"checkpoint= or what it started from was trained on {len(seen)} of the {len(first)} "
+            f"validation photos of data.root={data.root} ({name_some(seen)}); give photos that "
+            "neither was trained on, or subset=all to judge it on all the same"
         )
     if any(photos.val for photos in known):
         log.info("judging the %d photos that the run validated on", len(first))

@@ -19,16 +19,18 @@ from flukeseg.evaluation.run_data import RunData, read_run_data
 from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.images.resizing import resize_mask, resize_photo
 from flukeseg.images.rgbm import read_rgbm
-from flukeseg.training.split_record import read_split
+from flukeseg.training.split_record import read_split, starts_of
 
 log = logging.getLogger(__name__)
 
 
 class RunPhotos(NamedTuple):
-    """Names of the photos of a folder that a run was trained on, and that it validated on."""
+    """Names of the photos of a folder that a run was trained on, that it validated on, and that the
+    networks were trained on that it goes on from."""
 
     train: frozenset[str] = frozenset()
     val: frozenset[str] = frozenset()
+    before: frozenset[str] = frozenset()
 
 
 def find_run_photos(run: Path, root: Path, truths: Mapping[str, TrueMask]) -> RunPhotos:
@@ -46,6 +48,14 @@ def find_run_photos(run: Path, root: Path, truths: Mapping[str, TrueMask]) -> Ru
     Raises:
         InputError: the run's files are damaged.
     """
+    before = [_find_photos(start, root, truths, is_judged=False).train for start in starts_of(run)]
+    own = _find_photos(run, root, truths, is_judged=True)
+    return own._replace(before=frozenset[str]().union(*before))
+
+
+def _find_photos(
+    run: Path, root: Path, truths: Mapping[str, TrueMask], is_judged: bool
+) -> RunPhotos:
     record, data = read_split(run), read_run_data(run)
     own = data is not None and data.root is not None and Path(data.root).resolve() == root.resolve()
     if data is None or (record is None and not own):
@@ -64,7 +74,7 @@ def find_run_photos(run: Path, root: Path, truths: Mapping[str, TrueMask]) -> Ru
         )
         val = truths.keys() & data.validation_names()
         return RunPhotos(frozenset(truths.keys() - val), frozenset(val))
-    return _match(record, _hashes(truths, data) if record else {}, own, run, root)
+    return _match(record, _hashes(truths, data) if record else {}, own, run, root, is_judged)
 
 
 def _match(
@@ -73,6 +83,7 @@ def _match(
     own: bool,
     run: Path,
     root: Path,
+    is_judged: bool,
 ) -> RunPhotos:
     by_hash: dict[str, set[str]] = {}
     for photo in record:
@@ -84,13 +95,17 @@ def _match(
         uses[name] = set().union(*(by_hash.get(digest, ()) for digest in of_photo))
         if own and not uses[name]:
             uses[name] = by_name.get(name, set())
-    _log_differences(record, hashes, run, root)
+    _log_differences(record, hashes, run, root, is_judged)
     train = frozenset(name for name, use in uses.items() if "train" in use)
     return RunPhotos(train, frozenset(name for name, use in uses.items() if use == {"val"}))
 
 
 def _log_differences(
-    record: list[SplitPhoto], hashes: Mapping[str, tuple[str, ...]], run: Path, root: Path
+    record: list[SplitPhoto],
+    hashes: Mapping[str, tuple[str, ...]],
+    run: Path,
+    root: Path,
+    is_judged: bool,
 ) -> None:
     here = {digest for of_photo in hashes.values() for digest in of_photo}
     found = {photo for photo in record if {photo.hash, photo.photo} & here}
@@ -104,7 +119,8 @@ def _log_differences(
         return
     sources = {photo.source for photo in found}  # others lie in folders of their own
     ours = [photo for photo in record if photo.source in sources and photo.use == "val"]
-    if lost := sorted(photo.name for photo in ours if photo not in found):
+    lost = sorted(photo.name for photo in ours if photo not in found)
+    if lost and is_judged:
         log.warning(
             "of the %d photos that %s validated on, %d are not in %s or were changed since: %s",
             *(len(ours), run, len(lost), root, name_some(lost)),

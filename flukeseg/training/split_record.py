@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from flukeseg.atomic_files import atomic_write
 from flukeseg.csv_cells import escape_cell, unescape_cell
 from flukeseg.data.splits import SplitPhoto
 from flukeseg.errors import InputError
+from flukeseg.model.checkpoint_files import find_checkpoint
+from flukeseg.pretrained import FOLDER, NETWORKS
+
+STARTS = "start_from"
+"""In a run's folder, that of the records of runs whose networks it goes on from."""
 
 NAMED = 10
 """Photos that an error names; it counts the rest."""
@@ -41,6 +47,39 @@ def read_split(folder: Path) -> list[SplitPhoto] | None:
             return [SplitPhoto(*map(unescape_cell, row)) for row in rows]
         except (csv.Error, TypeError) as error:
             raise InputError(f"{path} is damaged; restore it, or train the run anew") from error
+
+
+def write_starts(start: str, folder: Path) -> None:
+    """Copy to `start_from/` what says which photos the network that a run starts from has seen.
+
+    These are `split.csv` and `config.yaml` of its run, as `0/`, and what that run copied itself, as
+    `1/` and so on; whoever judges the run keeps off those photos too. A checkpoint without a run
+    has an empty folder. flukeseg's own networks have seen no photo.
+
+    Args:
+        start: the run or checkpoint that is started from, see `find_checkpoint`.
+        folder: of the run that starts.
+
+    Raises:
+        InputError: there is no such checkpoint.
+    """
+    checkpoint = find_checkpoint(start, "model.start_from")
+    if start in NETWORKS or checkpoint.resolve().parent == FOLDER.resolve():
+        return
+    run = checkpoint.parent.parent
+    for number, one in enumerate([run, *starts_of(run)]):
+        copy = folder / STARTS / str(number)
+        copy.mkdir(parents=True, exist_ok=True)
+        for name in ("split.csv", "config.yaml"):
+            (copy / name).unlink(missing_ok=True)
+            if (one / name).is_file():
+                shutil.copyfile(one / name, copy / name)
+
+
+def starts_of(run: Path) -> list[Path]:
+    """Return folders with the records of the runs whose networks a run goes on from."""
+    folders = [path for path in (run / STARTS).glob("*") if path.name.isdigit() and path.is_dir()]
+    return sorted(folders, key=lambda path: int(path.name))
 
 
 def refuse_changed_photos(photos: Sequence[SplitPhoto], folder: Path) -> None:
