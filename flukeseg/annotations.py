@@ -27,7 +27,8 @@ def exchange(cfg: DictConfig) -> Counter[str]:
     """Export a prediction folder for a tool, or import what was corrected there.
 
     Returns:
-        How many photos were exported; how many masks came back unchanged, changed and emptied.
+        How many photos were exported; how many masks came back unchanged, changed and emptied,
+        and how many of an earlier import were replaced.
 
     Raises:
         InputError: something in the configuration or in the tool's file cannot be used.
@@ -91,6 +92,12 @@ def import_annotations(cfg: DictConfig) -> Counter[str]:
         counts["emptied"],
         cfg.output,
     )
+    if counts["replaced"]:
+        log.warning(
+            "%d masks took the place of those of an earlier import; to keep what several people "
+            "drew, give each an output= of its own",
+            counts["replaced"],
+        )
     return counts
 
 

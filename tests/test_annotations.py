@@ -243,14 +243,16 @@ def test_corrections_become_pairs_and_the_rest_stays(tmp_path):
     ]
     out = tmp_path / "pairs"
     counts = write_corrections(out, corrections)
-    assert counts == {"unchanged": 1, "changed": 2, "emptied": 1}
+    assert counts == {"unchanged": 1, "changed": 2, "emptied": 1, "replaced": 0}
     assert (out / "masks/s__b.png").read_bytes() == photos["s/b"].mask_path.read_bytes()
     pairs = load_pairs(out, (16, 32))
     assert pairs.stems == ("a", "c", "s__b")
     assert pairs.empty[0] == "a"
     np.testing.assert_array_equal(cv2.imread(str(out / "masks/c.png"), 0), changed * 255)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
-    write_corrections(out, [*corrections[:2], (photos["c"], changed ^ 1)])
+    assert not write_corrections(out, corrections)["replaced"]
+    counts = write_corrections(out, [*corrections[:2], (photos["c"], changed ^ 1)])
+    assert counts["replaced"] == 1
     after = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
     assert [path.name for path in before if before[path] != after[path]] == ["c.png"]
     assert (out / "masks/c.png").read_bytes() == photos["c"].mask_path.read_bytes()

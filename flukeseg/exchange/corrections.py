@@ -47,13 +47,14 @@ def write_corrections(
         photos: those whose pairs of this origin are deleted where `corrections` lacks them.
 
     Returns:
-        How many masks are `unchanged`, `changed`, and of these `emptied`.
+        How many masks are `unchanged`, `changed`, and of these `emptied`; and how many of all take
+        the place of others that were written before, as of another annotator, and are `replaced`.
 
     Raises:
         InputError: a photo comes twice, or two are called alike, or one has gone or was changed, or
             a file of another origin or of a person's is in the way.
     """
-    counts: Counter[str] = Counter(unchanged=0, changed=0, emptied=0)
+    counts: Counter[str] = Counter(unchanged=0, changed=0, emptied=0, replaced=0)
     stems: dict[str, Path] = {}
     pairs = _Pairs(output, origin)
     try:
@@ -68,7 +69,7 @@ def write_corrections(
             content = photo.mask_path.read_bytes() if same else encode_png(mask * 255)
             counts["unchanged" if same else "changed"] += 1
             counts["emptied"] += not same and not mask.any()
-            pairs.write(stem, photo.require_photo(), content)
+            counts["replaced"] += pairs.write(stem, photo.require_photo(), content)
         for photo in photos:
             if _stem(photo).casefold() not in stems:
                 pairs.delete(_stem(photo), photo)
@@ -95,8 +96,11 @@ class _Pairs:
         self._is_changed = False
         self._there = {kind: _by_stem(output / kind) for kind in ("images", "masks")}
 
-    def write(self, stem: str, photo: Path, mask: bytes) -> None:
+    def write(self, stem: str, photo: Path, mask: bytes) -> bool:
         """Write a pair, or leave it as it is where nothing in it is new.
+
+        Returns:
+            Whether its mask took the place of another.
 
         Raises:
             InputError: another's file is in the way; neither photo nor mask is then written.
@@ -123,6 +127,7 @@ class _Pairs:
             now = {"origin": self.origin, **digests, "copied": is_new_image or is_copied}
             self._is_changed |= now != known
             self._known[stem] = now
+        return is_new_mask and before.get("mask") not in (None, digests["mask"])
 
     def delete(self, stem: str, photo: PredictedPhoto) -> None:
         """Delete a pair that was written from the same origin, where it is still as it was.
