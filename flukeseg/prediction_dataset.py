@@ -33,6 +33,8 @@ class PredictedSample(TypedDict):
 class PredictionDataset(Dataset[PredictedSample]):
     """Photos that were predicted on, each with its mask as it is now, corrected or not.
 
+    Photos that are away, or whose masks are, are left out, which is logged.
+
     Args:
         folder: the output of `flukeseg.predict`; no product but the masks is needed.
         size: (height, width) that photos and masks are resized to, each as is right for it; None
@@ -42,8 +44,8 @@ class PredictionDataset(Dataset[PredictedSample]):
         transform: from H×W×4 uint8 to the same, such as an augmentation or `MaskDropout`.
 
     Raises:
-        InputError: it is no such folder, or size or margin are out of range; or flukes are wanted
-            of a mask that was changed and cannot be read.
+        InputError: it is no such folder, no photo is there, or size or margin are out of range; or
+            flukes are wanted of a mask that was changed and cannot be read.
     """
 
     def __init__(
@@ -60,7 +62,10 @@ class PredictionDataset(Dataset[PredictedSample]):
         kept = ("key", "path", "name", "mask", "in_channels", "stamp")
         self.items: list[tuple[dict[str, Any], int]] = []
         predictions = Predictions(folder)
+        predictions.warn_of_away("the dataset")
         for photo, row in zip(predictions, predictions.rows(), strict=True):
+            if not photo.is_there:
+                continue
             flukes: Iterable[int] = [0]
             if margin is not None:
                 count = row["flukes"] if photo.is_followed else len(photo.flukes)

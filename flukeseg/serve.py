@@ -72,6 +72,11 @@ def make_app(cfg: DictConfig, is_local: bool = True) -> Any:
         tuple(Path(folder) for folder in command_line.several(cfg.photo_folders)), urls
     )
     segmenter = Segmenter(read_settings(cfg), choose_device(cfg.device))
+    if segmenter.predictor.in_channels != 3:
+        raise InputError(
+            f"checkpoint={cfg.checkpoint} takes photos with masks, which requests do not have; "
+            "give one for photos alone"
+        )
     workers = require_int("workers", cfg.workers)
     service = PredictionService(segmenter, sources, workers)
     return make_service(service, limits, cfg.model_id, cfg.class_name, cfg.token, is_local)

@@ -30,14 +30,14 @@ from flukeseg.model.network import fixed_size
 from flukeseg.model_config import build_module
 from flukeseg.sweeps.jobs import run_job
 from flukeseg.sweeps.runs import METRIC
+from flukeseg.training import split_record
 from flukeseg.training.callbacks import ResumableEpochs
 from flukeseg.training.divergence import StopOnDivergence
 from flukeseg.training.freed_memory import keep_freed_memory
 from flukeseg.training.loggers import make_logger
 from flukeseg.training.provenance import refuse_changes, write_provenance
 from flukeseg.training.resume_paths import CheckPaths
-from flukeseg.training.run_folder import write_result
-from flukeseg.training.split_record import refuse_changed_photos, write_split, write_starts
+from flukeseg.training.run_folder import read_result, write_result
 from flukeseg.training.trainer import make_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
@@ -74,10 +74,11 @@ def _train(cfg: DictConfig) -> dict[str, float]:
     datamodule.setup()  # a problem in the data is reported before a network is built
     if rank_zero_only.rank == 0:
         if resume_from:
-            refuse_changed_photos(datamodule.split, folder)
-        elif cfg.model.start_from:
-            write_starts(str(cfg.model.start_from), folder)
-        write_split(datamodule.split, folder)
+            split_record.refuse_changed_photos(datamodule.split, folder)
+        else:
+            split_record.write_starts(folder, cfg.model.start_from, cfg.model.encoder_weights)
+        split_record.write_split(datamodule.split, folder)
+        split_record.warn_of_seen(datamodule.held_out(), folder)
         (folder / "result.json").unlink(missing_ok=True)
     module = build_module(cfg)
     check_network_runs(module, datamodule.start.sizes if datamodule.start else ())
@@ -138,17 +139,19 @@ def last_checkpoint(cfg: DictConfig, folder: Path) -> str | None:
     """Return the file to resume from, or None to start.
 
     Raises:
-        InputError: ckpt_path is neither null nor last, there is no such file, or an option differs
-            from those that the run was started with.
+        InputError: ckpt_path is neither null nor last, there is no such file, an option differs
+            from those that the run was started with, or another run lies there.
     """
+    path = folder / "checkpoints" / "last.ckpt"
     if cfg.ckpt_path is None:
+        if path.is_file() or (read_result(folder) or {}).get("checkpoint"):
+            raise InputError(f"{folder} holds a run; go on with ckpt_path=last, or give another")
         return None
     if cfg.ckpt_path != "last":
         raise InputError(
             f"ckpt_path={cfg.ckpt_path} must be null or last; to start from the weights of another "
             "run give model.start_from its checkpoint"
         )
-    path = folder / "checkpoints" / "last.ckpt"
     if not path.is_file():
         raise InputError(f"ckpt_path=last finds no {path}; leave it out to start anew")
     refuse_changes(cfg, folder)

@@ -182,7 +182,7 @@ def test_what_a_network_started_from_has_seen_is_not_judged(pairs, run, split, t
         write_pairs(tmp_path / f"of {name}", 6, seed=len(name))
         data = FolderDataModule(tmp_path / f"of {name}", val_count=2, size=size, num_workers=0)
         record(tmp_path / name, data, root=str(data.root), size=size)
-        write_starts(str(start), tmp_path / name)
+        write_starts(tmp_path / name, str(start))
         start = tmp_path / name / "checkpoints/last.ckpt"
         start.parent.mkdir()
         start.touch()
@@ -202,14 +202,14 @@ def test_a_start_without_a_record_is_said_and_the_shipped_network_has_seen_none(
     pairs, tmp_path, caplog
 ):
     for start in ("rendered", str(FOLDER / "rendered.ckpt")):
-        write_starts(start, tmp_path / "run")
+        write_starts(tmp_path / "run", start)
         assert not starts_of(tmp_path / "run")
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare/a.ckpt").touch()
     write_pairs(tmp_path / "own", 6, seed=8)
     own = FolderDataModule(tmp_path / "own", val_count=2, **READ)
     record(tmp_path / "run", own, root=str(own.root))
-    write_starts(str(tmp_path / "bare/a.ckpt"), tmp_path / "run")
+    write_starts(tmp_path / "run", None, str(tmp_path / "bare/a.ckpt"))
     assert len(judged(pairs, tmp_path / "run")) == 4
     assert f"{tmp_path}/run/start_from/0 does not record" in caplog.text
 
@@ -257,7 +257,7 @@ def test_folds_that_started_from_a_network_of_their_photos_are_refused(
 ):
     (run / "checkpoints").mkdir()
     (run / "checkpoints/epoch=1.ckpt").touch()
-    write_starts(str(run), Path("folds/0"))
+    write_starts(Path("folds/0"), str(run))
     with pytest.raises(SystemExit):
         run_evaluate("runs=folds", "output=e", "num_workers=0", "trainer.accelerator=cpu")
     assert "folds/0 started from a network that was trained on" in capsys.readouterr().err

@@ -49,6 +49,7 @@ class FlukeDataModule(pl.LightningDataModule):
     """
 
     takes_masks: ClassVar[bool] = False
+    val_count_key: ClassVar[str] = "data.val_count"
     """Whether its photos may have a fourth channel."""
 
     def __init__(
@@ -111,7 +112,7 @@ class FlukeDataModule(pl.LightningDataModule):
         if not photos.masks.any():
             raise InputError(
                 "no validation photo holds a fluke, so nothing can choose a checkpoint: list "
-                "others in val.txt, or raise data.val_count"
+                f"others in val.txt, or raise {self.val_count_key}"
             )
         return FlukeDataset(photos)
 
@@ -128,6 +129,11 @@ class FlukeDataModule(pl.LightningDataModule):
                 *(len(photos), len(seen), seen[0]),
             )
         return FlukeDataset(photos)
+
+    def held_out(self) -> list[SplitPhoto]:
+        """Return what is known of the photos to validate and to test on that come from files."""
+        tests = [] if self.test_set is None else self.test_set.source.split("test")
+        return [*(photo for photo in self.split if photo.use == "val"), *tests]
 
     def _rank(self) -> tuple[int, int]:
         """Return the number of this process, and how many there are."""

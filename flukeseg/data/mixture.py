@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -11,7 +12,7 @@ from torch.utils.data import Dataset
 from flukeseg.data.cache import CachedPhotos
 from flukeseg.data.datamodule import FlukeDataModule
 from flukeseg.data.dataset import FlukeDataset, Sample
-from flukeseg.data.mixture_sources import MixtureSource
+from flukeseg.data.mixture_sources import VAL_COUNT, MixtureSource
 from flukeseg.data.pairs import find_copies
 from flukeseg.data.sampling import seed_of
 from flukeseg.data.start_size import StartSize
@@ -70,6 +71,8 @@ class MixedDataModule(FlukeDataModule):
         train_count: photos in an epoch.
         **loading: see `FlukeDataModule`; each source has its own augmentation.
     """
+
+    val_count_key: ClassVar[str] = VAL_COUNT
 
     def __init__(
         self, sources: Mapping[str, MixtureSource | None], train_count: int = 400, **loading

@@ -27,6 +27,9 @@ from flukeseg.images.reading import MASK_THRESHOLD, MAX_PIXELS, find_photos, rea
 from flukeseg.images.resizing import resize_photo
 from flukeseg.rendering import FRAMING, SPECIES, check_parts, check_shares
 
+VAL_COUNT = "data.sources.NAME.val_count"
+"""The option of a source, for errors."""
+
 Split = tuple[PhotoSet, CachedPhotos | None]
 """Photos to train on, and photos to validate on or None."""
 
@@ -135,16 +138,22 @@ class LabelledSource(MixtureSource):
         pairs = load_pairs(self.root, size, self.mask_threshold)
         if self.entire_animals:
             pairs = replace(pairs, masks=pairs.masks * np.uint8(UNKNOWN))
-        if unknown := set(self.leave_out) - set(pairs.stems):
+        left = {self.leave_out} if isinstance(self.leave_out, str) else {*self.leave_out}
+        if unknown := left - set(pairs.stems):
             raise InputError(f"leave_out={min(unknown)} is not in {self.root}")
         root = Path(self.root)
         every = groups_of(root, pairs)
-        groups = [group for group in every if not {*group} & {*self.leave_out}]
+        groups = [group for group in every if not {*group} & left]
         chosen: Sequence[str] = ()
         listed = (root / "val.txt").exists()
         if require_bool("validates", self.validates):
-            drawn_from = every if listed else groups
-            chosen = held_out(root, drawn_from, require_int("val_count", self.val_count), seed)
+            count, key = require_int("val_count", self.val_count), VAL_COUNT
+            chosen = held_out(root, every if listed else groups, count, seed, key)
+            empty = {pairs.stems[i] for i in range(len(pairs.stems)) if not pairs.masks[i].any()}
+            if not listed and {*chosen} <= empty:  # which would validate nothing
+                groups_with = [group for group in groups if not {*group} <= empty]
+                if sum(map(len, groups_with)) > count:
+                    chosen = held_out(root, groups_with, count, seed, key)
         elif listed:
             chosen = read_stems(root / "val.txt", pairs.stems)
         used = {stem for group in groups for stem in group}

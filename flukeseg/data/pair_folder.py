@@ -90,7 +90,13 @@ class FolderDataModule(FlukeDataModule):
         return split_by_fold(groups, self.folds, self.fold, self.seed)
 
 
-def held_out(root: Path, groups: Sequence[Sequence[str]], val_count: int, seed: int) -> list[str]:
+def held_out(
+    root: Path,
+    groups: Sequence[Sequence[str]],
+    val_count: int,
+    seed: int,
+    key: str = "data.val_count",
+) -> list[str]:
     """Return the stems of `root/val.txt`, or without it `val_count` stems drawn with a seed.
 
     Args:
@@ -98,13 +104,14 @@ def held_out(root: Path, groups: Sequence[Sequence[str]], val_count: int, seed: 
         groups: stems that belong together, see `groups_of`.
         val_count: how many to draw.
         seed: of the draw.
+        key: the option that gives `val_count`, for errors.
 
     Raises:
         InputError: the list has a problem, or the count leaves nothing to train on.
     """
     val_list = root / "val.txt"
     if not val_list.exists():
-        return split_by_count(groups, val_count, seed)
+        return split_by_count(groups, val_count, seed, key)
     chosen = read_stems(val_list, [stem for group in groups for stem in group])
     divided = [", ".join(group) for group in groups if 0 < len({*group} & {*chosen}) < len(group)]
     if divided:

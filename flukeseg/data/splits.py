@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,8 @@ NEAR_IDENTICAL_BITS = 44
 """Photos whose 256-bit perceptual hashes differ in at most so many bits count as one picture: a
 resized, recompressed, brightened or slightly cropped copy, or the next frame of a burst. Hashes of
 unrelated photos differ in about half of their bits."""
+
+log = logging.getLogger(__name__)
 
 
 class SplitPhoto(NamedTuple):
@@ -82,24 +85,29 @@ def near_identical(
     return pairs
 
 
-def split_by_count(groups: Sequence[Sequence[str]], count: int, seed: int) -> list[str]:
+def split_by_count(
+    groups: Sequence[Sequence[str]], count: int, seed: int, key: str = "data.val_count"
+) -> list[str]:
     """Draw `count` validation stems, one cluster at a time.
 
-    A cluster that would exceed the count is skipped, so that the count is met, or nearly.
+    A cluster that would exceed the count is skipped, so that the count is met, or nearly. `key` is
+    the option that gave it, for errors.
 
     Raises:
         InputError: the count leaves nothing to train on, or no cluster is small enough.
     """
     total = sum(len(group) for group in groups)
     if not 0 < count < total:
-        raise InputError(f"data.val_count={count} must be between 1 and {total - 1}, of {total}")
+        if total < 2:
+            raise InputError("one photo is too few to train and to validate on; give more")
+        raise InputError(f"{key}={count} must be between 1 and {total - 1}, of {total}")
     chosen: list[str] = []
     for group in sorted(groups, key=lambda group: _draw(group, seed)):
         if len(chosen) + len(group) <= count:
             chosen += group
     if not chosen:
         raise InputError(
-            f"data.val_count={count} is smaller than every group of photos that belong together: "
+            f"{key}={count} is smaller than every group of photos that belong together: "
             f"the smallest of {len(groups)} has {min(map(len, groups))} of {total} photos"
         )
     return sorted(chosen)
@@ -128,7 +136,7 @@ def split_by_fold(groups: Sequence[Sequence[str]], folds: int, fold: int, seed: 
 def read_individuals(path: Path, known: Sequence[str]) -> dict[str, str]:
     """Read `groups.csv`: a header `stem,individual`, then one photo a line.
 
-    Stems that are not among `known` are ignored; a photo without an individual stands alone.
+    Stems that are not among `known` are logged; a photo without an individual stands alone.
 
     Raises:
         InputError: it is not CSV, a column is missing, a stem has two individuals, or no stem is
@@ -137,18 +145,24 @@ def read_individuals(path: Path, known: Sequence[str]) -> dict[str, str]:
     individuals: dict[str, str] = {}
     reader = read_rows(read_text(path).splitlines())
     try:
-        columns, rows = reader.fieldnames, list(reader)
+        columns = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames, rows = columns, list(reader)
     except csv.Error as error:
         raise InputError(f"{path} is not valid CSV ({error}); check its quotes") from error
-    if not {"stem", "individual"} <= set(columns or ()):
+    if not {"stem", "individual"} <= {*columns}:
         raise InputError(f"{path} must start with the header line: stem,individual")
     for row in rows:
-        stem, individual = row["stem"], row["individual"]
+        stem, individual = ((row[column] or "").strip() for column in ("stem", "individual"))
         if stem and individual and individuals.setdefault(stem, individual) != individual:
             raise InputError(f"{path} gives {stem} two individuals; keep one of the lines")
     found = {stem: individuals[stem] for stem in known if stem in individuals}
     if not found:
         raise InputError(f"{path} names none of the photos; give stems without a suffix")
+    if strangers := sorted(individuals.keys() - {*known}):
+        log.warning(
+            "%s names %d stems that are no photos, such as %s; give stems without a suffix",
+            *(path, len(strangers), strangers[0]),
+        )
     return found
 
 

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from flukeseg.errors import InputError
+from flukeseg.errors import InputError, require_int
 from flukeseg.exchange.curvrank import TrailingEdge, curvrank_table, read_trailing_edge
 from flukeseg.exchange.predicted_photos import Individuals, PredictedPhoto, Predictions
 from flukeseg.exchange.reid_tables import megadetector_table, miewid_table, wildlife_table
@@ -34,7 +35,7 @@ class TableSettings:
         submitter: of `wildbook`, a user name there.
 
     Raises:
-        InputError: `flukes` is neither, or `individuals` cannot be read.
+        InputError: `flukes` is neither, the year none, or `individuals` cannot be read.
     """
 
     individuals: str | None = None
@@ -47,7 +48,10 @@ class TableSettings:
     def __post_init__(self) -> None:
         if self.flukes not in ("largest", "all"):
             raise InputError(f"table.flukes={self.flukes} must be largest or all")
-        Individuals(self.individuals)  # before photos are predicted, not after
+        # before photos are predicted, not after
+        if self.year is not None:
+            require_int("table.year", self.year, least=1900, most=datetime.now().year)
+        Individuals(self.individuals)
 
 
 def write_tables(
@@ -98,7 +102,10 @@ def write_tables(
     count = named = 0
     with ExitStack() as stack:
         adders = [stack.enter_context(makers[table]()) for table in dict.fromkeys(tables)]
+        predicted.warn_of_away("the tables")
         for photo in predicted:
+            if not photo.is_there:
+                continue
             named += individuals.name(photo) is not None
             for add in adders:
                 add(photo)

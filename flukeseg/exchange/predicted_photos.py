@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from flukeseg.masks.cleaning import Cleaning, clean
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.journal import require_same_photo
 from flukeseg.prediction.kept_masks import hash_file
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ class PredictedPhoto:
     def is_followed(self) -> bool:
         """Whether products and columns were made from the mask as it is now, as far as is known."""
         return self.made_from in (None, hash_file(self.mask_path))
+
+    @property
+    def is_there(self) -> bool:
+        """Whether neither the photo nor its mask is away."""
+        return self.path.is_file() and self.mask_path.is_file()
 
     def require_photo(self) -> Path:
         """Return the photo's path, to be read: the journal may be somebody else's.
@@ -138,6 +146,25 @@ class Predictions:
 
     def __iter__(self) -> Iterator[PredictedPhoto]:
         return (self._photo(row) for row in self.rows())
+
+    def warn_of_away(self, what: str) -> None:
+        """Say which photos `what` lacks as they, or their masks, are away.
+
+        Raises:
+            InputError: all are.
+        """
+        away = [photo for photo in self if not photo.is_there]
+        if not away:
+            return
+        if len(away) == sum(1 for _ in self.rows()):
+            raise InputError(
+                f"no photo of {self.folder} is there any more with its mask (first: "
+                f"{away[0].path}); put them back"
+            )
+        log.warning(
+            "%d photos or their masks are not there and left out of %s (first: %s)",
+            *(len(away), what, away[0].path),
+        )
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Return the photos' lines of the journal, in the same order."""

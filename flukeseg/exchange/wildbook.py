@@ -7,12 +7,11 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flukeseg.atomic_files import atomic_write
-from flukeseg.errors import InputError, require_int
+from flukeseg.errors import InputError
 from flukeseg.exchange.exif import Taken, read_taken
 from flukeseg.exchange.predicted_photos import Individuals, PredictedPhoto
 from flukeseg.exchange.reid_tables import Add, csv_table
@@ -50,15 +49,13 @@ def wildbook_table(
         submitter: user name at Wildbook.
 
     Raises:
-        InputError: the species is not two words, or the year none.
+        InputError: the species is not two words.
     """
     genus, _, epithet = species.partition(" ")
     if not epithet or " " in epithet:
         raise InputError(
             f"table.species={species} must be genus and epithet, as Megaptera novaeangliae"
         )
-    if year is not None:
-        require_int("table.year", year, least=1900, most=datetime.now().year)
     constant = {
         "Encounter.genus": genus,
         "Encounter.specificEpithet": epithet,
@@ -76,8 +73,9 @@ def wildbook_table(
     used: set[str] = set()
     written: set[tuple[str, str]] = set()
     before = _read_names(output / "wildbook")
+    copies: list[tuple[Path, Path]] = []
     count, write = 0, None
-    with ExitStack() as whole_run, ExitStack() as one_import:
+    with ExitStack() as whole_run:  # a run that fails changes nothing
         note = whole_run.enter_context(
             csv_table(output / "wildbook" / "names.csv", ("import", "name", "photo"))
         )
@@ -90,21 +88,22 @@ def wildbook_table(
             number = f"{count // MOST + 1:03d}"
             folder = output / "wildbook" / number
             if count % MOST == 0:
-                one_import.close()
-                write = one_import.enter_context(csv_table(folder / "encounters.csv", columns))
+                write = whole_run.enter_context(csv_table(folder / "encounters.csv", columns))
             name = safe_name(photo.relative, used)
             row["Encounter.mediaAsset0"] = name
             row |= {key: value for key, value in constant.items() if value is not None}
             if individuals.path is not None:
                 row["MarkedIndividual.individualID"] = individuals.name(photo)
-            with atomic_write(folder / "photos" / name) as partial:
-                shutil.copyfile(photo.path, partial)
+            copies.append((photo.path, folder / "photos" / name))
             write(row)
             note({"import": number, "name": name, "photo": photo.path})
             written.add((number, name))
             count += 1
 
         yield add
+        for photo, copy in copies:
+            with atomic_write(copy) as partial:
+                shutil.copyfile(photo, partial)
     _delete(output / "wildbook", before - written, {number for number, _ in written})
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
+from timm.scheduler.plateau_lr import PlateauLRScheduler
 from timm.scheduler.scheduler import Scheduler as TimmScheduler
 from torch import nn
 from torch.optim import Optimizer
@@ -84,6 +85,12 @@ def build_schedule(
         built = schedule(optimizer)
     except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"model.schedule: {error}") from error
+    if isinstance(built, PlateauLRScheduler):
+        raise InputError("model.schedule: timm's PlateauLRScheduler is not stepped; give plateau")
+    if isinstance(built, ReduceLROnPlateau) and built.mode != "max":
+        raise InputError(
+            "model.schedule: ReduceLROnPlateau waits for val/score to grow; give it mode: max"
+        )
     return {"scheduler": built, "interval": interval, "reduce_on_plateau": False}
 
 

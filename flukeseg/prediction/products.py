@@ -54,6 +54,8 @@ class ProductSettings:
             raise InputError(f"probability_bits={self.probability_bits} must be 8 or 16")
         require_number("crop_margin", self.crop_margin, most=2)
         require_size("aligned_size", self.aligned_size)
+        if self.rgbm_size is not None:
+            require_size("rgbm_size", self.rgbm_size)
 
     @property
     def with_anatomy(self) -> bool:

@@ -34,6 +34,7 @@ class EpochTable(pl.Callback):
         self.rows: list[dict[str, float]] = []
         self.started = 0.0
         self.drawn = 0.0
+        self.has_validated = False
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Start the clock of the curves."""
@@ -53,6 +54,11 @@ class EpochTable(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Start the clock."""
         self.started = time.perf_counter()
+        self.has_validated = False
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Note that this epoch has figures of validation: Lightning hands old ones on."""
+        self.has_validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Add this epoch, validation included, to the table, and now and then to the curves."""
@@ -62,7 +68,11 @@ class EpochTable(pl.Callback):
             "seconds": round(time.perf_counter() - self.started, 2),
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
         }
-        row |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row |= {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if self.has_validated or not name.startswith("val/")
+        }
         self.rows.append(row)
         if trainer.is_global_zero:
             self._write()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from flukeseg.data.splits import SplitPhoto
 from flukeseg.errors import InputError
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.pretrained import FOLDER, NETWORKS
+
+log = logging.getLogger(__name__)
 
 STARTS = "start_from"
 """In a run's folder, that of the records of runs whose networks it goes on from."""
@@ -49,7 +52,7 @@ def read_split(folder: Path) -> list[SplitPhoto] | None:
             raise InputError(f"{path} is damaged; restore it, or train the run anew") from error
 
 
-def write_starts(start: str, folder: Path) -> None:
+def write_starts(folder: Path, start: str | None, encoder_weights: str | None = None) -> None:
     """Copy to `start_from/` what says which photos the network that a run starts from has seen.
 
     These are `split.csv` and `config.yaml` of its run, as `0/`, and what that run copied itself, as
@@ -57,23 +60,47 @@ def write_starts(start: str, folder: Path) -> None:
     has an empty folder. flukeseg's own networks have seen no photo.
 
     Args:
-        start: the run or checkpoint that is started from, see `find_checkpoint`.
         folder: of the run that starts.
+        start: the run or checkpoint whose network it starts from, see `find_checkpoint`.
+        encoder_weights: without `start`, what fills the encoder; files of other tools record none.
 
     Raises:
         InputError: there is no such checkpoint.
     """
-    checkpoint = find_checkpoint(start, "model.start_from")
-    if start in NETWORKS or checkpoint.resolve().parent == FOLDER.resolve():
+    shutil.rmtree(folder / STARTS, ignore_errors=True)  # of a run that was killed at its start
+    key, given = "model.start_from", start
+    if not start:
+        key, given = "model.encoder_weights", str(encoder_weights)
+        if not Path(given).is_dir() and Path(given).suffix != ".ckpt":
+            return
+    if given in NETWORKS:
+        return
+    checkpoint = find_checkpoint(str(given), key)
+    if checkpoint.resolve().parent == FOLDER.resolve():
         return
     run = checkpoint.parent.parent
     for number, one in enumerate([run, *starts_of(run)]):
         copy = folder / STARTS / str(number)
-        copy.mkdir(parents=True, exist_ok=True)
+        copy.mkdir(parents=True)
         for name in ("split.csv", "config.yaml"):
-            (copy / name).unlink(missing_ok=True)
             if (one / name).is_file():
                 shutil.copyfile(one / name, copy / name)
+
+
+def warn_of_seen(held: Sequence[SplitPhoto], folder: Path) -> None:
+    """Say which photos to validate or test on the network that a run starts from was trained on.
+
+    They are known by hashes of what a network sees, so only where that run was of the same size;
+    whoever judges the run later hashes its photos at each size.
+    """
+    records = [read_split(start) or [] for start in starts_of(folder)]
+    seen = {photo.photo for record in records for photo in record if photo.use == "train"} - {""}
+    if names := sorted(photo.name for photo in held if photo.photo in seen):
+        log.warning(
+            "of the %d photos to validate or test on, the network that this run starts from was "
+            "trained on %d (first: %s), so that figures will be too good",
+            *(len(held), len(names), names[0]),
+        )
 
 
 def starts_of(run: Path) -> list[Path]:
