@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, predict_with, run_job, write_pairs, write_rgb
+from conftest import ROOT, TINY, predict_with, run_job, write_pairs, write_rgb
+from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from flukeseg import MaskDropout, Segmenter, evaluate, export, train
@@ -23,6 +24,7 @@ from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_module
 from flukeseg.model.module import SegmentationModule
 from flukeseg.rendering import render
+from flukeseg.serve import make_app
 
 SETTINGS = (
     "+experiment=seresnet34", "data=folder", "data.root=pairs", "data.val_count=2", *TINY,
@@ -51,6 +53,13 @@ def trained(tmp_path_factory, tiny_runs):
 def here(trained, monkeypatch):
     monkeypatch.chdir(trained)
     return trained
+
+
+def test_requests_over_http_have_no_masks(here):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("serve", ["checkpoint=run", "runtime=torch", "device=cpu"])
+    with pytest.raises(InputError, match="checkpoint=run takes photos with masks"):
+        make_app(cfg)
 
 
 def test_checkpoint_says_that_it_takes_masks(trained):

@@ -41,6 +41,7 @@ from flukeseg.data.sampling import seed_of
 from flukeseg.data.start_size import StartSize
 from flukeseg.errors import InputError
 from flukeseg.evaluation.labelled import labelled_photos
+from flukeseg.images.encoding import encode_png
 from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.images.resizing import resize_photo
 from flukeseg.model.losses import BCEDiceLoss
@@ -272,6 +273,8 @@ def test_workers_change_nothing(shared_pairs):
 
 
 def test_a_val_list_is_honoured_and_what_is_left_out_is_nowhere(pairs):
+    alone, _ = LabelledSource(1, root=pairs, leave_out="fluke_04").load(SMALL, 0, 1)
+    assert "fluke_04" not in alone.names
     part = LabelledSource(1, root=pairs, leave_out=["fluke_04", "fluke_07"])
     train, val = part.load(SMALL, seed=0, count=1)
     assert val.names == ["fluke_02"]
@@ -641,6 +644,17 @@ def test_a_mixture_trains(run_train, pairs):
     assert [row["step"] for row in rows] == [2, 4]
     assert all(np.isfinite(row["val/loss"]) for row in rows)
     assert len(list((folder / "checkpoints").glob("epoch=*.ckpt"))) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_source_validates_on_a_photo_with_a_fluke(pairs, seed):
+    (pairs / "val.txt").unlink()
+    for path in sorted((pairs / "masks").iterdir())[:-2]:
+        path.write_bytes(encode_png(np.zeros((4, 8), np.uint8)))
+    for path in sorted((pairs / "images").iterdir())[:-2]:
+        path.write_bytes(encode_png(np.random.default_rng(seed).integers(0, 255, (4, 8, 3), "u1")))
+    _, val = LabelledSource(1, root=pairs, val_count=1).load(SMALL, seed, 1)
+    assert val.masks.any()
 
 
 def test_a_network_learns_on_from_a_few_masks(run_train, pairs, tiny_runs):

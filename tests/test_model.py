@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from timm.scheduler.plateau_lr import PlateauLRScheduler
 from torch import nn
 
 from flukeseg import pretrained
@@ -26,7 +28,7 @@ from flukeseg.model.layers.skipping import skip_rather_than_stride
 from flukeseg.model.losses import BCEDiceLoss
 from flukeseg.model.module import SegmentationModule
 from flukeseg.model.network import FlukeNetwork, resolve_encoder
-from flukeseg.model.optimisation import cosine_with_warmup
+from flukeseg.model.optimisation import build_schedule, cosine_with_warmup
 from flukeseg.model.training_metrics import SoftDice, photo_boundary_iou, photo_dice
 from flukeseg.rendering import render
 
@@ -301,6 +303,17 @@ def test_module_hyperparameters_are_plain():
     }
     with pytest.raises(InputError, match=r"model\.schedule"):
         SegmentationModule("test_resnet", schedule="linear")
+
+
+@pytest.mark.filterwarnings("ignore:PlateauLRScheduler is deprecated:FutureWarning")
+def test_a_schedule_that_would_wait_for_the_wrong_plateau_is_refused():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
+    with pytest.raises(InputError, match="give it mode: max"):
+        build_schedule(partial(plateau, patience=1), "epoch", optimizer, 0)
+    assert build_schedule(partial(plateau, mode="max"), "epoch", optimizer, 0)["scheduler"]
+    with pytest.raises(InputError, match="PlateauLRScheduler is not stepped; give plateau"):
+        build_schedule(PlateauLRScheduler, "epoch", optimizer, 0)
 
 
 def test_cosine_rises_then_falls():

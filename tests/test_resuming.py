@@ -1,5 +1,6 @@
 """Runs that are resumed after something about them changed."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from omegaconf import OmegaConf
 
 from flukeseg.errors import InputError
 from flukeseg.training.provenance import refuse_changes, write_provenance
+from flukeseg.training.run_folder import run_dir
 
 FEW = [
     *TINY, "data=folder", "data.val_count=4", "callbacks.progress=null", "callbacks.sheets=null",
@@ -37,6 +39,31 @@ def test_a_moved_run_keeps_its_best_checkpoint(train_few):
     assert result["checkpoint"] == f"checkpoints/{first.name}"
     assert {path.name for path in Path("there/checkpoints").iterdir()} == {first.name, "last.ckpt"}
     assert not Path("here").exists()
+
+
+def test_a_second_run_in_a_folder_is_refused_and_nothing_changes(train_few, capsys):
+    options = ["hydra.run.dir=here", "trainer.max_epochs=3", "+trainer.check_val_every_n_epoch=2"]
+    train_few(*options)
+    before = {path: path.read_bytes() for path in Path("here").glob("*.*") if path.is_file()}
+    with Path("here/metrics.csv").open(newline="") as file:
+        assert [row["val/score"] != "" for row in csv.DictReader(file)] == [False, True, False]
+    with pytest.raises(SystemExit):
+        train_few(*options, "seed=5")
+    assert "here holds a run; go on with ckpt_path=last, or give another" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_last_run_is_not_one_before_a_run_that_was_killed_at_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    old, new = (tmp_path / f"outputs/a/2026-01-0{day}_10-00-00" for day in (1, 2))
+    (old / "checkpoints").mkdir(parents=True)
+    (old / "checkpoints/last.ckpt").touch()
+    (old / "config.yaml").touch()
+    assert Path(run_dir("a", "last")).resolve() == old
+    new.mkdir()
+    (new / "config.yaml").touch()
+    with pytest.raises(InputError, match=f"{new.name} was started later and has no checkpoint"):
+        run_dir("a", "last")
 
 
 class BreakOff(pl.Callback):

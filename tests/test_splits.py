@@ -96,7 +96,7 @@ def test_clusters_join_copies_and_individuals():
     assert found == [["a", "b", "d"], ["c"], ["e"], ["f"]]
 
 
-def test_groups_file(tmp_path):
+def test_groups_file(tmp_path, caplog):
     path = tmp_path / "groups.csv"
     path.write_text("stem,individual\na,Salt\nb,Salt\nc,\n", encoding="utf-8")
     assert read_individuals(path, "abcd") == {"a": "Salt", "b": "Salt"}
@@ -104,6 +104,11 @@ def test_groups_file(tmp_path):
     assert read_individuals(path, "abcd") == {"a": "Salt"}
     path.write_text("stem;individual\na;Salt\n", encoding="utf-8")
     assert read_individuals(path, "abcd") == {"a": "Salt"}
+    path.write_text("stem, individual\na, Salt\nb ,Salt\n", encoding="utf-8")
+    assert read_individuals(path, "abcd") == {"a": "Salt", "b": "Salt"}
+    path.write_text("stem,individual\na,Salt\nb.jpg,Salt\n", encoding="utf-8")
+    assert read_individuals(path, "abcd") == {"a": "Salt"}
+    assert "names 1 stems that are no photos, such as b.jpg" in caplog.text
     path.write_text("photo;whale\n", encoding="utf-8")
     with pytest.raises(InputError, match="stem,individual"):
         read_individuals(path, "abcd")

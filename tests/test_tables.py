@@ -18,7 +18,9 @@ from PIL import ExifTags, Image
 from pycocotools import mask as coco_mask
 
 import flukeseg.tables as tables_job
+from flukeseg import PredictionDataset
 from flukeseg.errors import InputError
+from flukeseg.exchange.all_tables import TableSettings, write_tables
 from flukeseg.exchange.curvrank import TrailingEdge, curvrank_table, is_trained
 from flukeseg.exchange.exif import Taken, read_taken
 from flukeseg.exchange.predicted_photos import Individuals, Predictions
@@ -275,6 +277,34 @@ def test_a_shorter_wildbook_import_leaves_nothing_of_the_longer_one(tmp_path, mo
     (predicted / "mask/b.png").write_bytes(encode_png(np.zeros((120, 160), np.uint8)))
     assert write() == ["001/photos/d.png", "001/photos/e.png", mine]
     assert not (book / "002/encounters.csv").exists()
+
+
+def test_a_wildbook_import_that_fails_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("flukeseg.exchange.wildbook.MOST", 2)
+    book = tmp_path / "wildbook"
+
+    def write(year, **masks):
+        predicted = write_predictions(tmp_path, masks)
+        table = wildbook_table(tmp_path, Individuals(None), HUMPBACK, "Tonga", year, None)
+        fill(table, Predictions(predicted))
+
+    write(2020, b=bar(0), c=bar(0))
+    before = {path: path.read_bytes() for path in book.rglob("*.*") if path.is_file()}
+    with pytest.raises(InputError, match="no date"):
+        write(None, a=bar(0), b=bar(0), c=bar(0))
+    assert {path: path.read_bytes() for path in book.rglob("*.*") if path.is_file()} == before
+
+
+def test_photos_that_are_away_are_left_out_of_tables_and_datasets(tmp_path, caplog):
+    predicted = write_predictions(tmp_path, {name: bar(0) for name in "abc"})
+    (tmp_path / "photos/a.png").unlink()
+    (predicted / "mask/b.png").unlink()
+    assert write_tables(predicted, tmp_path, ["megadetector"], TableSettings()) == 1
+    assert "2 photos or their masks are not there and left out of the tables" in caplog.text
+    assert [sample["name"] for sample in PredictionDataset(predicted)] == ["c"]
+    (tmp_path / "photos/c.png").unlink()
+    with pytest.raises(InputError, match=r"no photo of .* is there any more"):
+        write_tables(predicted, tmp_path, ["megadetector"], TableSettings())
 
 
 def test_names_of_a_stranger_delete_nothing_elsewhere(tmp_path):

@@ -16,7 +16,13 @@ from flukeseg.errors import InputError
 from flukeseg.evaluation.labelled import labelled_photos
 from flukeseg.pretrained import FOLDER
 from flukeseg.training.run_folder import write_result
-from flukeseg.training.split_record import starts_of, write_split, write_starts
+from flukeseg.training.split_record import (
+    read_split,
+    starts_of,
+    warn_of_seen,
+    write_split,
+    write_starts,
+)
 
 READ = {"size": (32, 64), "num_workers": 0}
 
@@ -212,6 +218,19 @@ def test_a_start_without_a_record_is_said_and_the_shipped_network_has_seen_none(
     write_starts(tmp_path / "run", None, str(tmp_path / "bare/a.ckpt"))
     assert len(judged(pairs, tmp_path / "run")) == 4
     assert f"{tmp_path}/run/start_from/0 does not record" in caplog.text
+
+
+def test_validation_photos_that_the_start_has_seen_are_told_at_once(pairs, run, tmp_path, caplog):
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints/epoch=1.ckpt").touch()
+    write_starts(tmp_path / "next", str(run))
+    data = FolderDataModule(pairs, val_count=4, seed=2, **READ)
+    data.setup()
+    seen = {photo.name for photo in read_split(run) if photo.use == "train"}
+    seen &= {*data.val_set.source.names}
+    warn_of_seen(data.held_out(), tmp_path / "next")
+    assert "of the 4 photos to validate or test on, the network that this" in caplog.text
+    assert f"was trained on {len(seen)} (first: {min(seen)})" in caplog.text
 
 
 def test_where_nothing_is_recorded_it_is_said(pairs, run, split, tmp_path, caplog):

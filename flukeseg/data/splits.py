@@ -146,7 +146,8 @@ def read_individuals(path: Path, known: Sequence[str]) -> dict[str, str]:
     reader = read_rows(read_text(path).splitlines())
     try:
         columns = [name.strip() for name in reader.fieldnames or ()]
-        reader.fieldnames, rows = columns, list(reader)
+        reader.fieldnames = columns
+        rows = list(reader)
     except csv.Error as error:
         raise InputError(f"{path} is not valid CSV ({error}); check its quotes") from error
     if not {"stem", "individual"} <= {*columns}:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from timm.scheduler.plateau_lr import PlateauLRScheduler
 from timm.scheduler.scheduler import Scheduler as TimmScheduler
 from torch import nn
 from torch.optim import Optimizer
@@ -85,7 +84,7 @@ def build_schedule(
         built = schedule(optimizer)
     except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"model.schedule: {error}") from error
-    if isinstance(built, PlateauLRScheduler):
+    if type(built).__name__ == "PlateauLRScheduler":  # which timm is about to remove
         raise InputError("model.schedule: timm's PlateauLRScheduler is not stepped; give plateau")
     if isinstance(built, ReduceLROnPlateau) and built.mode != "max":
         raise InputError(
