@@ -155,6 +155,7 @@ def last_checkpoint(cfg: DictConfig, folder: Path) -> str | None:
     if not path.is_file():
         raise InputError(f"ckpt_path=last finds no {path}; leave it out to start anew")
     refuse_changes(cfg, folder)
+    log.info("going on with %s", folder)  # the newest that has a checkpoint
     return str(path)
 
 

@@ -49,8 +49,10 @@ class FlukeDataModule(pl.LightningDataModule):
     """
 
     takes_masks: ClassVar[bool] = False
-    val_count_key: ClassVar[str] = "data.val_count"
     """Whether its photos may have a fourth channel."""
+
+    val_count_key: ClassVar[str] = "data.val_count"
+    """The option that says how many photos validate, for errors."""
 
     def __init__(
         self,

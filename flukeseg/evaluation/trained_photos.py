@@ -19,7 +19,7 @@ from flukeseg.evaluation.run_data import RunData, read_run_data
 from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.images.resizing import resize_mask, resize_photo
 from flukeseg.images.rgbm import read_rgbm
-from flukeseg.training.split_record import read_split, starts_of
+from flukeseg.training.split_record import STARTS, read_split, starts_of
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +48,12 @@ def find_run_photos(run: Path, root: Path, truths: Mapping[str, TrueMask]) -> Ru
     Raises:
         InputError: the run's files are damaged.
     """
-    before = [_find_photos(start, root, truths, is_judged=False).train for start in starts_of(run)]
-    own = _find_photos(run, root, truths, is_judged=True)
+    before = [_find_photos(start, root, truths).train for start in starts_of(run)]
+    own = _find_photos(run, root, truths)
     return own._replace(before=frozenset[str]().union(*before))
 
 
-def _find_photos(
-    run: Path, root: Path, truths: Mapping[str, TrueMask], is_judged: bool
-) -> RunPhotos:
+def _find_photos(run: Path, root: Path, truths: Mapping[str, TrueMask]) -> RunPhotos:
     record, data = read_split(run), read_run_data(run)
     own = data is not None and data.root is not None and Path(data.root).resolve() == root.resolve()
     if data is None or (record is None and not own):
@@ -74,7 +72,7 @@ def _find_photos(
         )
         val = truths.keys() & data.validation_names()
         return RunPhotos(frozenset(truths.keys() - val), frozenset(val))
-    return _match(record, _hashes(truths, data) if record else {}, own, run, root, is_judged)
+    return _match(record, _hashes(truths, data) if record else {}, own, run, root)
 
 
 def _match(
@@ -83,7 +81,6 @@ def _match(
     own: bool,
     run: Path,
     root: Path,
-    is_judged: bool,
 ) -> RunPhotos:
     by_hash: dict[str, set[str]] = {}
     for photo in record:
@@ -95,17 +92,13 @@ def _match(
         uses[name] = set().union(*(by_hash.get(digest, ()) for digest in of_photo))
         if own and not uses[name]:
             uses[name] = by_name.get(name, set())
-    _log_differences(record, hashes, run, root, is_judged)
+    _log_differences(record, hashes, run, root)
     train = frozenset(name for name, use in uses.items() if "train" in use)
     return RunPhotos(train, frozenset(name for name, use in uses.items() if use == {"val"}))
 
 
 def _log_differences(
-    record: list[SplitPhoto],
-    hashes: Mapping[str, tuple[str, ...]],
-    run: Path,
-    root: Path,
-    is_judged: bool,
+    record: list[SplitPhoto], hashes: Mapping[str, tuple[str, ...]], run: Path, root: Path
 ) -> None:
     here = {digest for of_photo in hashes.values() for digest in of_photo}
     found = {photo for photo in record if {photo.hash, photo.photo} & here}
@@ -120,7 +113,7 @@ def _log_differences(
     sources = {photo.source for photo in found}  # others lie in folders of their own
     ours = [photo for photo in record if photo.source in sources and photo.use == "val"]
     lost = sorted(photo.name for photo in ours if photo not in found)
-    if lost and is_judged:
+    if lost and run.parent.name != STARTS:  # what a start validated on is not judged here
         log.warning(
             "of the %d photos that %s validated on, %d are not in %s or were changed since: %s",
             *(len(ours), run, len(lost), root, name_some(lost)),

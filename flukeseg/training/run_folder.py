@@ -65,10 +65,7 @@ def _folder(runs: Path, prefix: str, ckpt_path: str | None, sign: str) -> str:
             raise InputError(
                 f"ckpt_path=last finds no {sign} in {runs}/{prefix}*; leave it out to start anew"
             )
-        newest = max(found, key=lambda p: (p.stat().st_mtime, p)).parents[sign.count("/")]
-        if not prefix:  # a sweep goes on with all its jobs
-            _refuse_older(newest, runs)
-        return str(newest)
+        return str(max(found, key=lambda p: (p.stat().st_mtime, p)).parents[sign.count("/")])
     date = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     # created at once, so that two runs that start in the same second do not share it
     for number in itertools.count(1):
@@ -76,17 +73,6 @@ def _folder(runs: Path, prefix: str, ckpt_path: str | None, sign: str) -> str:
         with suppress(FileExistsError):
             folder.mkdir(parents=True)
             return str(folder)
-
-
-def _refuse_older(run: Path, runs: Path) -> None:
-    """Check that no later run was killed in its first epoch, which somebody may mean instead."""
-    for later in sorted(runs.glob("[0-9]*")):
-        has_begun = (later / "config.yaml").is_file() and later.name > run.name
-        if has_begun and not (later / "checkpoints/last.ckpt").is_file():
-            raise InputError(
-                f"ckpt_path=last finds {run}, but {later} was started later and has no checkpoint: "
-                f"leave ckpt_path=last out to start anew, or add hydra.run.dir={run} to go on there"
-            )
 
 
 # here, as jobs in other processes import it; cached, so that all of a run gets the same folder
