@@ -62,10 +62,8 @@ class PredictionDataset(Dataset[PredictedSample]):
         kept = ("key", "path", "name", "mask", "in_channels", "stamp")
         self.items: list[tuple[dict[str, Any], int]] = []
         predictions = Predictions(folder)
-        predictions.warn_of_away("the dataset")
+        predictions.leave_out_away("the dataset")
         for photo, row in zip(predictions, predictions.rows(), strict=True):
-            if not photo.is_there:
-                continue
             flukes: Iterable[int] = [0]
             if margin is not None:
                 count = row["flukes"] if photo.is_followed else len(photo.flukes)

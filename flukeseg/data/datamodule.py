@@ -90,6 +90,7 @@ class FlukeDataModule(pl.LightningDataModule):
         self.train_set: FlukeDataset | None = None
         self.val_set: FlukeDataset | None = None
         self.test_set: FlukeDataset | None = None
+        self.tests: list[SplitPhoto] = []
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Return batches of augmented photos, in another order each epoch."""
@@ -123,8 +124,9 @@ class FlukeDataModule(pl.LightningDataModule):
             return None
         pairs = load_pairs(self.test_root, self.size, self.mask_threshold, self.in_channels)
         photos = cached(pairs, range(len(pairs.stems)))
+        self.tests = photos.split("test")
         known = {one.photo for one in self.split}
-        if seen := [one.name for one in photos.split("test") if one.photo in known]:
+        if seen := [one.name for one in self.tests if one.photo in known]:
             log.warning(
                 "of the %d photos of data.test_root, %d are trained or validated on too (first: "
                 "%s), so that its figures will be too good",
@@ -134,8 +136,7 @@ class FlukeDataModule(pl.LightningDataModule):
 
     def held_out(self) -> list[SplitPhoto]:
         """Return what is known of the photos to validate and to test on that come from files."""
-        tests = [] if self.test_set is None else self.test_set.source.split("test")
-        return [*(photo for photo in self.split if photo.use == "val"), *tests]
+        return [*(photo for photo in self.split if photo.use == "val"), *self.tests]
 
     def _rank(self) -> tuple[int, int]:
         """Return the number of this process, and how many there are."""

@@ -147,13 +147,13 @@ class LabelledSource(MixtureSource):
         chosen: Sequence[str] = ()
         listed = (root / "val.txt").exists()
         if require_bool("validates", self.validates):
-            count, key = require_int("val_count", self.val_count), VAL_COUNT
-            chosen = held_out(root, every if listed else groups, count, seed, key)
-            empty = {pairs.stems[i] for i in range(len(pairs.stems)) if not pairs.masks[i].any()}
+            count = require_int("val_count", self.val_count)
+            chosen = held_out(root, every if listed else groups, count, seed, VAL_COUNT)
+            empty = {*pairs.empty}
             if not listed and {*chosen} <= empty:  # which would validate nothing
-                groups_with = [group for group in groups if not {*group} <= empty]
-                if sum(map(len, groups_with)) > count:
-                    chosen = held_out(root, groups_with, count, seed, key)
+                filled = [group for group in groups if not {*group} <= empty]
+                if sum(map(len, filled)) > count:
+                    chosen = held_out(root, filled, count, seed, VAL_COUNT)
         elif listed:
             chosen = read_stems(root / "val.txt", pairs.stems)
         used = {stem for group in groups for stem in group}

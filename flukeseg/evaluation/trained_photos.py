@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from flukeseg.data.splits import SplitPhoto
 from flukeseg.data.workers import available_processors
 from flukeseg.errors import InputError
 from flukeseg.evaluation.pairing import TrueMask
-from flukeseg.evaluation.run_data import RunData, read_run_data
+from flukeseg.evaluation.run_data import read_run_data
 from flukeseg.images.reading import read_mask, read_photo
 from flukeseg.images.resizing import resize_mask, resize_photo
 from flukeseg.images.rgbm import read_rgbm
@@ -48,12 +49,19 @@ def find_run_photos(run: Path, root: Path, truths: Mapping[str, TrueMask]) -> Ru
     Raises:
         InputError: the run's files are damaged.
     """
-    before = [_find_photos(start, root, truths).train for start in starts_of(run)]
-    own = _find_photos(run, root, truths)
+    # a run and its starts mostly see photos alike
+    hashes = cache(partial(_hashes, truths))
+    before = [_find_photos(start, root, truths, hashes).train for start in starts_of(run)]
+    own = _find_photos(run, root, truths, hashes)
     return own._replace(before=frozenset[str]().union(*before))
 
 
-def _find_photos(run: Path, root: Path, truths: Mapping[str, TrueMask]) -> RunPhotos:
+def _find_photos(
+    run: Path,
+    root: Path,
+    truths: Mapping[str, TrueMask],
+    hashes: Callable[[tuple[int, int], int], Mapping[str, tuple[str, ...]]],
+) -> RunPhotos:
     record, data = read_split(run), read_run_data(run)
     own = data is not None and data.root is not None and Path(data.root).resolve() == root.resolve()
     if data is None or (record is None and not own):
@@ -72,7 +80,7 @@ def _find_photos(run: Path, root: Path, truths: Mapping[str, TrueMask]) -> RunPh
         )
         val = truths.keys() & data.validation_names()
         return RunPhotos(frozenset(truths.keys() - val), frozenset(val))
-    return _match(record, _hashes(truths, data) if record else {}, own, run, root)
+    return _match(record, hashes(data.size, data.mask_threshold) if record else {}, own, run, root)
 
 
 def _match(
@@ -125,18 +133,20 @@ def name_some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
-def _hashes(truths: Mapping[str, TrueMask], data: RunData) -> dict[str, tuple[str, ...]]:
-    """Return the hashes of photos as a run's network sees them, by name."""
+def _hashes(
+    truths: Mapping[str, TrueMask], size: tuple[int, int], mask_threshold: int
+) -> dict[str, tuple[str, ...]]:
+    """Return the hashes of photos as a network of a size sees them, by name."""
 
     def read(truth: TrueMask) -> tuple[str, ...]:
         if truth.photo is None:
             return ()
         try:
             photo = read_rgbm(truth.photo) if truth.in_channels == 4 else read_photo(truth.photo)
-            mask = read_mask(truth.mask, data.mask_threshold)
+            mask = read_mask(truth.mask, mask_threshold)
         except InputError:  # no run was trained on it, and whoever judges it says what is wrong
             return ()
-        return digests(resize_photo(photo, data.size), resize_mask(mask, data.size))
+        return digests(resize_photo(photo, size), resize_mask(mask, size))
 
     # Pillow and OpenCV release the GIL while they decode
     with ThreadPoolExecutor(available_processors()) as pool:

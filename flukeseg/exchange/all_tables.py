@@ -102,10 +102,8 @@ def write_tables(
     count = named = 0
     with ExitStack() as stack:
         adders = [stack.enter_context(makers[table]()) for table in dict.fromkeys(tables)]
-        predicted.warn_of_away("the tables")
+        predicted.leave_out_away("the tables")
         for photo in predicted:
-            if not photo.is_there:
-                continue
             named += individuals.name(photo) is not None
             for add in adders:
                 add(photo)

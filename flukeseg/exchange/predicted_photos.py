@@ -61,11 +61,6 @@ class PredictedPhoto:
         """Whether products and columns were made from the mask as it is now, as far as is known."""
         return self.made_from in (None, hash_file(self.mask_path))
 
-    @property
-    def is_there(self) -> bool:
-        """Whether neither the photo nor its mask is away."""
-        return self.path.is_file() and self.mask_path.is_file()
-
     def require_photo(self) -> Path:
         """Return the photo's path, to be read: the journal may be somebody else's.
 
@@ -139,6 +134,7 @@ class Predictions:
                 f"predictions={folder} is not a folder that flukeseg.predict wrote; name its output"
             )
         self._rows = PredictionFolder(self.folder).rows()
+        self._away = frozenset[str]()
         parents = {str(Path(row["key"]).parent) for row in self._rows if "width" in row}
         if not parents:
             raise InputError(f"predictions={folder} holds no masks; predict on some photos first")
@@ -147,28 +143,31 @@ class Predictions:
     def __iter__(self) -> Iterator[PredictedPhoto]:
         return (self._photo(row) for row in self.rows())
 
-    def warn_of_away(self, what: str) -> None:
-        """Say which photos `what` lacks as they, or their masks, are away.
+    def leave_out_away(self, what: str) -> None:
+        """Go on without photos that, or whose masks, are away; say that `what` lacks them.
 
         Raises:
             InputError: all are.
         """
-        away = [photo for photo in self if not photo.is_there]
+        both = zip(self, self.rows(), strict=True)
+        files = ((row["key"], photo.path, photo.mask_path) for photo, row in both)
+        away = {key: path for key, path, mask in files if not (path.is_file() and mask.is_file())}
         if not away:
             return
-        if len(away) == sum(1 for _ in self.rows()):
+        self._away, first = frozenset(away), next(iter(away.values()))
+        if next(self.rows(), None) is None:
             raise InputError(
-                f"no photo of {self.folder} is there any more with its mask (first: "
-                f"{away[0].path}); put them back"
+                f"no photo of {self.folder} is there any more with its mask (first: {first}); put "
+                "them back"
             )
         log.warning(
             "%d photos or their masks are not there and left out of %s (first: %s)",
-            *(len(away), what, away[0].path),
+            *(len(away), what, first),
         )
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Return the photos' lines of the journal, in the same order."""
-        return (row for row in self._rows if "width" in row)
+        return (row for row in self._rows if "width" in row and row["key"] not in self._away)
 
     def _photo(self, row: Mapping[str, Any]) -> PredictedPhoto:
         relative = os.path.relpath(row["key"], self._root).replace(os.sep, "/")

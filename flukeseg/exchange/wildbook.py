@@ -71,40 +71,37 @@ def wildbook_table(
     if individuals.path is not None:
         columns.append("MarkedIndividual.individualID")
     used: set[str] = set()
-    written: set[tuple[str, str]] = set()
     before = _read_names(output / "wildbook")
-    copies: list[tuple[Path, Path]] = []
-    count, write = 0, None
+    written: dict[tuple[str, str], Path] = {}
+    write = None  # of the current import
     with ExitStack() as whole_run:  # a run that fails changes nothing
         note = whole_run.enter_context(
             csv_table(output / "wildbook" / "names.csv", ("import", "name", "photo"))
         )
 
         def add(photo: PredictedPhoto) -> None:
-            nonlocal count, write
+            nonlocal write
             if not photo.flukes:
                 return
             row = _taken_columns(photo, read_taken(photo.require_photo()), location, year)
-            number = f"{count // MOST + 1:03d}"
+            number = f"{len(written) // MOST + 1:03d}"
             folder = output / "wildbook" / number
-            if count % MOST == 0:
+            if len(written) % MOST == 0:
                 write = whole_run.enter_context(csv_table(folder / "encounters.csv", columns))
             name = safe_name(photo.relative, used)
             row["Encounter.mediaAsset0"] = name
             row |= {key: value for key, value in constant.items() if value is not None}
             if individuals.path is not None:
                 row["MarkedIndividual.individualID"] = individuals.name(photo)
-            copies.append((photo.path, folder / "photos" / name))
             write(row)
             note({"import": number, "name": name, "photo": photo.path})
-            written.add((number, name))
-            count += 1
+            written[number, name] = photo.path
 
         yield add
-        for photo, copy in copies:
-            with atomic_write(copy) as partial:
+        for (number, name), photo in written.items():
+            with atomic_write(output / "wildbook" / number / "photos" / name) as partial:
                 shutil.copyfile(photo, partial)
-    _delete(output / "wildbook", before - written, {number for number, _ in written})
+    _delete(output / "wildbook", before - written.keys(), {number for number, _ in written})
 
 
 def _read_names(folder: Path) -> set[tuple[str, str]]:

@@ -68,14 +68,15 @@ def write_starts(folder: Path, start: str | None, encoder_weights: str | None = 
         InputError: there is no such checkpoint.
     """
     shutil.rmtree(folder / STARTS, ignore_errors=True)  # of a run that was killed at its start
-    key, given = "model.start_from", start
+    key, given = "model.start_from", str(start)
     if not start:
         key, given = "model.encoder_weights", str(encoder_weights)
-        if not Path(given).is_dir() and Path(given).suffix != ".ckpt":
+        is_name = encoder_weights in (None, "imagenet", "package")
+        if is_name or not (Path(given).is_dir() or Path(given).suffix == ".ckpt"):
             return
     if given in NETWORKS:
         return
-    checkpoint = find_checkpoint(str(given), key)
+    checkpoint = find_checkpoint(given, key)
     if checkpoint.resolve().parent == FOLDER.resolve():
         return
     run = checkpoint.parent.parent
