@@ -4,8 +4,12 @@ import cv2
 import numpy as np
 
 from flukeseg.rendering.blend import blend_over, multiply
+from flukeseg.rendering.frame import Frame
 from flukeseg.rendering.mount import Mount, paint_mount
 
+LONGEST = 0.05  # motion blur in frame widths, where the frame is a small part of the photograph
+FEWEST = 40  # pixels that the width of the frame has there at least
+MOST_OF_PIXELS = 0.7  # exponent: how much of an enlargement its own pixels may show, at most
 BRIGHTEST = 2.0  # scene values above this are clipped; sunlit wet skin and foam come close
 
 
@@ -13,8 +17,7 @@ def photograph(
     rng: np.random.Generator,
     image: np.ndarray,
     mount: Mount,
-    slope: float,
-    aspect: float,
+    frame: Frame,
     developed: bool = True,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Turn a scene (H×W×3 float32, 0 … 1) into a photograph.
@@ -24,10 +27,10 @@ def photograph(
     """
     tone, optics, card, file = rng.spawn(4)
     if developed:
-        image = _apply_lens(optics, _apply_tone(tone, image))
-    kept = paint_mount(card, mount, slope, aspect, image)
+        image = _apply_lens(optics, _apply_tone(tone, image), frame.enlargement)
+    kept = paint_mount(card, mount, frame.slope, frame.aspect, image)
     if developed:
-        return _apply_noise_and_jpeg(file, image), kept
+        return _enlarge_noise_and_jpeg(file, image, frame.enlargement), kept
     return (image.clip(0, 1) * 255).astype(np.uint8), kept
 
 
@@ -89,15 +92,19 @@ def _apply_curve(curve: np.ndarray, image: np.ndarray) -> np.ndarray:
     return cv2.merge(out)
 
 
-def _apply_lens(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Apply defocus or motion blur, low resolution and sharpening; lengths in frame widths."""
-    height, width = image.shape[:2]
+def _apply_lens(rng: np.random.Generator, image: np.ndarray, enlargement: float) -> np.ndarray:
+    """Apply defocus or motion blur, low resolution and sharpening.
+
+    Lengths are in widths of the photograph, of which the frame is a part.
+    """
+    height, columns = image.shape[:2]
+    width = columns * enlargement
     kind = rng.uniform()
     if kind < 0.24:
         sigma = rng.uniform(0.0006, 0.0035) * width
         image = cv2.GaussianBlur(image, (0, 0), max(sigma, 0.2))
     elif kind < 0.3:
-        reach = max(int(rng.uniform(0.004, 0.016) * width) | 1, 3)
+        reach = max(int(min(rng.uniform(0.004, 0.016) * width, LONGEST * columns)) | 1, 3)
         kernel = np.zeros((reach, reach), np.float32)
         turn = rng.uniform(0, np.pi)
         end = np.array([np.cos(turn), np.sin(turn)]) * reach / 2
@@ -106,15 +113,30 @@ def _apply_lens(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         cv2.line(kernel, a.tolist(), b.tolist(), 1.0)
         image = cv2.filter2D(image, -1, kernel / kernel.sum())
     if rng.uniform() < 0.2:
-        k = min(rng.uniform(110, 330) / width, 1)
-        small = (max(int(width * k), 8), max(int(height * k), 8))
+        k = min(max(rng.uniform(110, 330) / width, FEWEST / columns), 1)
+        small = (max(int(columns * k), 8), max(int(height * k), 8))
         image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        image = cv2.resize(image, (columns, height), interpolation=cv2.INTER_LINEAR)
     if rng.uniform() < 0.36:
         sigma = max(rng.uniform(0.002, 0.004) * width, 0.5)
         soft = cv2.GaussianBlur(image, (0, 0), sigma)
         image = image + np.float32(rng.uniform(0.3, 1.2)) * (image - soft)
     return image
+
+
+def _enlarge_noise_and_jpeg(
+    rng: np.random.Generator, image: np.ndarray, enlargement: float
+) -> np.ndarray:
+    """Add noise and compress, at the photograph's pixels where they were enlarged."""
+    if enlargement == 1:
+        return _apply_noise_and_jpeg(rng, image)
+    height, width = image.shape[:2]
+    # the larger the photograph, the more pixels are left after it was cut
+    k = enlargement ** -rng.uniform(0, MOST_OF_PIXELS)
+    small = (max(round(width * k), 8), max(round(height * k), 8))
+    image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    photo = _apply_noise_and_jpeg(rng, image)
+    return cv2.resize(photo, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _apply_noise_and_jpeg(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ class Frame:
     metre: float  # frame widths per metre at the contact
     grazing: float  # foreshortening of the sea there: vertical over horizontal scale
     half_span: float  # frame widths that half the fluke's span would cover there, seen head-on
+    enlargement: float = 1.0  # width of the photograph that it is cut out of, in frame widths
 
     @property
     def scale(self) -> tuple[float, float]:

@@ -8,8 +8,12 @@ import numpy as np
 from flukeseg.rendering.frame import Frame
 from flukeseg.rendering.mount import Mount
 
-FRAMING = {"tight": 0.68, "medium": 0.21, "distant": 0.11}
-"""Usual shares of the crops: the fluke is most of their width, 35 to 80 % or 9 to 35 % of it."""
+FRAMING = {"tight": 0.68, "medium": 0.21, "distant": 0.11, "enlarged": 0.0}
+"""Usual shares of the crops: the fluke is most of their width, 35 to 80 % or 9 to 35 % of it, or it
+was that small and the crop is cut out around it, as a second look does: then it is most of the
+width again, and all that lens and file did to the photograph is enlarged."""
+
+MOST_ENLARGED = 6.0
 
 
 def draw_frame(
@@ -32,8 +36,8 @@ def draw_frame(
     x0, y0, x1, y1 = box
     wide, tall = max(x1 - x0, 0.2), max(y1 - y0, 0.05)
     kind = rng.choice([*FRAMING], p=[framing.get(kind, 0.0) for kind in FRAMING])
-    if kind == "tight":
-        share = rng.uniform(0.82, 1.04)
+    if kind in ("tight", "enlarged"):
+        share = rng.uniform(0.82, 1.04) if kind == "tight" else rng.uniform(0.45, 0.95)
         scale = share / wide
         fill = rng.uniform(0.55, 1.0)
         aspect = float(np.clip(fill / (tall * scale), 1.2, 4.2))
@@ -56,17 +60,18 @@ def draw_frame(
     top += above / aspect
     middle = (x0 + x1) / 2
     contact = (left + (middle - x0) * scale, top + tall * scale)
-    chance = {"tight": 0.1, "medium": 0.4, "distant": 0.65}[str(kind)]
+    chance = {"tight": 0.1, "medium": 0.4, "distant": 0.65, "enlarged": 0.4}[str(kind)]
     if rng.uniform() < chance:
         horizon = max(contact[1] * rng.uniform(0.15, 0.95), 0.02)
     else:
         horizon = contact[1] + rng.uniform(0.1, 2.0)
     slope = rng.normal(0, 0.015) if rng.uniform() < 0.7 else rng.normal(0, 0.22)
     metre = scale / rng.uniform(1.6, 2.6)  # half-span in metres
+    grazing = np.exp(rng.uniform(np.log(0.2), np.log(0.6)))
+    enlargement = MOST_ENLARGED ** rng.uniform() if kind == "enlarged" else 1.0
     return Frame(
         size, aspect, (float(contact[0]), float(contact[1])), float(horizon), float(slope),
-        float(metre), float(np.exp(rng.uniform(np.log(0.2), np.log(0.6)))),
-        float(scale),
+        float(metre), float(grazing), float(scale), float(enlargement),
     )  # fmt: skip
 
 

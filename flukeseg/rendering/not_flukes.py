@@ -43,7 +43,7 @@ def render_not_fluke(
     paint_distractors(near, frame, around.image, empty=True)
     for who, where in sorted(places, key=lambda place: place[1].contact[1]):  # the distant first
         paint_body(wet, who, where, around)
-    photo, _ = photograph(lens, around.image, mount, frame.slope, frame.aspect)
+    photo, _ = photograph(lens, around.image, mount, frame)
     nowhere = np.zeros((0, 2), np.float32)
     points = np.zeros((0, 3, 2), np.float32)
     return Rendering(photo, np.zeros(size, np.uint8), nowhere, points, ())

@@ -193,9 +193,7 @@ def render(
         mask, path = _paint_whale(wet, who, where, around)
         coverage = np.maximum(coverage, mask)
         paths += [path, gap]
-    photo, kept = photograph(
-        lens, around.image, mount, frame.slope, frame.aspect, developed="camera" not in without
-    )
+    photo, kept = photograph(lens, around.image, mount, frame, developed="camera" not in without)
     truth = (coverage > 0.5).astype(np.uint8)
     if kept is not None:
         truth *= kept
