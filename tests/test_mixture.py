@@ -857,6 +857,7 @@ def test_crops_are_drawn_by_their_shares():
         for kind in FRAMING
     }  # fmt: skip
     assert widths["tight"] > 1.4 * widths["medium"] > 2 * widths["distant"]
+    assert widths["tight"] > widths["enlarged"] > 1.2 * widths["medium"]
     distant = RenderedFlukes(2, SMALL, 1, not_flukes=1, framing={"distant": 1.0})
     usual = RenderedFlukes(2, SMALL, 1, not_flukes=1)
     assert any((usual.get(i, 0)[1] != distant.get(i, 0)[1]).any() for i in range(2))
@@ -864,6 +865,22 @@ def test_crops_are_drawn_by_their_shares():
         RenderedDataModule(framing={"near": 1})
     with pytest.raises(InputError, match=r"framing\.tight"):
         RenderedSource(share=1, augmentation=None, framing={"tight": -1})
+
+
+def test_enlarged_crops_are_softer_and_others_stay_as_they_are():
+    def detail(kind):
+        pictures = [render((4, n), (96, 192), framing={kind: 1.0}).image for n in range(24)]
+        return np.mean([cv2.Laplacian(one, cv2.CV_32F).std() for one in pictures])
+
+    assert detail("enlarged") < 0.8 * detail("tight")
+    three = {kind: share for kind, share in FRAMING.items() if kind != "enlarged"}
+    for number in range(6):
+        one, two = (render((5, number), SMALL, framing=shares) for shares in (three, FRAMING))
+        np.testing.assert_array_equal(one.image, two.image)
+    enlarged = render_not_fluke((6, 1), SMALL, {"enlarged": 1.0})
+    assert not enlarged.mask.any() and enlarged.image.shape == (*SMALL, 3)
+    with pytest.raises(InputError, match="one of tight, medium, distant, enlarged"):
+        RenderedDataModule(framing={"near": 1})
 
 
 @pytest.mark.parametrize("shares", [{"species": {"killer": 1}}, {"framing": {"distant": 1}}])

@@ -14,6 +14,7 @@ was that small and the crop is cut out around it, as a second look does: then it
 width again, and all that lens and file did to the photograph is enlarged."""
 
 MOST_ENLARGED = 6.0
+"""A fluke of a ninth of a photograph's width, over two thirds of the frame."""
 
 
 def draw_frame(
