@@ -42,14 +42,12 @@ class PredictionFolder:
         self.state = self.folder / STATE
         self._partial = self.state / f"partial-{part}"
         self._journal = self.state / f"journal-{part}.jsonl"
-        self._lock = threading.Lock()
-        self._number = 0
+        self._lock, self._number = threading.Lock(), 0
         self.kept = KeptMasks(self.folder, self.state)
         self.generation = 0
         self._rows: JournalRows | None = None
         self._stamps: list[Any] = []
         self._before: JournalRows | None = None
-        self.has_lost_lines = False
         with self._writing(self.folder):
             self.state.mkdir(parents=True, exist_ok=True)
         require_inside(self.state, self.folder)
@@ -133,7 +131,6 @@ class PredictionFolder:
         missing, away = [], []
         self._follow_moves(paths)
         rows = self._before = self.rows()
-        self.has_lost_lines = bool(rows.damaged)
         for line in rows.damaged:
             log.warning("%s is damaged and left out; its photo is predicted again", line)
         for path, row in zip(paths, rows.find(map(photo_key, paths)), strict=True):
@@ -196,9 +193,14 @@ class PredictionFolder:
 
     def add_row(self, row: Mapping[str, Any]) -> None:
         """Write a photo's line; its files are written by then. Threads may call it."""
-        line = (json.dumps(row) + "\n").encode()
         with self._lock, self._writing(self._journal), self._journal.open("ab") as file:
-            file.write(line)
+            file.write((json.dumps(row) + "\n").encode())
+
+    def write_mask(self, path: Path, content: bytes, digest: str) -> None:
+        """Write a mask of this SHA-256; that it is the program's is noted before."""
+        with self._writing(self.kept.written):
+            self.kept.note_written(digest)
+        self.write(path, content)
 
     def write(self, path: Path, content: bytes, sync: bool = False) -> None:
         """Write a file whole or not at all, with its folder. Threads may call it.

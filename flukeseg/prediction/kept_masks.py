@@ -150,12 +150,29 @@ class KeptMasks:
         self.folder = folder
         self.verdicts = Verdicts(folder)
         self._lock = state / "lock-masks"
+        self.written = state / "masks.txt"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other threads and processes from writing masks; held for moments only."""
         with FileLock(self._lock, timeout=60):
             yield
+
+    def note_written(self, digest: str) -> None:
+        """Note the SHA-256 of a mask that is written next; its line comes after all its files."""
+        with self.written.open("a", encoding="ascii") as file:
+            file.write(f"{digest}\n")
+
+    def is_foreign(self, path: Path, digest: str) -> bool:
+        """Tell whether a whole mask lies here, not of this digest, that no run has written."""
+        there = hash_file(path)
+        if there in (None, digest) or not is_undamaged(path, MAX_PIXELS):
+            return False
+        try:
+            with self.written.open(encoding="ascii", errors="replace") as file:
+                return all(line.strip() != there for line in file)
+        except FileNotFoundError:
+            return True
 
     def has_masks(self) -> bool:
         """Tell whether there is any mask, whoever made it."""

@@ -13,15 +13,13 @@ from tqdm import tqdm
 
 from flukeseg.data.workers import available_processors
 from flukeseg.errors import InputError
-from flukeseg.images.decoding import is_undamaged
-from flukeseg.images.reading import MAX_PIXELS
 from flukeseg.masks.drawing import draw_thumbnail
 from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.probability import PhotoProbability
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import stamp
 from flukeseg.prediction.journal import read_row_photo
-from flukeseg.prediction.kept_masks import hash_file, mask_name
+from flukeseg.prediction.kept_masks import mask_name
 from flukeseg.prediction.loader import PhotoFile
 from flukeseg.prediction.page import thumbnail_path
 from flukeseg.prediction.prediction import make_prediction
@@ -196,17 +194,11 @@ class ProductWriter:
             is_kept = self.folder.kept.is_kept({**row, "mask": name})
             if is_kept and is_known:
                 return False
-            # where a line was lost nothing tells whose mask this is: another than the network's
-            # may be a person's. Such a mask, and one with a verdict, gets a line, and is followed
-            # as a correction is
-            is_unknown = self.folder.has_lost_lines and not is_known
-            if not is_kept and not (
-                is_unknown
-                and hash_file(path) not in (None, digest)
-                and is_undamaged(path, MAX_PIXELS)
-            ):
+            # a mask without a line is of a run that was killed, or a person put it there. A
+            # person's, and one with a verdict, gets a line, and is followed as a correction is
+            if not is_kept and (is_known or not self.folder.kept.is_foreign(path, digest)):
                 self.folder.kept.take_back(row, digest)
-                self.folder.write(path, content)
+                self.folder.write_mask(path, content, digest)
                 row["mask_stamp"] = stamp(path)
         row["mask_sha256"] = digest
         return True
