@@ -11,7 +11,7 @@ import hydra
 from omegaconf import DictConfig
 
 from flukeseg import command_line
-from flukeseg.errors import InputError
+from flukeseg.errors import InputError, require_text
 from flukeseg.exchange import coco_files, cvat, label_studio, labelme, via
 from flukeseg.exchange.corrections import write_corrections
 from flukeseg.exchange.outside_files import PhotoFinder
@@ -21,6 +21,9 @@ from flukeseg.installation import CONF
 log = logging.getLogger(__name__)
 
 FORMATS = ("label_studio", "label_studio_polygons", "cvat", "labelme", "via", "coco")
+
+CANNOT_TELL = ("cvat", "via", "coco")
+"""Formats in which a photo that nobody annotated is like one without a fluke."""
 
 
 def exchange(cfg: DictConfig) -> Counter[str]:
@@ -50,16 +53,15 @@ def export_annotations(cfg: DictConfig) -> Counter[str]:
             "cvat-cli with --function-module flukeseg.exchange.cvat_function"
         )
     photos, output = Predictions(cfg.predictions, cfg.photos), Path(cfg.output)
+    prefix = require_text("prefix", cfg.prefix)
     write = {
-        "label_studio": partial(label_studio.write_tasks, prefix=cfg.prefix, polygons=False),
-        "label_studio_polygons": partial(
-            label_studio.write_tasks, prefix=cfg.prefix, polygons=True
-        ),
+        "label_studio": partial(label_studio.write_tasks, prefix=prefix, polygons=False),
+        "label_studio_polygons": partial(label_studio.write_tasks, prefix=prefix, polygons=True),
         "labelme": labelme.write_files,
         "via": via.write_project,
         "coco": coco_files.write_instances,
     }[cfg.format]
-    write(output, photos, cfg.label)
+    write(output, photos, require_text("label", cfg.label))
     count = sum(1 for _ in photos)
     log.info("%d photos: %s", count, output)
     return Counter(exported=count)
@@ -82,7 +84,8 @@ def import_annotations(cfg: DictConfig) -> Counter[str]:
         "coco": coco_files.read_instances,
     }[cfg.format]
     origin = f"annotations of {Path(cfg.predictions).resolve()}"
-    counts = write_corrections(Path(cfg.output), read(source, finder, cfg.label), origin)
+    label = require_text("label", cfg.label)
+    counts = write_corrections(Path(cfg.output), read(source, finder, label), origin)
     if not counts["unchanged"] + counts["changed"]:
         raise InputError(f"source={source} has no photo that anybody went through; export it again")
     log.info(
@@ -92,6 +95,14 @@ def import_annotations(cfg: DictConfig) -> Counter[str]:
         counts["emptied"],
         cfg.output,
     )
+    log.info("the masks in %s stay as they are", cfg.predictions)
+    if counts["emptied"] and cfg.format in CANNOT_TELL:
+        log.warning(
+            "%d photos had a fluke and have no annotation in %s: they count as photos without one; "
+            "if nobody looked at them, leave them out of the export",
+            counts["emptied"],
+            source,
+        )
     if counts["replaced"]:
         log.warning(
             "%d masks took the place of those of an earlier import; to keep what several people "

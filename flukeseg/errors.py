@@ -48,6 +48,22 @@ def require_size(key: str, value: Any) -> tuple[int, int]:
     return require_int(key, value[0], most=30_000), require_int(key, value[1], most=30_000)
 
 
+def require_text(key: str, value: Any) -> str:
+    """Return a text that an option gave; Hydra reads some as numbers or lists.
+
+    Raises:
+        InputError: it is neither a text nor a whole number.
+    """
+    if isinstance(value, str):
+        return value
+    if type(value) is int:
+        return str(value)
+    raise InputError(
+        f"{key}={value} must be a text; one with commas, or that looks like something else, is "
+        f"written '{key}=\"TEXT\"'"
+    )
+
+
 def require_number(key: str, value: Any, least: float = 0, most: float = 1) -> float:
     """Return an option's value, a number of `least` to `most`.
 

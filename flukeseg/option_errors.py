@@ -80,7 +80,9 @@ def _explain_composition(text: str, command: Command) -> str | None:
         is_share = default is None and value.startswith("0,")
         if re.fullmatch(r"\d+,\d+", value) and (isinstance(default, float) or is_share):
             return f"{key}={value}: write a point: {key}={value.replace(',', '.')}{several}"
-        return f"{key}={value}: for a list write '{key}=[{value}]'{several}"
+        is_text = isinstance(default, str | None) and re.search(r"[^\d,.\s]", value)
+        text = f", for a text with a comma '{key}=\"{value}\"'" if is_text else ""
+        return f"{key}={value}: for a list write '{key}=[{value}]'{text}{several}"
     if found := re.search(r"Sweep parameters '([^']+)' requires --multirun", text):
         return f"{found[1]} stands for several values; add -m to run a job for each"
     if found := re.search(r"Could not find '([\w/]+)/([^/']+)'", text):

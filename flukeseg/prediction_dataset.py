@@ -62,7 +62,7 @@ class PredictionDataset(Dataset[PredictedSample]):
         kept = ("key", "path", "name", "mask", "in_channels", "stamp")
         self.items: list[tuple[dict[str, Any], int]] = []
         predictions = Predictions(folder)
-        predictions.leave_out_away("the dataset")
+        predictions.leave_out_unusable("the dataset")
         for photo, row in zip(predictions, predictions.rows(), strict=True):
             flukes: Iterable[int] = [0]
             if margin is not None:

@@ -10,7 +10,14 @@ import hydra
 from omegaconf import DictConfig
 
 from flukeseg import command_line
-from flukeseg.errors import InputError, require_bool, require_int, require_number, require_size
+from flukeseg.errors import (
+    InputError,
+    require_bool,
+    require_int,
+    require_number,
+    require_size,
+    require_text,
+)
 from flukeseg.installation import CONF, how_to_install
 from flukeseg.model.precision import has_gpu
 from flukeseg.predict import read_mask_settings
@@ -78,8 +85,9 @@ def make_app(cfg: DictConfig, is_local: bool = True) -> Any:
             "give one for photos alone"
         )
     workers = require_int("workers", cfg.workers)
+    names = require_text("model_id", cfg.model_id), require_text("class_name", cfg.class_name)
     service = PredictionService(segmenter, sources, workers)
-    return make_service(service, limits, cfg.model_id, cfg.class_name, cfg.token, is_local)
+    return make_service(service, limits, *names, cfg.token, is_local)
 
 
 def read_settings(cfg: DictConfig) -> PredictionSettings:

@@ -484,6 +484,33 @@ def test_labelme_files_that_were_moved_are_known_by_their_names(predicted, tmp_p
     assert {photo.name for photo, _ in found} == photos_of(predicted).keys()
 
 
+def test_labelme_files_lie_beside_predictions_and_hidden_folders(predicted, tmp_path):
+    labelme.write_files(tmp_path, Predictions(predicted), "fluke")  # which lie in tmp_path too
+    (tmp_path / ".trash").mkdir()
+    (tmp_path / ".trash/old.json").write_text("{}")
+    (predicted / ".flukeseg/settings.json").write_text("{}")
+    found = labelme.read_files(tmp_path, PhotoFinder(Predictions(predicted)), "fluke")
+    assert {photo.name for photo, _ in found} == photos_of(predicted).keys()
+
+
+@pytest.mark.parametrize("kind", ["via", "coco"])
+def test_flukes_that_a_file_does_not_have_are_counted_aloud(kind, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    predicted = write_predictions(tmp_path, {name: MASKS["full"] for name in "ab"})
+    options = [f"format={kind}", f"predictions={predicted}", "label=7"]
+    run_job(annotations_job, "direction=export", "output=out.json", *options)
+    content = json.loads(Path("out.json").read_text())
+    if kind == "coco":
+        assert {one["name"] for one in content["categories"]} == {"7"}
+        content["annotations"] = content["annotations"][:1]
+    else:
+        next(iter(content["_via_img_metadata"].values()))["regions"] = []
+    Path("half.json").write_text(json.dumps(content))
+    run_job(annotations_job, "direction=import", "source=half.json", "output=pairs", *options)
+    told = "1 photos had a fluke and have no annotation in half.json"
+    assert told in capsys.readouterr().out
+
+
 def test_labelme_files_that_were_edited_are_not_exported_again(tmp_path, caplog):
     predicted = write_predictions(tmp_path, {name: MASKS["full"] for name in "abcd"})
     out = tmp_path / "labelme"
@@ -529,7 +556,8 @@ def test_labelme_polygons_are_read(one, tmp_path):
         ([[0, 0, 1e9, 1, 5, 5]], "outside of the photo"),
         ([[0, 0, 1]], "cannot be read"),
         ([["a", "b"]], "cannot be read"),
-        (None, "cannot be read"),
+        (None, "a box without an outline"),
+        ([], "a box without an outline"),
     ],
 )
 def test_hostile_coco_is_refused_in_a_sentence(one, tmp_path, segmentation, reason):
@@ -666,6 +694,9 @@ def test_the_job_goes_there_and_back(kind, one, tmp_path, monkeypatch):
         (["direction=export", "format=yolo"], "format=yolo must be one of"),
         (["direction=back", "format=coco"], "direction=back must be export or import"),
         (["direction=import", "format=coco"], "source=null must name"),
+        (["direction=export", "format=label_studio", "prefix=null"], "prefix=None must be a text"),
+        (["direction=export", "format=coco", "label=[a,b]"], "must be a text; one with commas"),
+        (["direction=export", "format=coco", "photos=[a,b]"], "photos=['a', 'b'] must be one"),
         (
             ["direction=import", "format=coco", "source=none.json"],
             "source=none.json does not exist",

@@ -28,16 +28,17 @@ from flukeseg.evaluation.judging import read_edge
 from flukeseg.evaluation.pairing import find_predicted
 from flukeseg.evaluation.run_data import read_run_data
 from flukeseg.exchange import coco_files, cvat, label_studio, labelme, via
+from flukeseg.exchange.individuals import Individuals
 from flukeseg.exchange.outside_files import PhotoFinder
-from flukeseg.exchange.predicted_photos import Individuals, Predictions
+from flukeseg.exchange.predicted_photos import Predictions
 from flukeseg.images.reading import read_for_network, read_mask
 from flukeseg.model.checkpoint_files import find_checkpoint
 from flukeseg.model.checkpoints import load_predictor
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import find_inputs
 from flukeseg.prediction.kept_masks import Verdicts
-from flukeseg.selftrain import unpack
 from flukeseg.sweeps.runs import read_runs
+from flukeseg.training.archives import unpack
 from flukeseg.training.checkpoint_io import AtomicCheckpointIO
 from flukeseg.training.run_folder import read_result
 from flukeseg.training.split_record import refuse_changed_photos

@@ -29,8 +29,9 @@ from flukeseg.errors import InputError
 from flukeseg.evaluation.judging import read_edge
 from flukeseg.evaluation.pairing import find_predicted
 from flukeseg.exchange import coco_files, cvat, label_studio, labelme, via
+from flukeseg.exchange.individuals import Individuals
 from flukeseg.exchange.outside_files import Archive, PhotoFinder
-from flukeseg.exchange.predicted_photos import Individuals, Predictions
+from flukeseg.exchange.predicted_photos import Predictions
 from flukeseg.images.reading import photo_size, read_for_network, read_mask_levels, read_photo
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import find_inputs, name_inputs

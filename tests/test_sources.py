@@ -89,7 +89,7 @@ def test_earlier_predictions_in_it_are_left_out(photos, pattern, file, caplog):
     (photos / f"deep/masks/.flukeseg/{file}").touch()
     with caplog.at_level("INFO"):
         assert find_inputs(f"{photos}/{pattern}") == before
-    assert "folders of predictions (1)" in caplog.text
+    assert "predictions and what was made of them (1)" in caplog.text
     assert find_inputs(f"{mask.parent}/{pattern}") == [str(mask)]  # where it is asked for
 
 

@@ -21,9 +21,11 @@ import flukeseg.tables as tables_job
 from flukeseg import PredictionDataset
 from flukeseg.errors import InputError
 from flukeseg.exchange.all_tables import TableSettings, write_tables
+from flukeseg.exchange.corrections import write_corrections
 from flukeseg.exchange.curvrank import TrailingEdge, curvrank_table, is_trained
 from flukeseg.exchange.exif import Taken, read_taken
-from flukeseg.exchange.predicted_photos import Individuals, Predictions
+from flukeseg.exchange.individuals import Individuals
+from flukeseg.exchange.predicted_photos import Predictions
 from flukeseg.exchange.reid_tables import (
     MIEWID_COLUMNS,
     megadetector_table,
@@ -34,6 +36,7 @@ from flukeseg.exchange.reid_tables import (
 from flukeseg.exchange.wildbook import safe_name, wildbook_table
 from flukeseg.images.encoding import encode_png
 from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.inputs import find_inputs
 
 # pycocotools 2.0.11 against numpy 2; nothing of ours
 of_coco = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -300,11 +303,36 @@ def test_photos_that_are_away_are_left_out_of_tables_and_datasets(tmp_path, capl
     (tmp_path / "photos/a.png").unlink()
     (predicted / "mask/b.png").unlink()
     assert write_tables(predicted, tmp_path, ["megadetector"], TableSettings()) == 1
-    assert "2 photos or their masks are not there and left out of the tables" in caplog.text
+    assert "2 photos or their masks are not there; left out of the tables" in caplog.text
     assert [sample["name"] for sample in PredictionDataset(predicted)] == ["c"]
     (tmp_path / "photos/c.png").unlink()
     with pytest.raises(InputError, match=r"no photo of .* is there any more"):
         write_tables(predicted, tmp_path, ["megadetector"], TableSettings())
+
+
+def test_photos_that_were_replaced_or_not_read_are_left_out_aloud(tmp_path, caplog):
+    predicted = write_predictions(tmp_path, {name: bar(0) for name in "abc"})
+    folder = PredictionFolder(predicted)
+    rows = {row["name"]: row for row in folder.rows()}
+    with folder.locked():
+        folder.add_row({**rows["a"], "outdated_judgement": folder.kept.judgement(rows["a"])})
+        known = {key: rows["b"][key] for key in ("path", "key", "name", "stamp")}
+        folder.add_row({**known, "status": "unreadable: cut short", "files": [], "products": []})
+    assert write_tables(predicted, tmp_path, ["megadetector"], TableSettings()) == 1
+    assert "1 photos were replaced since their masks were drawn or approved" in caplog.text
+    assert "1 photos or their corrected masks could not be read; left out of" in caplog.text
+
+
+def test_copies_for_tables_and_pairs_are_not_predicted_again(tmp_path):
+    predicted = write_predictions(tmp_path, {"a": bar(0)})
+    photos = tmp_path / "photos"
+    tables = TableSettings(year=2020, location="Tonga")
+    write_tables(predicted, photos / "tables", ["wildbook"], tables)
+    one = next(iter(Predictions(predicted)))
+    write_corrections(photos / "pairs", [(one, bar(0))])
+    copies = [path for path in photos.rglob("*.png") if path.parent != photos]
+    assert len(copies) == 3
+    assert find_inputs(photos) == [str(photos / "a.png")]
 
 
 def test_names_of_a_stranger_delete_nothing_elsewhere(tmp_path):
@@ -466,6 +494,10 @@ def test_tables_are_products_too(tmp_path, run_predict, tiny_runs, capsys):
             "table.species=Whale must be genus and epithet",
         ),
         (["individuals=none.csv"], "individuals=none.csv cannot be read"),
+        (["individuals=[a,b.csv]"], "individuals=['a', 'b.csv'] must be a text"),
+        (["table.location=[Azores, Pico]"], "is written 'table.location=\"TEXT\"'"),
+        (["table.location=Azores, Pico"], "text with a comma 'table.location=\"Azores, Pico\"'"),
+        (["table.submitter=1e3"], "table.submitter=1000.0 must be a text"),
         (["individuals=who.csv"], "individuals=who.csv names none of the 3 photos"),
     ],
 )

@@ -10,9 +10,10 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from flukeseg.errors import InputError, require_int
+from flukeseg.errors import InputError, require_int, require_text
 from flukeseg.exchange.curvrank import TrailingEdge, curvrank_table, read_trailing_edge
-from flukeseg.exchange.predicted_photos import Individuals, PredictedPhoto, Predictions
+from flukeseg.exchange.individuals import Individuals
+from flukeseg.exchange.predicted_photos import PredictedPhoto, Predictions
 from flukeseg.exchange.reid_tables import megadetector_table, miewid_table, wildlife_table
 from flukeseg.exchange.wildbook import wildbook_table
 
@@ -35,7 +36,8 @@ class TableSettings:
         submitter: of `wildbook`, a user name there.
 
     Raises:
-        InputError: `flukes` is neither, the year none, or `individuals` cannot be read.
+        InputError: `flukes` is neither, the year none, a text none, or `individuals` cannot be
+            read.
     """
 
     individuals: str | None = None
@@ -49,6 +51,10 @@ class TableSettings:
         if self.flukes not in ("largest", "all"):
             raise InputError(f"table.flukes={self.flukes} must be largest or all")
         # before photos are predicted, not after
+        for key in ("individuals", "species", "location", "submitter"):
+            if (value := getattr(self, key)) is not None:
+                option = key if key == "individuals" else f"table.{key}"
+                object.__setattr__(self, key, require_text(option, value))
         if self.year is not None:
             require_int("table.year", self.year, least=1900, most=datetime.now().year)
         Individuals(self.individuals)
@@ -102,7 +108,7 @@ def write_tables(
     count = named = 0
     with ExitStack() as stack:
         adders = [stack.enter_context(makers[table]()) for table in dict.fromkeys(tables)]
-        predicted.leave_out_away("the tables")
+        predicted.leave_out_unusable("the tables")
         for photo in predicted:
             named += individuals.name(photo) is not None
             for add in adders:

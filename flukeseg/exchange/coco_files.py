@@ -72,7 +72,7 @@ def masks_of_instances(
                 raise ValueError(f"an annotation is of category {one['category_id']}, not listed")
             labels[one["image_id"]].add(known[one["category_id"]])
             if one["category_id"] in wanted:
-                found[one["image_id"]].append(one["segmentation"])
+                found[one["image_id"]].append(one.get("segmentation"))
         for image in content["images"]:
             photo = finder.find(path, image["file_name"])
             with explained(f"{path}: {photo.relative}"):
@@ -85,6 +85,8 @@ def masks_of_instances(
 
 
 def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
+    if not segmentation:
+        raise ValueError("it has a box without an outline; draw masks or polygons there")
     if isinstance(segmentation, list):
         outlines = [Outline(np.reshape(line, (-1, 2)), False) for line in segmentation]
         return paint_edges(outlines, size)

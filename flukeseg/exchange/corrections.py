@@ -19,13 +19,11 @@ from flukeseg.exchange.outside_files import explained, read_json
 from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.images.decoding import is_undamaged
 from flukeseg.images.encoding import encode_png
+from flukeseg.images.photo_search import PAIRS
 from flukeseg.images.reading import MAX_PIXELS, find_photos
 from flukeseg.prediction.kept_masks import hash_file
 
 log = logging.getLogger(__name__)
-
-RECORD = ".flukeseg-pairs.json"
-"""Which pairs of a folder were written from what; all others are somebody else's."""
 
 
 def write_corrections(
@@ -92,7 +90,7 @@ class _Pairs:
 
     def __init__(self, output: Path, origin: str) -> None:
         self.output, self.origin = output, origin
-        self._known = _read_record(output / RECORD)
+        self._known = _read_record(output / PAIRS)
         self._is_changed = False
         self._there = {kind: _by_stem(output / kind) for kind in ("images", "masks")}
 
@@ -156,7 +154,7 @@ class _Pairs:
     def save(self) -> None:
         """Write the record, where anything in it is new."""
         if self._is_changed:
-            with atomic_write(self.output / RECORD) as partial:
+            with atomic_write(self.output / PAIRS) as partial:
                 partial.write_text(json.dumps(self._known, indent=1))
 
     def _is_new(self, path: Path, digest: str | None, before: str | None) -> bool:

@@ -14,7 +14,8 @@ import numpy as np
 
 from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
-from flukeseg.exchange.predicted_photos import Individuals, PredictedPhoto
+from flukeseg.exchange.individuals import Individuals
+from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.exchange.reid_tables import Add, csv_table
 from flukeseg.masks.geometry import tight_box
 

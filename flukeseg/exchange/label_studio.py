@@ -148,7 +148,8 @@ def _mask(result: Sequence[Any], photo: PredictedPhoto, label: str) -> np.ndarra
             points = np.array(value["points"], np.float64) * photo.size[::-1] / 100
             outlines.append(Outline(points, label not in labels))
         else:
-            raise ValueError(f"it has a region of the kind {kind}; draw with brush or polygon")
+            hint = "draw with brush or polygon, holes with polygons"
+            raise ValueError(f"it has a region of the kind {kind} labelled {labels[0]}; {hint}")
     check_labels(found, label)
     return mask | paint_edges(outlines, photo.size)
 

@@ -27,6 +27,7 @@ from flukeseg.exchange.outside_files import (
 from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.exchange.shapes import Outline, paint_edges
 from flukeseg.images.encoding import encode_png
+from flukeseg.images.photo_search import files_of_others
 from flukeseg.masks.geometry import tight_box
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ def read_files(
     Raises:
         InputError: there are none, or one is wrong.
     """
-    paths = [folder] if folder.is_file() else sorted(folder.rglob("*.json"))
+    paths = [folder] if folder.is_file() else files_of_others(folder, ".json")
     if not paths:
         raise InputError(f"source={folder} has no .json files; name where LabelMe saved")
     for path in paths:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flukeseg.csv_cells import read_rows
 from flukeseg.errors import InputError
 from flukeseg.images.photo_search import STATE
 from flukeseg.images.reading import photo_size, read_mask
@@ -125,6 +123,9 @@ class Predictions:
     """
 
     def __init__(self, folder: str | Path, photos: str | Path | None = None) -> None:
+        for key, value in (("predictions", folder), ("photos", photos)):
+            if not isinstance(value, str | Path | None):
+                raise InputError(f"{key}={value} must be one folder")
         self.folder = Path(folder)
         self.photos = None if photos is None else Path(photos).absolute()
         if self.photos is not None and not self.photos.is_dir():
@@ -133,8 +134,9 @@ class Predictions:
             raise InputError(
                 f"predictions={folder} is not a folder that flukeseg.predict wrote; name its output"
             )
-        self._rows = PredictionFolder(self.folder).rows()
-        self._away = frozenset[str]()
+        predicted = PredictionFolder(self.folder)
+        self._rows, self._kept = predicted.rows(), predicted.kept
+        self._left_out = frozenset[str]()
         parents = {str(Path(row["key"]).parent) for row in self._rows if "width" in row}
         if not parents:
             raise InputError(f"predictions={folder} holds no masks; predict on some photos first")
@@ -143,31 +145,38 @@ class Predictions:
     def __iter__(self) -> Iterator[PredictedPhoto]:
         return (self._photo(row) for row in self.rows())
 
-    def leave_out_away(self, what: str) -> None:
-        """Go on without photos that, or whose masks, are away; say that `what` lacks them.
+    def leave_out_unusable(self, what: str) -> None:
+        """Go on without photos that, or whose masks, are away, or that were replaced since a person
+        judged their masks; say that `what` lacks them, and those that could not be read.
 
         Raises:
             InputError: all are.
         """
-        both = zip(self, self.rows(), strict=True)
-        files = ((row["key"], photo.path, photo.mask_path) for photo, row in both)
-        away = {key: path for key, path, mask in files if not (path.is_file() and mask.is_file())}
-        if not away:
-            return
-        self._away, first = frozenset(away), next(iter(away.values()))
+        away, replaced = {}, {}
+        for photo, row in zip(self, self.rows(), strict=True):
+            if not (photo.path.is_file() and photo.mask_path.is_file()):
+                away[row["key"]] = photo.path
+            elif self._kept.is_outdated(row):
+                replaced[row["key"]] = photo.path
+        self._left_out = frozenset({*away, *replaced})
         if next(self.rows(), None) is None:
+            first = next(iter((away or replaced).values()))
             raise InputError(
                 f"no photo of {self.folder} is there any more with its mask (first: {first}); put "
                 "them back"
             )
-        log.warning(
-            "%d photos or their masks are not there and left out of %s (first: %s)",
-            *(len(away), what, first),
-        )
+        unread = [row["key"] for row in self._rows if "width" not in row]
+        for found, why in (
+            ([*away.values()], "photos or their masks are not there"),
+            ([*replaced.values()], "photos were replaced since their masks were drawn or approved"),
+            (unread, "photos or their corrected masks could not be read"),
+        ):
+            if found:
+                log.warning("%d %s; left out of %s (first: %s)", len(found), why, what, found[0])
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Return the photos' lines of the journal, in the same order."""
-        return (row for row in self._rows if "width" in row and row["key"] not in self._away)
+        return (row for row in self._rows if "width" in row and row["key"] not in self._left_out)
 
     def _photo(self, row: Mapping[str, Any]) -> PredictedPhoto:
         relative = os.path.relpath(row["key"], self._root).replace(os.sep, "/")
@@ -184,66 +193,3 @@ class Predictions:
             folder=self.photos,
             made_from=row.get("made_from_sha256", row.get("mask_sha256")),
         )
-
-
-class Individuals:
-    """Names of individuals by photo, from a CSV with the columns `photo` and `name`.
-
-    A photo is named by its path, by its path inside the folder of photos, or by its file name.
-
-    Args:
-        path: of the CSV; None names nobody.
-
-    Raises:
-        InputError: it cannot be read, lacks a column, or gives one photo two names.
-    """
-
-    def __init__(self, path: str | Path | None) -> None:
-        self.path = path
-        self._names: dict[str, str] = {}
-        self._photos: dict[str, str] = {}
-        if path is None:
-            return
-        try:
-            # utf-8-sig: spreadsheets put a mark at the start; surrogateescape: names are only bytes
-            with Path(path).open(
-                newline="", encoding="utf-8-sig", errors="surrogateescape"
-            ) as file:
-                rows = read_rows(file)
-                if not {"photo", "name"} <= set(rows.fieldnames or ()):
-                    raise InputError(f"individuals={path} must have the columns photo and name")
-                for row in rows:
-                    photo, name = (row["photo"] or "").strip(), (row["name"] or "").strip()
-                    if any("\udc80" <= letter <= "\udcff" for letter in name):
-                        raise InputError(f"individuals={path} is not UTF-8; save it as CSV UTF-8")
-                    if name and self._names.setdefault(photo, name) != name:
-                        raise InputError(
-                            f"individuals={path} names {photo} twice, {self._names[photo]} and "
-                            f"{name}; keep one"
-                        )
-        except OSError as error:
-            raise InputError(f"individuals={path} cannot be read ({error.strerror})") from error
-        except csv.Error as error:
-            raise InputError(f"individuals={path} is not a CSV file ({error})") from error
-
-    def name(self, photo: PredictedPhoto) -> str | None:
-        """Return who is on a photo; None where nobody is named.
-
-        Raises:
-            InputError: a file name in the CSV fits two photos.
-        """
-        for key in (str(photo.path), photo.given, photo.relative, photo.path.name):
-            if key in self._names:
-                first = self._photos.setdefault(key, str(photo.path))
-                if first != str(photo.path):
-                    raise InputError(
-                        f"individuals={self.path} names {key}, which is {first} or {photo.path}; "
-                        "give its path"
-                    )
-                return self._names[key]
-        return None
-
-    @property
-    def unused(self) -> list[str]:
-        """Photos of the CSV that `name` was not asked for."""
-        return [photo for photo in self._names if photo not in self._photos]

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from flukeseg.atomic_files import atomic_write
-from flukeseg.exchange.predicted_photos import Individuals, PredictedPhoto
+from flukeseg.exchange.individuals import Individuals
+from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.exchange.shapes import compress_runs
 from flukeseg.images.encoding import encode_png
+from flukeseg.images.photo_search import COPIES
 from flukeseg.images.reading import read_photo
 from flukeseg.masks.coco import run_lengths
 from flukeseg.masks.geometry import rotated_box, tight_box
@@ -74,6 +76,7 @@ def miewid_table(
                 path = (output / "miewid_photos" / f"{photo.name}.png").absolute()
                 with atomic_write(path) as partial:
                     partial.write_bytes(encode_png(upright))
+                (output / "miewid_photos" / COPIES).touch()
             for number, fluke in enumerate(flukes, start=1):
                 own = individuals.name(photo) if number == 1 else None
                 theta, x, y, w, h = turned_box(fluke)

@@ -13,8 +13,10 @@ from typing import Any
 from flukeseg.atomic_files import atomic_write
 from flukeseg.errors import InputError
 from flukeseg.exchange.exif import Taken, read_taken
-from flukeseg.exchange.predicted_photos import Individuals, PredictedPhoto
+from flukeseg.exchange.individuals import Individuals
+from flukeseg.exchange.predicted_photos import PredictedPhoto
 from flukeseg.exchange.reid_tables import Add, csv_table
+from flukeseg.images.photo_search import COPIES
 
 MOST = 200
 """Encounters of one import, by Wildbook's own advice."""
@@ -98,6 +100,9 @@ def wildbook_table(
             written[number, name] = photo.path
 
         yield add
+        if written:
+            (output / "wildbook").mkdir(parents=True, exist_ok=True)
+            (output / "wildbook" / COPIES).touch()
         for (number, name), photo in written.items():
             with atomic_write(output / "wildbook" / number / "photos" / name) as partial:
                 shutil.copyfile(photo, partial)

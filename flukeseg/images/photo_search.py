@@ -19,6 +19,12 @@ log = logging.getLogger(__name__)
 STATE = ".flukeseg"
 """Folder inside an output for what is the program's own; shards each have their files in it."""
 
+PAIRS = ".flukeseg-pairs.json"
+"""File beside pairs of photos and masks that were written from predictions."""
+
+COPIES = ".flukeseg-copies"
+"""Empty file in a folder of copies of photos that tables name."""
+
 
 def search_folder(folder: Path, leave_out: Path | None) -> list[str]:
     """Return the photos of a folder and those in it, see `flukeseg.prediction.inputs.find_inputs`.
@@ -39,7 +45,7 @@ def search_folder(folder: Path, leave_out: Path | None) -> list[str]:
         for path in outputs:
             _refuse_photos(path)
         inside = [path for path in inside if path not in outputs]
-        made = {path for path in inside if _holds_predictions(path)}
+        made = {path for path in inside if _is_ours(path)}
         predictions += made
         folders[:] = [path.name for path in inside if path not in made]
         for name in files:
@@ -60,6 +66,16 @@ def search_folder(folder: Path, leave_out: Path | None) -> list[str]:
     return found
 
 
+def files_of_others(folder: Path, suffix: str) -> list[Path]:
+    """Return the files of a suffix in a folder and those in it, but for hidden ones and our own."""
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        inside = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in inside if not _is_ours(Path(parent, name))]
+        found += [Path(parent, name) for name in files if name.endswith(suffix)]
+    return sorted(found)
+
+
 def match_glob(pattern: str, leave_out: Path | None) -> list[str]:
     """Return the files that a glob finds.
 
@@ -68,7 +84,7 @@ def match_glob(pattern: str, leave_out: Path | None) -> list[str]:
     """
     fixed = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)
     base = Path(os.path.abspath(Path(*fixed)))
-    holds_predictions = cache(_holds_predictions)
+    is_ours = cache(_is_ours)
     found: list[str] = []
     predictions: set[Path] = set()
     left = False
@@ -79,7 +95,7 @@ def match_glob(pattern: str, leave_out: Path | None) -> list[str]:
         if leave_out in parents:
             left = True
             continue
-        if own := [p for p in parents if base in p.parents and holds_predictions(p)]:
+        if own := [p for p in parents if base in p.parents and is_ours(p)]:
             predictions.update(own)
         else:
             found.append(name)
@@ -116,7 +132,13 @@ def _holds_predictions(folder: Path) -> bool:
     return os.path.exists(os.path.join(state, "settings.json")) or bool(glob.glob(journals))
 
 
+def _is_ours(folder: Path) -> bool:
+    """Tell whether what lies here was predicted, or made of predictions."""
+    made = (folder / PAIRS).exists() or (folder / COPIES).exists()
+    return made or _holds_predictions(folder)
+
+
 def _report_predictions(folders: Iterable[Path]) -> None:
     if folders := sorted(folders):
         named = ", ".join(map(str, folders[:5])) + (", …" if len(folders) > 5 else "")
-        log.info("left out, folders of predictions (%d): %s", len(folders), named)
+        log.info("left out, predictions and what was made of them (%d): %s", len(folders), named)

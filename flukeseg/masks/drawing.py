@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from flukeseg.errors import require_size
 from flukeseg.images.encoding import encode_jpeg
 from flukeseg.images.resizing import resize_mask, resize_photo
 from flukeseg.images.warping import warp
@@ -62,8 +63,12 @@ def rgbm(photo: np.ndarray, mask: np.ndarray, size: tuple[int, int] | None = Non
         photo: H×W×3 uint8 RGB.
         mask: H×W uint8, 0 or 255.
         size: (height, width) to resize to; None keeps the photo's.
+
+    Raises:
+        InputError: the size is none.
     """
     if size is not None:
+        require_size("size", size)
         photo, mask = resize_photo(photo, size), 255 * resize_mask(mask // 255, size)
     return np.dstack([photo, mask])
 
