@@ -55,6 +55,13 @@ def here(trained, monkeypatch):
     return trained
 
 
+def test_photos_without_their_masks_are_not_judged_as_empty(here, capsys):
+    with pytest.raises(SystemExit):
+        run_job(evaluate, "checkpoint=run", "data=folder", "data.root=pairs", "output=wrong",
+                "trainer.accelerator=cpu", "num_workers=0", "runtime=torch")  # fmt: skip
+    assert "want data.in_channels=4" in capsys.readouterr().err
+
+
 def test_requests_over_http_have_no_masks(here):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("serve", ["checkpoint=run", "runtime=torch", "device=cpu"])

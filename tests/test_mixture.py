@@ -326,6 +326,36 @@ def test_what_belongs_together_with_what_is_left_out_is_nowhere_either(pairs):
     assert len({*train.names, *val.names}) == 10
 
 
+def test_what_is_left_out_is_not_learnt_from_another_source_either(pairs, tmp_path):
+    names = [path.name for path in sorted((pairs / "images").iterdir())]
+    for kind in ("images", "masks"):
+        (tmp_path / "numbered" / kind).mkdir(parents=True)
+        for number, path in enumerate(sorted((pairs / kind).iterdir())):
+            shutil.copy(path, tmp_path / "numbered" / kind / f"{1001 + number}{path.suffix}")
+    given = {"val_count": 2, "leave_out": [1001, "1003"]}  # as Hydra reads them
+    own = LabelledSource(1, root=tmp_path / "numbered", **given)
+    again = LabelledSource(1, root=pairs, validates=False)
+    data = MixedDataModule({"own": own, "again": again}, size=SMALL, num_workers=0)
+    data.setup()
+    learnt = {Path(photo.name).stem for photo in data.split if photo.source == "again"}
+    assert learnt
+    assert not {Path(name).stem for name in (names[0], names[2])} & learnt
+
+
+@pytest.mark.parametrize("options", [{"mask_threshold": "abc"}, {"mask_threshold": 255}])
+def test_options_of_a_labelled_source_are_checked(options):
+    with pytest.raises(InputError, match="mask_threshold"):
+        LabelledSource(1, root="any", **options)
+
+
+def test_one_folder_or_none_is_no_list_of_letters(pairs):
+    train, _ = NoFlukeSource(1, folders=str(pairs / "images")).load(SMALL, 0, 1)
+    assert len(train) == 12
+    with pytest.raises(InputError, match="must name folders"):
+        NoFlukeSource(1, folders=None).load(SMALL, 0, 1)
+    assert LabelledSource(1, root=pairs, leave_out=None).leave_out == ()
+
+
 def test_a_folder_is_divided_alike_wherever_its_source_stands(shared_pairs):
     part = LabelledSource(1, root=shared_pairs, val_count=3)
     alone = FolderDataModule(shared_pairs, val_count=3, size=SMALL, seed=5, num_workers=0)
@@ -878,7 +908,8 @@ def test_enlarged_crops_are_softer_and_others_stay_as_they_are():
         one, two = (render((5, number), SMALL, framing=shares) for shares in (three, FRAMING))
         np.testing.assert_array_equal(one.image, two.image)
     enlarged = render_not_fluke((6, 1), SMALL, {"enlarged": 1.0})
-    assert not enlarged.mask.any() and enlarged.image.shape == (*SMALL, 3)
+    assert not enlarged.mask.any()
+    assert enlarged.image.shape == (*SMALL, 3)
     with pytest.raises(InputError, match="one of tight, medium, distant, enlarged"):
         RenderedDataModule(framing={"near": 1})
 

@@ -18,6 +18,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra `review`")
 testclient = pytest.importorskip("fastapi.testclient", reason="needs httpx")
 
+from conftest import write_pairs  # noqa: E402
 from review_helpers import SIZES, predict_photos  # noqa: E402
 
 from flukeseg.exchange.corrections import write_corrections  # noqa: E402
@@ -28,7 +29,7 @@ from flukeseg.prediction.kept_masks import hash_file  # noqa: E402
 from flukeseg.prediction.settings import PredictionSettings  # noqa: E402
 from flukeseg.review.edge_following import follow_edge  # noqa: E402
 from flukeseg.review.learning import Learning  # noqa: E402
-from flukeseg.review.looked_at import read_looked_at  # noqa: E402
+from flukeseg.review.looked_at import leave_out_copies, read_looked_at  # noqa: E402
 from flukeseg.review.server import make_app  # noqa: E402
 from flukeseg.review.session import ReviewSession  # noqa: E402
 from flukeseg.review.zip_archive import zip_chunks  # noqa: E402
@@ -227,6 +228,16 @@ def test_pairs_hold_what_was_corrected_and_approved(client, out, tmp_path):
     assert found.keys() == truths.keys()
     assert all(np.array_equal(found[stem], truths[stem]) for stem in truths)
     assert {p.stem for p in (tmp_path / "pairs/images").iterdir()} == truths.keys()
+
+
+def test_shots_of_a_burst_are_not_trained_on_where_one_is_held_out(tmp_path):
+    stems = write_pairs(tmp_path, 4)
+    image, mask = (next((tmp_path / k).glob(f"{stems[1]}.*")) for k in ("images", "masks"))
+    for path in (image, mask):
+        shutil.copy(path, path.with_stem("next"))
+    leave_out_copies(tmp_path, [stems[1]])
+    left = sorted(path.stem for path in (tmp_path / "images").iterdir())
+    assert left == sorted(stems) == sorted(p.stem for p in (tmp_path / "masks").iterdir())
 
 
 def test_learning_starts_with_enough_only(client, out):

@@ -177,6 +177,10 @@ def test_what_early_stopping_ended_stays_ended(run_train, shared_pairs):
     assert len(rows) < 9
     run_train(*settings, "ckpt_path=last")
     assert read_metrics(the_run("ended")) == rows
+    assert "it had stopped early" in (the_run("ended") / "train.log").read_text()
+    # unless it is given more patience
+    run_train(*settings, "ckpt_path=last", "callbacks.early_stopping.patience=99")
+    assert len(read_metrics(the_run("ended"))) == 9
 
 
 def test_the_average_is_what_is_judged(run_train, shared_pairs):

@@ -103,13 +103,16 @@ class MixedDataModule(FlukeDataModule):
         used = by_hand or validating
         if not used:
             raise InputError(f"data.sources has {NO_REAL}")
+        kept = {name: part.measured_on(self.size) for name, part in self.sources.items()}
         parts: list[FlukeDataset] = []
         for number, (name, part) in enumerate(self.sources.items()):
             train, val = loaded[name]
             if isinstance(train, CachedPhotos):
                 # a folder of pairs was split so that there are none of its own, but for its val.txt
                 others = [own for n, own in used.items() if n != name or n not in by_hand]
-                train = _without_copies(train, others, name)
+                shown = [*CachedPhotos.joined(others).photos.numpy()] if others else []
+                shown += [photo for n, own in kept.items() if n != name for photo in own]
+                train = _without_copies(train, shown, name)
             parts.append(FlukeDataset(train, part.augmentation, seed_of(self.seed, number)))
             for use, photos in (("train", train), ("val", val)):
                 self.split += photos.split(use, name) if photos is not None else []
@@ -119,23 +122,21 @@ class MixedDataModule(FlukeDataModule):
         self.test_set = self._real_test_set()
 
 
-def _without_copies(
-    train: CachedPhotos, validating: Sequence[CachedPhotos], name: str
-) -> CachedPhotos:
-    """Leave out what validation photos show, which other sources may have, such as pseudo-labels.
+def _without_copies(train: CachedPhotos, shown: Sequence[np.ndarray], name: str) -> CachedPhotos:
+    """Leave out what photos of other sources show that are validated or measured on.
 
     Raises:
         InputError: nothing is left.
     """
-    shown = CachedPhotos.joined(validating).photos.numpy() if validating else []
     copies = find_copies(train.photos.numpy(), shown)
     if len(copies) == len(train):
         raise InputError(
-            f"data.sources.{name} has only photos that validation photos of data.sources show too; "
-            "give others, or leave the source out"
+            f"data.sources.{name} has only photos that other sources validate or measure on; give "
+            "others, or leave the source out"
         )
     if copies:
-        log.info("%s: %d photos are validated on, and not trained on", name, len(copies))
+        told = "%s: %d photos are validated or measured on, and not trained on"
+        log.info(told, name, len(copies))
     return train.without(copies) if copies else train
 
 

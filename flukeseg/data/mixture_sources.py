@@ -68,6 +68,10 @@ class MixtureSource:
         """
         raise NotImplementedError
 
+    def measured_on(self, size: tuple[int, int]) -> list[np.ndarray]:
+        """Return photos H×W×3 uint8 RGB that no source of the mixture may train on."""
+        return []
+
 
 @dataclass(frozen=True)
 class RenderedSource(MixtureSource):
@@ -109,8 +113,8 @@ class LabelledSource(MixtureSource):
         root: the folder.
         val_count: how many to validate on where there is no val.txt.
         validates: whether to validate on them; if not, those of val.txt are still not trained on.
-        leave_out: stems that are neither trained nor validated on, nor is the rest of their
-            clusters, see `groups_of`: kept to measure on later.
+        leave_out: stems to measure on later: neither they nor the rest of their clusters, see
+            `groups_of`, are trained or validated on, and by other sources not trained on.
         entire_animals: masks show entire animals, so that what is outside them is no fluke, and
             inside them it is unknown which part is; never for validation.
         mask_threshold: grey above it is fluke.
@@ -125,6 +129,21 @@ class LabelledSource(MixtureSource):
     entire_animals: bool = False
     mask_threshold: int = MASK_THRESHOLD
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_int("mask_threshold", self.mask_threshold, least=0, most=254)
+        left = self.leave_out or ()
+        left = (left,) if isinstance(left, str | int) else left  # Hydra reads 1001 as a number
+        object.__setattr__(self, "leave_out", tuple(map(str, left)))
+
+    def measured_on(self, size: tuple[int, int]) -> list[np.ndarray]:
+        """See `MixtureSource`: those of `leave_out`, and of val.txt where it validates nothing."""
+        root, stems = Path(self.root), {*self.leave_out}
+        found = find_photos(root / "images")
+        if not self.validates and (root / "val.txt").exists():
+            stems |= {*read_stems(root / "val.txt", [path.stem for path in found])}
+        return [resize_photo(read_photo(path), size) for path in found if path.stem in stems]
+
     def load(self, size: tuple[int, int], seed: int, count: int, number: int = 0) -> Split:
         """See `MixtureSource`.
 
@@ -138,28 +157,26 @@ class LabelledSource(MixtureSource):
         pairs = load_pairs(self.root, size, self.mask_threshold)
         if self.entire_animals:
             pairs = replace(pairs, masks=pairs.masks * np.uint8(UNKNOWN))
-        left = {self.leave_out} if isinstance(self.leave_out, str) else {*self.leave_out}
-        if unknown := left - set(pairs.stems):
+        if unknown := {*self.leave_out} - {*pairs.stems}:
             raise InputError(f"leave_out={min(unknown)} is not in {self.root}")
         root = Path(self.root)
         every = groups_of(root, pairs)
-        groups = [group for group in every if not {*group} & left]
+        groups = [group for group in every if not {*group} & {*self.leave_out}]
         chosen: Sequence[str] = ()
         listed = (root / "val.txt").exists()
         if require_bool("validates", self.validates):
             count = require_int("val_count", self.val_count)
             chosen = held_out(root, every if listed else groups, count, seed, VAL_COUNT)
-            empty = {*pairs.empty}
-            if not listed and {*chosen} <= empty:  # which would validate nothing
-                filled = [group for group in groups if not {*group} <= empty]
+            if not listed and {*chosen} <= {*pairs.empty}:  # which would validate nothing
+                filled = [group for group in groups if not {*group} <= {*pairs.empty}]
                 if sum(map(len, filled)) > count:
                     chosen = held_out(root, filled, count, seed, VAL_COUNT)
         elif listed:
             chosen = read_stems(root / "val.txt", pairs.stems)
         used = {stem for group in groups for stem in group}
-        learnt, held = used - {*chosen}, used & {*chosen}
-        train = [i for i, stem in enumerate(pairs.stems) if stem in learnt]
-        val = [i for i, stem in enumerate(pairs.stems) if stem in held]
+        own = [i for i, stem in enumerate(pairs.stems) if stem in used]
+        train = [i for i in own if pairs.stems[i] not in chosen]
+        val = [i for i in own if pairs.stems[i] in chosen]
         if not train:
             raise InputError(f"{self.root}: no pair is left to train on")
         return cached(pairs, train), cached(pairs, val) if val and self.validates else None
@@ -184,7 +201,8 @@ class NoFlukeSource(MixtureSource):
             InputError: a folder is missing or empty, or a photo cannot be read.
         """
         paths: list[Path] = []
-        for folder in self.folders:
+        folders = self.folders or ()
+        for folder in [folders] if isinstance(folders, str | Path) else folders:
             found = find_photos(folder) if Path(folder).is_dir() else []
             if not found:
                 raise InputError(f"folders={folder} must be a folder of photos without flukes")
@@ -220,10 +238,9 @@ class PseudoLabelledSource(MixtureSource):
         """
         labels = read_labels(self.labels)
         # Pillow and OpenCV release the GIL while they decode
+        load = partial(load_label, size=size, max_pixels=self.max_pixels)
         with ThreadPoolExecutor(available_processors()) as pool:
-            loaded = list(
-                pool.map(partial(load_label, size=size, max_pixels=self.max_pixels), labels)
-            )
+            loaded = list(pool.map(load, labels))
         train, val = (
             [item for item, label in zip(loaded, labels, strict=True) if label.validates == wanted]
             for wanted in (False, True)

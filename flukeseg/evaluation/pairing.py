@@ -122,7 +122,7 @@ def predict_and_pair(
         folder: the output of the prediction.
 
     Raises:
-        InputError: a mask has no photo, or the prediction fails.
+        InputError: a mask has no photo, the prediction fails, or no photo can be read.
     """
     if without := [name for name, truth in truths.items() if truth.photo is None]:
         raise InputError(f"the mask {truths[without[0]].mask} has no photo beside it in images/")
@@ -136,6 +136,11 @@ def predict_and_pair(
         for name, truth in truths.items()
     }
     found = {names[path]: guess for _, path, guess in _read_table(folder) if path in names}
+    if found and all(guess.mask is None for guess in found.values()):
+        raise InputError(
+            f"none of the {len(found)} photos could be read, {folder / TABLE} says why; masks as a "
+            "fourth channel want data.in_channels=4"
+        )
     return pair(truths, found)
 
 

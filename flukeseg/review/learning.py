@@ -23,7 +23,7 @@ from flukeseg.prediction.inputs import write_list
 from flukeseg.prediction.journal import is_same_photo
 from flukeseg.prediction.kept_masks import mask_name
 from flukeseg.prediction.table import SUMMARY_PLACES
-from flukeseg.review.looked_at import read_looked_at
+from flukeseg.review.looked_at import leave_out_copies, read_looked_at
 from flukeseg.review.saving import MaskStore
 from flukeseg.review.work import Step, Work
 
@@ -185,6 +185,7 @@ class Learning:
         if not with_fluke:
             raise InputError("no mask that you looked at holds a fluke: look at some that do")
         stems = [name.replace("/", "__") for name in held or with_fluke[:1]]
+        leave_out_copies(place / "pairs", stems)
         with atomic_write(place / "pairs" / "val.txt") as partial:
             partial.write_text("\n".join(stems) + "\n", encoding="utf-8")
 

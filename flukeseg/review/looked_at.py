@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import glob
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from flukeseg.data.pair_folder import groups_of
+from flukeseg.data.pairs import load_pairs
 from flukeseg.exchange.predicted_photos import PredictedPhoto, Predictions
 from flukeseg.prediction.folder import PredictionFolder
+
+SIZE = (96, 192)  # at which photos are compared
 
 
 def read_looked_at(
@@ -35,3 +40,18 @@ def read_looked_at(
             mask = photo.read_mask()
             is_empty = said is not None and said.verdict == "no_fluke"
             yield photo, np.zeros_like(mask) if is_empty else mask
+
+
+def leave_out_copies(pairs: Path, held: Collection[str]) -> None:
+    """Delete pairs that show what held-out ones show, as shots of a burst do.
+
+    Args:
+        pairs: folder of pairs, written for this training.
+        held: stems of those held out.
+    """
+    groups = groups_of(pairs, load_pairs(pairs, SIZE))
+    near = {stem for group in groups if {*group} & {*held} for stem in group} - {*held}
+    for stem in near:
+        for kind in ("images", "masks"):
+            for path in (pairs / kind).glob(f"{glob.escape(stem)}.*"):
+                path.unlink()

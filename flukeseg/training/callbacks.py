@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,27 @@ from flukeseg.images.tensors import to_array
 from flukeseg.masks.sheets import Cell, draw_sheet
 from flukeseg.training.loggers import log_picture
 
+log = logging.getLogger(__name__)
+
 
 class EarlyStop(EarlyStopping):
-    """Early stopping that a resumed run remembers: one that had stopped trains no further epoch."""
+    """Early stopping that a resumed run remembers: one that had stopped trains no further epoch.
+
+    Unless its patience is more now.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint; Lightning would take its patience too."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Stop at once if patience had run out."""
         if self.wait_count >= max(self.patience, 1):
+            log.info(
+                "it had stopped early, after %d epochs without a better %s: "
+                "callbacks.early_stopping.patience=%d or more goes on",
+                *(self.wait_count, self.monitor, self.wait_count + 1),
+            )
             trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
