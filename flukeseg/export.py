@@ -75,6 +75,7 @@ def export(cfg: DictConfig) -> Path:
         name_checkpoint(checkpoint),
         module.network.in_channels,
         cfg.int8,
+        module.hparams.get("learnt_from", ""),
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

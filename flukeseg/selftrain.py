@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import tarfile
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from flukeseg import command_line
+from flukeseg.data.mixture import MixedDataModule
 from flukeseg.data.mixture_sources import NoFlukeSource, RenderedSource
 from flukeseg.data.pseudo_labels import read_labels
 from flukeseg.errors import InputError, require_int, require_size
@@ -23,14 +21,16 @@ from flukeseg.evaluation.labelled import render_pairs
 from flukeseg.evaluation.pairing import find_true_masks, predict_and_pair
 from flukeseg.evaluation.results import judge_pairs
 from flukeseg.installation import CONF
-from flukeseg.model.checkpoint_files import find_checkpoint
+from flukeseg.model.checkpoint_files import find_checkpoint, has_masks_of, learnt_from
 from flukeseg.model.checkpoints import load_module
 from flukeseg.model.exported import SUFFIXES
+from flukeseg.model_config import build_module
 from flukeseg.predict import predict
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.inputs import find_inputs, write_list
 from flukeseg.train import train
 from flukeseg.training import provenance
+from flukeseg.training.archives import unpack, unpacked_folder
 from flukeseg.training.label_selection import Gate, least_confidence, select_labels
 from flukeseg.training.run_folder import read_result
 from flukeseg.training.trainer import quiet_lightning
@@ -78,19 +78,49 @@ def selftrain(cfg: DictConfig) -> Path:
         raise InputError(f"checkpoint={first} takes photos with masks; give one for photos alone")
     network = {key: built[key] for key in ("encoder", "architecture", "decoder")}
     network["network"] = {"_target_": built.get("network"), **built.get("network_options", {})}
+    refuse_unread(cfg, network)
     sources = list_photos(cfg, output)
     for number in range(1, rounds + 1):
         folder = output / f"round-{number}"
         labels = folder / "labels.csv"
         own = OmegaConf.merge(cfg, {"checkpoint": teacher})
-        if not labels.exists():
+        student = folder / "student"
+        # without a record a killed run made them, maybe with other options
+        if not labels.exists() or not (output / "config.yaml").exists():
+            check_student(student_config(own, labels, student, network, None))
             make_labels(own, sources, folder, gate, number)
         refuse_other_photos(labels, sources)
         if not (output / "config.yaml").exists():  # not before: a mistake can be tried again
             provenance.write_provenance(cfg, output)
-        teacher = train_student(own, labels, folder / "student", network)
+        teacher = train_student(own, labels, student, network)
+        log.info("round %d has a student: %s", number, teacher)
     log.info("to use it: python -m flukeseg.predict checkpoint=%s source=… output=…", teacher)
     return Path(teacher)
+
+
+def refuse_unread(cfg: DictConfig, network: Mapping[str, Any]) -> None:
+    """Refuse options of a network, as a student has its teacher's.
+
+    Raises:
+        InputError: one is neither the teacher's nor the usual one.
+    """
+    usual = OmegaConf.load(CONF / "model" / "unet.yaml")
+    for key in (*network, "start_from"):
+        if (given := cfg.model[key]) not in (usual[key], network.get(key)):
+            raise InputError(f"model.{key}={given}: a student has its teacher's; leave it out")
+
+
+def check_student(cfg: DictConfig) -> None:
+    """Build what trains a student, so that a mistake in its options is found before labelling.
+
+    Raises:
+        InputError: something in the configuration cannot be used.
+    """
+    is_mixed = issubclass(hydra.utils.get_class(cfg.data._target_), MixedDataModule)
+    if not is_mixed or cfg.model.in_channels != 3:
+        raise InputError("students learn from data=mixed, photos alone; leave both options out")
+    hydra.utils.instantiate(cfg.data, _convert_="all")
+    build_module(cfg)
 
 
 def list_photos(cfg: DictConfig, output: Path) -> Path:
@@ -115,33 +145,6 @@ def list_photos(cfg: DictConfig, output: Path) -> Path:
     listed = output / "photos.txt"
     write_list(listed, chosen)
     return listed
-
-
-def unpacked_folder(archive: Path, output: Path) -> Path:
-    """Return the folder that an archive is unpacked to; two of one name have different ones."""
-    digest = hashlib.sha256(os.fsencode(archive.absolute())).hexdigest()[:8]
-    return output / "photos" / f"{archive.name.split('.')[0]}-{digest}"
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar archive into a new folder.
-
-    Raises:
-        InputError: it is not an archive, is empty, or would write elsewhere.
-    """
-    partial = folder.with_name(f"{folder.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(partial, filter="data")
-    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise InputError(
-            f"source={archive} cannot be unpacked ({reason}); give a folder"
-        ) from error
-    if not any(path.is_file() for path in partial.rglob("*")):
-        raise InputError(f"source={archive} is an empty archive; give a folder of photos")
-    partial.rename(folder)
 
 
 def make_labels(cfg: DictConfig, sources: Path, folder: Path, gate: Gate, number: int) -> None:
@@ -231,6 +234,8 @@ def student_config(
         },
     }
     resolved = OmegaConf.to_container(OmegaConf.merge(cfg, changes), resolve=True)
+    if all(has_masks_of(str(one), "rendered") for one in command_line.several(cfg.checkpoint)):
+        resolved["model"]["learnt_from"] = learnt_from("rendered")
     return OmegaConf.create({key: resolved[key] for key in OF_TRAINING if key in resolved})
 
 

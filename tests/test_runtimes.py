@@ -19,7 +19,7 @@ from flukeseg.errors import InputError
 from flukeseg.installation import CONF
 from flukeseg.masks.metrics import dice
 from flukeseg.model import conversion, runtimes
-from flukeseg.model.checkpoint_files import find_checkpoint, is_network
+from flukeseg.model.checkpoint_files import find_checkpoint, has_masks_of
 from flukeseg.model.checkpoints import load_module, load_predictor
 from flukeseg.model.conversion import to_openvino
 from flukeseg.model.exported import FORMATS, Facts, load_exported
@@ -254,10 +254,10 @@ def test_flukesegs_own_network_is_exported_to_here(run_export):
 def test_a_file_says_whether_it_is_flukesegs_own_network(tiny_runs, tmp_path, form, name):
     network = load_module(find_checkpoint(tiny_runs[0])).network
     path = tmp_path / f"network{FORMATS[form]}"
-    assert not is_network(str(path), "rendered")  # it is not there yet
+    assert not has_masks_of(str(path), "rendered")  # it is not there yet
     conversion.save(network, path, form, Facts((96, 192), "any", name=name).written())
     is_own = name.startswith("rendered")
-    assert is_network(str(path), "rendered") == is_own
+    assert has_masks_of(str(path), "rendered") == is_own
     assert PredictionSettings((str(path),)).masks.recognition.is_on == is_own
 
 

@@ -11,20 +11,26 @@ import cv2
 import hydra
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, TINY, predict_with, run_job, write_pairs, write_rgb
 from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from flukeseg import Segmenter, selftrain
+from flukeseg import Segmenter, export, selftrain
 from flukeseg.data.mixture import MixedDataModule
 from flukeseg.data.mixture_sources import PseudoLabelledSource
 from flukeseg.errors import InputError
-from flukeseg.model.checkpoint_files import find_checkpoint, name_checkpoint
+from flukeseg.installation import CONF
+from flukeseg.masks.recognition import DOUBT, REMOVE, Recognition
+from flukeseg.model.checkpoint_files import find_checkpoint, learnt_from, name_checkpoint
+from flukeseg.model.checkpoints import load_module
 from flukeseg.model.module import SegmentationModule
 from flukeseg.prediction.folder import PredictionFolder
+from flukeseg.prediction.settings import PredictionSettings
 from flukeseg.rendering import render
+from flukeseg.training.archives import unpacked_folder
 from flukeseg.training.label_selection import Gate, least_confidence, select_labels
 
 GREYS = {0, 64, 192, 255}
@@ -158,6 +164,30 @@ def test_the_student_goes_on_from_its_teacher_and_predicts(wild, tiny_runs):
     assert 0 < max(moved) < 0.01  # another network's weights would be farther off
 
 
+def test_students_of_the_shipped_network_know_it(tiny_runs, tmp_path):
+    own, copy = find_checkpoint(tiny_runs[0]), tmp_path / "student.ckpt"
+    content = torch.load(own, map_location="cpu", weights_only=True)
+    content["hyper_parameters"]["learnt_from"] = learnt_from("rendered")
+    torch.save(content, copy)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("selftrain", ["source=any", "output=any"])
+    network = {"encoder": "test_resnet", "architecture": "unet", "decoder": {}}
+    for teachers, is_known in (
+        ("rendered", True), (str(copy), True), (str(own), False), (["rendered", str(own)], False)
+    ):  # fmt: skip
+        cfg.checkpoint = teachers
+        student = selftrain.student_config(cfg, tmp_path / "labels.csv", tmp_path, network, None)
+        assert ("learnt_from" in student.model) == is_known
+    assert load_module(copy).hparams["learnt_from"] == "pseudo-labels of rendered"
+    # and so a mask that is no fluke is removed, also by what is exported; not by what learns on
+    assert PredictionSettings((str(copy),)).masks.recognition == Recognition(REMOVE, DOUBT)
+    exported = tmp_path / "student.pt"
+    run_job(export, f"checkpoint={copy}", "format=torchscript", f"output={exported}")
+    assert PredictionSettings((str(exported),)).masks.recognition.is_on
+    module = SegmentationModule("test_resnet", size=(32, 64), start_from=str(copy))
+    assert not module.hparams["learnt_from"]
+
+
 def test_only_where_a_fluke_is_found_is_its_confidence_calibrated(wild):
     rows = read_rows(wild / "round-1/calibration/teacher/predictions.csv")
     found = sum(row["status"] == "ok" for row in rows)
@@ -244,6 +274,24 @@ def test_a_folder_of_pairs_calibrates_and_drawn_masks_validate(teach, tiny_runs)
     assert find_checkpoint("out/round-1/student").is_file()
 
 
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("model.loss._target_=torch.nn.NoSuchLoss", "model.loss"),
+        ("model.in_channels=4", "photos alone"),
+        ("model.encoder=resnet18", "a student has its teacher's"),
+        ("model.start_from=rendered", "a student has its teacher's"),
+        ("data.sources.pseudo_labelled.share=0", "share=0"),
+    ],
+)
+def test_a_mistake_in_training_is_told_before_labelling(teach, option, told, capsys):
+    write_photos(Path("photos"), 6)
+    with pytest.raises(SystemExit):
+        teach("source=photos", option)
+    assert told in capsys.readouterr().err
+    assert not Path("out/round-1").exists()
+
+
 # Which photos
 
 
@@ -283,7 +331,7 @@ def test_at_most_so_many_of_each_source_evenly_spread(sources):
 
 
 def test_an_archive_is_unpacked_once_and_whole(sources):
-    place = selftrain.unpacked_folder(Path("more.tar"), sources)
+    place = unpacked_folder(Path("more.tar"), sources)
     half = place.with_name(f"{place.name}.partial") / "deep/0.jpg"  # as a kill leaves it
     half.parent.mkdir(parents=True)
     half.write_bytes(b"half")

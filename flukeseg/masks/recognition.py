@@ -40,8 +40,8 @@ REMOVE, DOUBT = 0.15, 0.5
 class Recognition:
     """What is done by the probability that a component is a fluke; both values are from 0 to 1.
 
-    None stands for `REMOVE` and `DOUBT` with the network that comes with flukeseg, or a file
-    exported from it, and for 0 with others, which may have learnt another kind of masks.
+    None stands for `REMOVE` and `DOUBT` with the network that comes with flukeseg and those that
+    learnt from its pseudo-labels, and for 0 with others, which may know another kind of masks.
 
     Args:
         remove: components below it are removed, see `keep_flukes`; 0 removes none.
@@ -60,7 +60,7 @@ class Recognition:
                 require_number(f"recognition.{name}", value)
 
     def settled(self, is_fitted: bool) -> Recognition:
-        """Replace None, by whether the weights were fitted to this network's masks."""
+        """Replace None, by whether the weights were fitted to this kind of masks."""
         remove, doubt = (REMOVE, DOUBT) if is_fitted else (0, 0)
         return Recognition(
             remove if self.remove is None else self.remove,

@@ -63,22 +63,31 @@ def name_checkpoint(path: Path) -> str:
     return _with_digest(path.name, digest_file(path))
 
 
-def is_network(checkpoint: str, name: str) -> bool:
-    """Tell whether a checkpoint is a network of `NETWORKS`, or a file that was exported from it.
+def learnt_from(name: str) -> str:
+    """Return what the checkpoints of networks that learnt a network's masks hold, as plain text."""
+    return f"pseudo-labels of {name}"
+
+
+def has_masks_of(checkpoint: str, name: str) -> bool:
+    """Tell whether a checkpoint is a network of `NETWORKS`, or one that learnt its masks.
+
+    That is one that was trained on its pseudo-labels. Files that were exported from either count.
 
     Args:
         checkpoint: its name or a path; one that does not exist is none.
         name: of the network.
     """
-    network, path = NETWORKS[name], Path(checkpoint)
-    if checkpoint == name or path == FOLDER / network.file:
+    network = NETWORKS[name]
+    if checkpoint == name or Path(checkpoint) == FOLDER / network.file:
         return True
-    if path.suffix.lower() not in SUFFIXES:
-        return False
     try:  # each format has its metadata as plain text
-        return _with_digest(network.file, network.sha256).encode() in path.read_bytes()
-    except OSError:
+        path = find_checkpoint(checkpoint)
+        content = path.read_bytes()
+    except (InputError, OSError):
         return False
+    is_exported = path.suffix.lower() in SUFFIXES
+    of_its_file = _with_digest(network.file, network.sha256).encode() in content
+    return (is_exported and of_its_file) or learnt_from(name).encode() in content
 
 
 def _with_digest(name: str, digest: str) -> str:

@@ -53,7 +53,7 @@ LARGEST = 50_000_000
 
 class Facts(NamedTuple):
     """Metadata of an exported file: (height, width) of training, encoder, threshold, checkpoint,
-    the channels of photos, and whether most layers compute in 8 bits.
+    the channels of photos, whether most layers compute in 8 bits, and whose masks were learnt.
     """
 
     size: tuple[int, int]
@@ -62,6 +62,7 @@ class Facts(NamedTuple):
     name: str = ""
     in_channels: int = 3
     int8: bool = False
+    learnt_from: str = ""
 
     def written(self) -> str:
         """Return it as text to store in a file."""

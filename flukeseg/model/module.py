@@ -62,7 +62,8 @@ class SegmentationModule(pl.LightningModule):
         network: class of a network of one's own, see `FlukeNetwork`. A checkpoint holds its name
             only, and is loaded with the class, see `load_module`.
         network_options: its arguments, plain values.
-        tta: views of `predict_step`, see `flukeseg.model.tta.TTA`.
+        learnt_from, tta: see `flukeseg.model.checkpoint_files.learnt_from`, and
+            `flukeseg.model.tta.TTA`, the views of `predict_step`.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class SegmentationModule(pl.LightningModule):
         mask_dropout: float = 0.5,
         network: type[nn.Module] | None = None,
         network_options: Mapping[str, Any] | None = None,
+        learnt_from: str = "",
         tta: str = "flip",
     ) -> None:
         super().__init__()
@@ -94,8 +96,7 @@ class SegmentationModule(pl.LightningModule):
             raise InputError(f"model.schedule_interval={schedule_interval} must be epoch or step")
         require_number("model.encoder_lr_scale", encoder_lr_scale, most=100)
         require_number("model.encoder_lr_decay", encoder_lr_decay)
-        size = (int(size[0]), int(size[1]))
-        self.size = size
+        self.size = size = (int(size[0]), int(size[1]))
         self.optimizer = optimizer or torch.optim.Adam
         self.encoder_lr_scale, self.encoder_lr_decay = encoder_lr_scale, encoder_lr_decay
         self.schedule, self.schedule_interval = schedule, schedule_interval
@@ -107,7 +108,7 @@ class SegmentationModule(pl.LightningModule):
         # again when they do
         self.save_hyperparameters({
             "encoder": encoder, "size": size, "architecture": architecture,
-            "decoder": dict(decoder or {}), "in_channels": in_channels,
+            "decoder": dict(decoder or {}), "in_channels": in_channels, "learnt_from": learnt_from,
             **({} if network is None else {
                 "network": f"{network.__module__}.{network.__qualname__}",
                 "network_options": dict(network_options or {}),

@@ -13,7 +13,7 @@ from flukeseg.errors import InputError, require_bool, require_int, require_size
 from flukeseg.images.reading import MAX_PIXELS
 from flukeseg.masks.mask_settings import MaskSettings
 from flukeseg.masks.second_look import LOOKS, second_size
-from flukeseg.model.checkpoint_files import find_checkpoint, is_network
+from flukeseg.model.checkpoint_files import find_checkpoint, has_masks_of
 from flukeseg.model.checkpoints import Classes, load_predictor, runtime_of
 from flukeseg.model.runtimes import RUNTIMES
 from flukeseg.model.tta import views_of
@@ -68,7 +68,7 @@ class PredictionSettings:
     def __post_init__(self) -> None:
         if not self.checkpoints:
             raise InputError("checkpoint=[] must not be empty")
-        is_fitted = all(is_network(str(path), "rendered") for path in self.checkpoints)
+        is_fitted = all(has_masks_of(str(path), "rendered") for path in self.checkpoints)
         recognition = self.masks.recognition.settled(is_fitted)
         object.__setattr__(self, "masks", replace(self.masks, recognition=recognition))
         views_of(self.tta)
@@ -154,6 +154,8 @@ def split_products(
     Raises:
         InputError: there is no such product.
     """
+    if isinstance(products, str):
+        raise InputError(f"products={products} must be a list: ['{products}']")
     known = (*FILE_PRODUCTS, *SUMMARIES, *others)
     if unknown := [product for product in products if product not in known]:
         # it imports Hydra, which use from Python need not wait for

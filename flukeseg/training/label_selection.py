@@ -23,6 +23,9 @@ from flukeseg.masks.sheets import Cell, draw_contours, draw_galleries
 from flukeseg.prediction.folder import PredictionFolder
 from flukeseg.prediction.journal import read_row_photo
 
+LEAST_MASKS = 5
+"""That must be good together, as one at the top may be good by chance."""
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -64,15 +67,20 @@ def least_confidence(gate: Gate, confidence: Sequence[float], dice: Sequence[flo
     Raises:
         InputError: there is no such confidence.
     """
+    if len(confidence) < LEAST_MASKS:
+        raise InputError(
+            f"only {len(confidence)} of the photos with true masks were given a mask, and "
+            f"{LEAST_MASKS} are needed to tell which confidence is enough; give a better "
+            "checkpoint, or more photos as calibrate_on= or calibrate_count="
+        )
     order = np.argsort(confidence)[::-1]
     ordered = np.asarray(confidence)[order]
     good = np.asarray(dice)[order] >= gate.good
     part = np.cumsum(good) / np.arange(1, len(good) + 1)
-    # as many masks as possible, and at least five, as one at the top may be good by chance; of
-    # equal confidences all are accepted or none
+    # as many masks as possible; of equal confidences all are accepted or none
     last_of_equals = np.append(np.diff(ordered) != 0, True)
     enough = np.flatnonzero((part >= gate.precision) & last_of_equals)
-    if not len(enough) or enough[-1] < 4:
+    if not len(enough) or enough[-1] < LEAST_MASKS - 1:
         raise InputError(
             f"gate.precision={gate.precision}: of the most confident masks with a known truth "
             f"fewer have a Dice of {gate.good}; give a better checkpoint, or lower gate.good"
