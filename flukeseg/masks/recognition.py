@@ -32,7 +32,7 @@ LAYERS = 4
 WEIGHTS = "recognition.npz"
 
 
-REMOVE, DOUBT = 0.15, 0.5
+REMOVE, DOUBT = 0.18, 0.5
 """Of the network that comes with flukeseg; the model card has what is kept and lost by others."""
 
 

@@ -27,7 +27,7 @@ class Pretrained(NamedTuple):
 
 NETWORKS = {
     "rendered": Pretrained(
-        "rendered.ckpt", "888cc1b778e2fb0499ae2b1af8cd26c7dedc35aec8488cc947901fd202962b48"
+        "rendered.ckpt", "9e1538573309efe3293777d593a4f3ea706460caced9aa8b79cad15a6123c7d7"
     ),
 }
 """Names that `checkpoint=` takes instead of a path. A laboratory may add its own, with a `url`."""
