@@ -85,8 +85,7 @@ def selftrain(cfg: DictConfig) -> Path:
         labels = folder / "labels.csv"
         own = OmegaConf.merge(cfg, {"checkpoint": teacher})
         student = folder / "student"
-        # without a record a killed run made them, maybe with other options
-        if not labels.exists() or not (output / "config.yaml").exists():
+        if not labels.exists():
             check_student(student_config(own, labels, student, network, None))
             make_labels(own, sources, folder, gate, number)
         refuse_other_photos(labels, sources)

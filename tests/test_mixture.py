@@ -136,8 +136,8 @@ def test_what_validates_is_not_trained_on_from_another_source(pairs, tmp_path, c
     assert used["own"] == {photo.stem for photo in photos} - {"fluke_02", "fluke_04"}
     assert used["taught"] == used["own"] | {"taught_00"}
     assert used["none"] == {photo.stem for photo in photos[:6]} - {"fluke_02", "fluke_04"}
-    assert "taught: 2 photos are validated on, and not trained on" in caplog.text
-    with pytest.raises(InputError, match=r"data.sources.none has only photos that validation"):
+    assert "taught: 2 photos are validated or measured on, and not trained on" in caplog.text
+    with pytest.raises(InputError, match=r"data.sources.none has only photos that other"):
         mixed(
             {"own": LabelledSource(1, root=pairs), "none": NoFlukeSource(1, folders=[only(pairs)])}
         )
@@ -591,7 +591,9 @@ def test_what_is_unknown_moves_with_the_photo_and_stays_unknown(strength, seed):
     same, fluke = augment(picture.image, (mask == 1).astype(np.uint8), (seed,))
     np.testing.assert_array_equal(photo, same)
     assert set(np.unique(warped)) <= {0, 1, UNKNOWN}
-    assert (warped != np.where(unknown, UNKNOWN, fluke)).mean() < 0.005
+    apart = np.where(unknown, UNKNOWN, fluke)
+    is_edge = cv2.morphologyEx(apart, cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8)) > 0
+    assert ((warped != apart) & ~is_edge).mean() < 0.002
 
 
 def test_unknown_is_a_half_in_a_sample(tmp_path):

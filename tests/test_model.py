@@ -300,6 +300,7 @@ def test_module_hyperparameters_are_plain():
         "architecture": "unet",
         "decoder": {},
         "in_channels": 3,
+        "learnt_from": "",
     }
     with pytest.raises(InputError, match=r"model\.schedule"):
         SegmentationModule("test_resnet", schedule="linear")

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from flukeseg.data.pair_folder import groups_of
-from flukeseg.data.pairs import load_pairs
 from flukeseg.exchange.predicted_photos import PredictedPhoto, Predictions
 from flukeseg.prediction.folder import PredictionFolder
 
@@ -49,6 +47,10 @@ def leave_out_copies(pairs: Path, held: Collection[str]) -> None:
         pairs: folder of pairs, written for this training.
         held: stems of those held out.
     """
+    # they import torch, which takes seconds that who only collects pairs need not wait
+    from flukeseg.data.pair_folder import groups_of
+    from flukeseg.data.pairs import load_pairs
+
     groups = groups_of(pairs, load_pairs(pairs, SIZE))
     near = {stem for group in groups if {*group} & {*held} for stem in group} - {*held}
     for stem in near:
