@@ -33,7 +33,8 @@ class PredictedSample(TypedDict):
 class PredictionDataset(Dataset[PredictedSample]):
     """Photos that were predicted on, each with its mask as it is now, corrected or not.
 
-    Photos that are away, or whose masks are, are left out, which is logged.
+    Photos that are away, or whose masks are, or that were replaced since a person judged theirs,
+    are left out, which is logged.
 
     Args:
         folder: the output of `flukeseg.predict`; no product but the masks is needed.
