@@ -38,14 +38,15 @@ def exchange(cfg: DictConfig) -> Counter[str]:
     """
     if cfg.format not in FORMATS:
         raise InputError(f"format={cfg.format} must be one of {', '.join(FORMATS)}")
+    label = require_text("label", cfg.label)
     if cfg.direction == "export":
-        return export_annotations(cfg)
+        return export_annotations(cfg, label)
     if cfg.direction == "import":
-        return import_annotations(cfg)
+        return import_annotations(cfg, label)
     raise InputError(f"direction={cfg.direction} must be export or import")
 
 
-def export_annotations(cfg: DictConfig) -> Counter[str]:
+def export_annotations(cfg: DictConfig, label: str) -> Counter[str]:
     """Write predictions as pre-annotations to `cfg.output`, as `exchange`."""
     if cfg.format == "cvat":
         raise InputError(
@@ -61,13 +62,13 @@ def export_annotations(cfg: DictConfig) -> Counter[str]:
         "via": via.write_project,
         "coco": coco_files.write_instances,
     }[cfg.format]
-    write(output, photos, require_text("label", cfg.label))
+    write(output, photos, label)
     count = sum(1 for _ in photos)
     log.info("%d photos: %s", count, output)
     return Counter(exported=count)
 
 
-def import_annotations(cfg: DictConfig) -> Counter[str]:
+def import_annotations(cfg: DictConfig, label: str) -> Counter[str]:
     """Write the pairs of `cfg.source`, what a tool saved, to `cfg.output`, as `exchange`."""
     if cfg.source is None:
         raise InputError("source=null must name what the tool saved")
@@ -84,7 +85,6 @@ def import_annotations(cfg: DictConfig) -> Counter[str]:
         "coco": coco_files.read_instances,
     }[cfg.format]
     origin = f"annotations of {Path(cfg.predictions).resolve()}"
-    label = require_text("label", cfg.label)
     counts = write_corrections(Path(cfg.output), read(source, finder, label), origin)
     if not counts["unchanged"] + counts["changed"]:
         raise InputError(f"source={source} has no photo that anybody went through; export it again")

@@ -85,9 +85,10 @@ def has_masks_of(checkpoint: str, name: str) -> bool:
         content = path.read_bytes()
     except (InputError, OSError):
         return False
-    is_exported = path.suffix.lower() in SUFFIXES
-    of_its_file = _with_digest(network.file, network.sha256).encode() in content
-    return (is_exported and of_its_file) or learnt_from(name).encode() in content
+    marks = [learnt_from(name)]
+    if path.suffix.lower() in SUFFIXES:  # these name the checkpoint that they were made of
+        marks.append(_with_digest(network.file, network.sha256))
+    return any(mark.encode() in content for mark in marks)
 
 
 def _with_digest(name: str, digest: str) -> str:
